@@ -1,0 +1,181 @@
+//! One way through the stack, and what was measured on it.
+
+mod summary;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use engine::{Nanos, OperationRecording, PhaseReport, Recording};
+use hdrhistogram::Histogram;
+
+pub(crate) use self::summary::{ArmSummary, Quantiles};
+use crate::statistics::Sample;
+
+/// A way through the stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ArmKind {
+    pub(crate) name: Cow<'static, str>,
+    /// The scenario's target that the load goes to.
+    pub(crate) target: Cow<'static, str>,
+    pub(crate) layers: &'static [&'static str],
+}
+
+impl ArmKind {
+    /// Whether the layer is on the way.
+    pub(crate) fn has(&self, layer: &str) -> bool {
+        self.layers.contains(&layer)
+    }
+}
+
+/// The four ways through a gateway and a pooler.
+pub(crate) const ARMS: [ArmKind; 4] = [
+    arm("gateway+pooler", "gateway", &["gateway", "pooler", "postgres"]),
+    arm("gateway+direct", "gateway-direct", &["gateway", "postgres"]),
+    arm("pooler", "pooler", &["pooler", "postgres"]),
+    arm("direct", "postgres", &["postgres"]),
+];
+
+const fn arm(name: &'static str, target: &'static str, layers: &'static [&'static str]) -> ArmKind {
+    ArmKind { name: Cow::Borrowed(name), target: Cow::Borrowed(target), layers }
+}
+
+/// One arm's measurements.
+#[derive(Debug)]
+pub(crate) struct Arm {
+    pub(crate) kind: ArmKind,
+    /// The application_name of its backends.
+    backends_name: Option<String>,
+    pub(crate) connect: Option<Histogram<u64>>,
+    pub(crate) blocks: Vec<Sample>,
+    pub(crate) whole: Option<Recording>,
+    /// Requests that got their outcome, the warm-up's included.
+    pub(crate) completed: u64,
+    pub(crate) planned: u64,
+    pub(crate) dropped: u64,
+    pub(crate) unserved: u64,
+    pub(crate) resent: u64,
+    pub(crate) reopened: u64,
+    pub(crate) measured_ns: Nanos,
+    pub(crate) generator_cpu_ns: Nanos,
+    /// CPU time by the scenario's process names.
+    cpu_ns: BTreeMap<String, Nanos>,
+    pub(crate) backends: Vec<u64>,
+}
+
+/// One block of one arm.
+pub(crate) struct Block {
+    report: PhaseReport,
+    /// Its planned length, or longer where the last reply came later.
+    length_ns: Nanos,
+    cpu_ns: Vec<(String, Nanos)>,
+}
+
+impl Block {
+    pub(crate) fn new(
+        report: PhaseReport,
+        planned_ns: Nanos,
+        cpu_ns: Vec<(String, Nanos)>,
+    ) -> Self {
+        let length_ns = planned_ns.max(report.end.saturating_sub(report.start));
+        Self { report, length_ns, cpu_ns }
+    }
+}
+
+impl Arm {
+    pub(crate) fn new(kind: &ArmKind, backends_name: Option<String>) -> Self {
+        Self {
+            kind: kind.clone(),
+            backends_name,
+            connect: None,
+            blocks: Vec::new(),
+            whole: None,
+            completed: 0,
+            planned: 0,
+            dropped: 0,
+            unserved: 0,
+            resent: 0,
+            reopened: 0,
+            measured_ns: 0,
+            generator_cpu_ns: 0,
+            cpu_ns: BTreeMap::new(),
+            backends: Vec::new(),
+        }
+    }
+
+    pub(crate) fn push(&mut self, block: Block, backends: Option<&BTreeMap<String, u64>>) {
+        let Block { report, length_ns, cpu_ns } = block;
+        self.completed += report.recording.completed();
+        self.planned += report.planned;
+        self.dropped += report.dropped;
+        self.unserved += report.unserved;
+        self.resent += report.resent;
+        self.reopened += report.reopened;
+        self.measured_ns += length_ns;
+        self.generator_cpu_ns += report.cpu_ns;
+        for (process, ns) in cpu_ns {
+            *self.cpu_ns.entry(process).or_default() += ns;
+        }
+        if let (Some(name), Some(backends)) = (&self.backends_name, backends) {
+            self.backends.push(backends.get(name).copied().unwrap_or_default());
+        }
+        self.blocks.push(Sample::new(&report.recording.whole().response));
+        match &mut self.whole {
+            Some(whole) => whole.merge(&report.recording),
+            None => self.whole = Some(report.recording),
+        }
+    }
+
+    /// Requests of the blocks that got their outcome.
+    pub(crate) fn requests(&self) -> u64 {
+        self.whole.as_ref().map_or(0, Recording::completed)
+    }
+
+    /// Requests a second that got their outcome.
+    pub(crate) fn rate(&self) -> f64 {
+        self.requests() as f64 * 1e9 / self.measured_ns.max(1) as f64
+    }
+
+    /// Its backends in Postgres at the end of each block: mean and maximum.
+    pub(crate) fn backends(&self) -> Option<(f64, u64)> {
+        let max = *self.backends.iter().max()?;
+        Some((self.backends.iter().sum::<u64>() as f64 / self.backends.len() as f64, max))
+    }
+
+    /// CPU time of one of the arm's layers for each of its requests, in ns; `None` where the
+    /// layer's process is not known.
+    pub(crate) fn cpu_ns_per_request(&self, layer: &str) -> Option<f64> {
+        let process = match layer {
+            "gateway" => &*self.kind.target,
+            layer => layer,
+        };
+        let ns = if layer == "generator" {
+            self.generator_cpu_ns
+        } else {
+            *self.cpu_ns.get(process).filter(|_| self.kind.has(layer))?
+        };
+        (self.requests() > 0).then(|| ns as f64 / self.requests() as f64)
+    }
+
+    /// Failures of connections and of whoever hands them out, not of the requests themselves.
+    pub(crate) fn connection_errors(&self) -> u64 {
+        let whole = self.whole.as_ref().map(Recording::whole);
+        whole.as_ref().map_or(0, connection_errors) + self.reopened
+    }
+}
+
+fn connection_errors(whole: &OperationRecording) -> u64 {
+    use wire::Class;
+    let is_connection = |class: &Class| {
+        matches!(
+            class,
+            Class::Auth
+                | Class::Capacity
+                | Class::WaitTimeout
+                | Class::Unavailable
+                | Class::StaleConnection
+                | Class::Disconnected
+                | Class::ConnectFailed
+        )
+    };
+    whole.failures().filter(|(class, ..)| is_connection(class)).map(|(_, count, _)| count).sum()
+}

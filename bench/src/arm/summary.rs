@@ -1,0 +1,159 @@
+//! What was measured on an arm, as it is written to summary.json.
+
+use std::collections::BTreeMap;
+
+use engine::OperationRecording;
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use super::Arm;
+
+/// One arm's results. Times in ns, rates in 1/s.
+#[derive(Debug, Serialize)]
+pub(crate) struct ArmSummary {
+    pub(crate) name: String,
+    layers: &'static [&'static str],
+    pub(crate) blocks: usize,
+    pub(crate) requests: u64,
+    /// With the warm-up.
+    completed: u64,
+    pub(crate) rate: f64,
+    pub(crate) planned_rate: f64,
+    pub(crate) errors: BTreeMap<&'static str, u64>,
+    /// The first failure of each class, in the server's words.
+    pub(crate) first_errors: BTreeMap<&'static str, String>,
+    wrong_replies: u64,
+    dropped: u64,
+    unserved: u64,
+    resent: u64,
+    reopened: u64,
+    pub(crate) response_ns: Quantiles,
+    pub(crate) service_ns: Quantiles,
+    pub(crate) lateness_ns: Quantiles,
+    failed_ns: Quantiles,
+    connect_ns: Quantiles,
+    pub(crate) operations: BTreeMap<String, OperationSummary>,
+    pub(crate) backend_connections: Option<Backends>,
+    pub(crate) cpu_ns_per_request: BTreeMap<&'static str, f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct OperationSummary {
+    pub(crate) requests: u64,
+    pub(crate) errors: BTreeMap<&'static str, u64>,
+    pub(crate) response_ns: Quantiles,
+    service_ns: Quantiles,
+    lateness_ns: Quantiles,
+}
+
+/// Absent values are 0, with a count of 0.
+#[derive(Debug, Default, Clone, Serialize)]
+pub(crate) struct Quantiles {
+    pub(crate) count: u64,
+    pub(crate) mean: f64,
+    pub(crate) p50: u64,
+    pub(crate) p90: u64,
+    pub(crate) p95: u64,
+    pub(crate) p99: u64,
+    pub(crate) p99_9: u64,
+    pub(crate) max: u64,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Backends {
+    pub(crate) mean: f64,
+    pub(crate) max: u64,
+}
+
+impl Quantiles {
+    pub(crate) fn new(histogram: &Histogram<u64>) -> Self {
+        if histogram.is_empty() {
+            return Self::default();
+        }
+        // The highest value of a bucket can lie above the maximum; a percentile never does.
+        let at = |quantile| histogram.value_at_quantile(quantile).min(histogram.max());
+        Self {
+            count: histogram.len(),
+            mean: histogram.mean(),
+            p50: at(0.5),
+            p90: at(0.9),
+            p95: at(0.95),
+            p99: at(0.99),
+            p99_9: at(0.999),
+            max: histogram.max(),
+        }
+    }
+}
+
+impl Quantiles {
+    /// p50, p90, p95, p99 and p99.9 for people.
+    pub(crate) fn shown(&self) -> [String; 5] {
+        [self.p50, self.p90, self.p95, self.p99, self.p99_9]
+            .map(|ns| if self.count == 0 { "-".into() } else { crate::duration::show(ns as f64) })
+    }
+}
+
+impl ArmSummary {
+    /// Of everything that the arm measured; `names` are the operations'.
+    pub(crate) fn new(arm: &Arm, names: &[&str]) -> Self {
+        let recording = arm.whole.as_ref();
+        let whole = recording.map(engine::Recording::whole);
+        let quantiles = |pick: fn(&OperationRecording) -> &Histogram<u64>| {
+            whole.as_ref().map(|whole| Quantiles::new(pick(whole))).unwrap_or_default()
+        };
+        let errors = whole.as_ref().map(errors).unwrap_or_default();
+        let operations = recording.map_or(&[][..], |recording| &recording.operations);
+        let layers = ["gateway", "pooler", "postgres", "generator"];
+        let cpu = layers.map(|layer| Some((layer, arm.cpu_ns_per_request(layer)?)));
+        Self {
+            name: arm.kind.name.to_string(),
+            layers: arm.kind.layers,
+            blocks: arm.blocks.len(),
+            requests: arm.requests(),
+            completed: arm.completed,
+            rate: arm.rate(),
+            planned_rate: arm.planned as f64 * 1e9 / arm.measured_ns.max(1) as f64,
+            wrong_replies: errors.get(wire::Class::WrongReply.name()).copied().unwrap_or_default(),
+            errors,
+            first_errors: whole.as_ref().map(first_errors).unwrap_or_default(),
+            dropped: arm.dropped,
+            unserved: arm.unserved,
+            resent: arm.resent,
+            reopened: arm.reopened,
+            response_ns: quantiles(|whole| &whole.response),
+            service_ns: quantiles(|whole| &whole.service),
+            lateness_ns: quantiles(|whole| &whole.lateness),
+            failed_ns: quantiles(|whole| &whole.failed),
+            connect_ns: arm.connect.as_ref().map(Quantiles::new).unwrap_or_default(),
+            operations: names
+                .iter()
+                .zip(operations)
+                .map(|(name, recording)| ((*name).to_owned(), OperationSummary::new(recording)))
+                .collect(),
+            backend_connections: arm.backends().map(|(mean, max)| Backends { mean, max }),
+            cpu_ns_per_request: cpu.into_iter().flatten().collect(),
+        }
+    }
+}
+
+fn errors(recording: &OperationRecording) -> BTreeMap<&'static str, u64> {
+    recording.failures().map(|(class, count, _)| (class.name(), count)).collect()
+}
+
+fn first_errors(recording: &OperationRecording) -> BTreeMap<&'static str, String> {
+    let words = |failure: &wire::Failure| format!("{} {}", failure.code, failure.message);
+    let failures = recording.failures().filter_map(|(class, _, first)| Some((class, first?)));
+    failures.map(|(class, first)| (class.name(), words(first).trim().to_owned())).collect()
+}
+
+impl OperationSummary {
+    fn new(recording: &OperationRecording) -> Self {
+        Self {
+            requests: recording.completed(),
+            errors: errors(recording),
+            response_ns: Quantiles::new(&recording.response),
+            service_ns: Quantiles::new(&recording.service),
+            lateness_ns: Quantiles::new(&recording.lateness),
+        }
+    }
+}

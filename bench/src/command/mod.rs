@@ -1,0 +1,107 @@
+//! The subcommands, one file each.
+
+mod demo;
+mod layers;
+mod output;
+mod run;
+mod stack;
+
+use std::io;
+
+use clap::{Parser, Subcommand};
+
+use crate::rig::RigError;
+use crate::scenario::ScenarioError;
+use crate::stack::StackError;
+
+/// Plays one operation against any layer of a stack, says what each layer costs and where it breaks
+#[derive(Debug, Parser)]
+#[command(name = "poolbench", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A private stack to measure: Postgres, PgBouncer and two gateways
+    Stack(stack::Stack),
+    /// One target under one load, closed or open
+    Run(run::Run),
+    /// What the gateway costs and what the pool costs, on a scenario of your own or on the stack
+    Layers(layers::Layers),
+    /// The whole of it: start a private stack, compare its layers for 30 s, stop it
+    Demo(demo::Demo),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CommandError {
+    /// A stack did not start or stop.
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    /// The scenario cannot be used.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// An experiment has no result.
+    #[error(transparent)]
+    Rig(#[from] RigError),
+    /// No scenario was given, and no stack is up.
+    #[error(
+        "no scenario file was given and no stack is up: `poolbench stack up` starts one, \
+         `poolbench demo` does all of it"
+    )]
+    NothingToMeasure,
+    /// The result could not be written.
+    #[error("cannot write {what}: {source}")]
+    Output { what: String, source: io::Error },
+}
+
+/// Exit codes, k6's where it has one.
+pub(crate) mod exit {
+    /// All is well.
+    pub(crate) const OK: u8 = 0;
+    /// Anything that has no code of its own.
+    pub(crate) const FAILED: u8 = 1;
+    /// The command line cannot be understood.
+    pub(crate) const INVALID: u8 = 104;
+    /// The generator, or the stack itself, spoilt the run: its numbers are not about the target.
+    pub(crate) const INVALID_RUN: u8 = 111;
+    /// Stopped by a signal.
+    pub(crate) const INTERRUPTED: u8 = 105;
+}
+
+impl CommandError {
+    /// What the process ends with.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Stack(StackError::Interrupted) | Self::Rig(RigError::Interrupted) => {
+                exit::INTERRUPTED
+            }
+            Self::Scenario(_) | Self::NothingToMeasure => exit::INVALID,
+            Self::Rig(RigError::Fleet(_)) => exit::FAILED,
+            Self::Rig(_) => exit::INVALID,
+            Self::Stack(_) | Self::Output { .. } => exit::FAILED,
+        }
+    }
+}
+
+impl Cli {
+    /// Runs the chosen command and gives the exit code.
+    pub(crate) fn run(self) -> Result<u8, CommandError> {
+        match self.command {
+            Command::Stack(stack) => stack.run(),
+            Command::Run(run) => run.run(),
+            Command::Layers(layers) => layers.run(),
+            Command::Demo(demo) => demo.run(),
+        }
+    }
+}
+
+/// Reads a rate of the command line.
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
+        _ => Err("a rate is a number above 0, in requests a second".into()),
+    }
+}

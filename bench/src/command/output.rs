@@ -1,0 +1,43 @@
+//! Where results go.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::CommandError;
+
+/// `--json`.
+#[derive(Debug, Args)]
+pub(crate) struct Output {
+    /// Write the same as JSON to FILE; - is stdout, then nothing else goes there
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl Output {
+    /// Writes `report` to the file, if there is one, and `text` to stdout.
+    pub(super) fn show(&self, report: &impl Serialize, text: &str) -> Result<(), CommandError> {
+        let to_stdout = |text: &str| {
+            let written = io::stdout().write_all(text.as_bytes());
+            written.map_err(|source| CommandError::Output { what: "to stdout".into(), source })
+        };
+        let Some(file) = &self.json else { return to_stdout(text) };
+        let what = || file.display().to_string();
+        let fault = |source| CommandError::Output { what: what(), source };
+        let json = serde_json::to_string_pretty(report).map_err(io::Error::other);
+        let json = json.map_err(fault)? + "\n";
+        if file == Path::new("-") {
+            return to_stdout(&json);
+        }
+        fs::write(file, json).map_err(fault)?;
+        to_stdout(text)
+    }
+}
+
+/// A line of progress, to stderr. That nobody reads it is no reason to stop.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}

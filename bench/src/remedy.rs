@@ -1,0 +1,99 @@
+//! What to do about a target that does not do its part: one line that names both.
+
+use engine::{PhaseReport, Refusal};
+use wire::{Class, Code, Failure, Outcome};
+
+use crate::scenario::Places;
+
+/// The line for a target that refused a connection.
+pub(crate) fn refusal(refusal: &Refusal, name: &str, places: &Places) -> String {
+    let Outcome::Failed(class) = refusal.outcome else { return String::new() };
+    line(name, places, class, &refusal.failure, "")
+}
+
+/// The line for a target most of whose requests failed, if they did: the commonest failure.
+pub(crate) fn failing(report: &PhaseReport, name: &str, places: &Places) -> Option<String> {
+    let recording = &report.recording;
+    if recording.failed() * 2 <= recording.completed() && recording.completed() > 0 {
+        return None;
+    }
+    let whole = recording.whole();
+    let commonest = whole.failures().max_by_key(|(_, count, _)| *count);
+    let Some((class, count, failure)) = commonest else {
+        let silence = Failure::default();
+        return Some(line(name, places, Class::Timeout, &silence, "no request was answered: "));
+    };
+    let share = format!("{count} of {} requests failed: ", recording.completed());
+    Some(line(name, places, class, failure.unwrap_or(&Failure::default()), &share))
+}
+
+fn line(name: &str, places: &Places, class: Class, failure: &Failure, share: &str) -> String {
+    let place = places.get(name).map(String::as_str).unwrap_or_default();
+    let code = match failure.code {
+        Code::None => String::new(),
+        code => format!("{code}: "),
+    };
+    let message = failure.message.split_whitespace().collect::<Vec<_>>().join(" ");
+    let message = if message.is_empty() { class.name() } else { &message };
+    let remedy = remedy(class, failure.code, name);
+    format!("target {name} ({place}): {share}{code}{message}; {remedy}")
+}
+
+fn remedy(class: Class, code: Code, name: &str) -> String {
+    let is_http = matches!(code, Code::Status(_));
+    match class {
+        Class::ConnectFailed => {
+            format!("is it running, and is its address in targets.{name} right?")
+        }
+        Class::Timeout => "is it overloaded, or does something in between drop packets?".into(),
+        Class::Auth if is_http => "check [auth]: jwt (JWT_TOKEN) or login".into(),
+        Class::Auth => format!("check user and password in targets.{name}.conninfo"),
+        Class::NotGraphql | Class::Status | Class::MediaType => {
+            format!("is targets.{name}.url the GraphQL endpoint, with its path?")
+        }
+        Class::ContentEncoding => {
+            "switch compression off for clients that do not ask for it".into()
+        }
+        Class::Capacity => format!(
+            "it takes no more connections: lower --connections, or raise its limit ({name})"
+        ),
+        Class::WaitTimeout => {
+            "the pool is too small for the load: raise default_pool_size or lower --rate".into()
+        }
+        Class::Unavailable => "is the server behind it up?".into(),
+        Class::PoolingIncompatible => {
+            format!(
+                "set protocol = \"extended\" in targets.{name}: its pool mode has no named statements"
+            )
+        }
+        Class::Protocol => format!("does targets.{name} speak this protocol there?"),
+        Class::WrongReply => "the reply belongs to another request: the layer is at fault".into(),
+        Class::EmptyReply => "is the data loaded that the variables ask for?".into(),
+        Class::GraphqlError | Class::GraphqlPartial | Class::NoData | Class::Sql => {
+            "check the operation in the scenario file against the server's schema".into()
+        }
+        Class::Disconnected
+        | Class::StaleConnection
+        | Class::TooLarge
+        | Class::Retryable
+        | Class::PoolerOther => "see the server's log".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_target_its_place_the_reason_and_the_remedy() {
+        let mut failure = Failure::default();
+        failure.set(Code::SqlState(*b"28P01"), b"password authentication failed");
+        let outcome = Outcome::Failed(Class::Auth);
+        let places = Places::from([("pooler".into(), "127.0.0.1:6432".into())]);
+        assert_eq!(
+            refusal(&Refusal { target: 0, outcome, failure }, "pooler", &places),
+            "target pooler (127.0.0.1:6432): SQLSTATE 28P01: password authentication failed; \
+             check user and password in targets.pooler.conninfo"
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! Logging in to a server that may not be there yet, without ever being stuck in it.
+
+use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::thread;
+
+use postgres::{Client, NoTls};
+
+use super::conninfo::Conninfo;
+
+/// Tries to log in, again and again, on a thread of its own: what listens on the port may be another
+/// program that says nothing, and the client would wait for it for ever.
+#[derive(Debug)]
+pub(crate) struct Login<'a> {
+    conninfo: &'a Conninfo,
+    pending: Option<Receiver<Result<Client, String>>>,
+}
+
+impl<'a> Login<'a> {
+    /// Tries nothing yet.
+    pub(crate) fn new(conninfo: &'a Conninfo) -> Self {
+        Self { conninfo, pending: None }
+    }
+
+    /// The client if the last try was good, the reason if it was bad, and none while it goes on. The
+    /// passwords are of this stack alone, so only its own servers let us in.
+    pub(crate) fn poll(&mut self) -> Result<Option<Client>, String> {
+        let receiver = self.pending.get_or_insert_with(|| {
+            let (sender, receiver) = mpsc::channel();
+            let config = self.conninfo.config();
+            thread::spawn(move || {
+                // Nobody waits any more where this fails.
+                let _ = sender.send(config.connect(NoTls).map_err(reason));
+            });
+            receiver
+        });
+        let result = match receiver.try_recv() {
+            Err(TryRecvError::Empty) => return Ok(None),
+            Err(TryRecvError::Disconnected) => Err("the login broke off".into()),
+            Ok(result) => result,
+        };
+        self.pending = None;
+        result.map(Some)
+    }
+}
+
+/// An error with its cause, as in `error connecting to server: Connection refused`.
+pub(crate) fn reason(error: postgres::Error) -> String {
+    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+    let (error, cause) = (error.to_string(), cause.unwrap_or_default());
+    // Some versions of the client name the cause themselves.
+    if error.ends_with(&cause) { error } else { error + &cause }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn poll_until(port: u16, done: impl Fn(&Result<Option<Client>, String>) -> bool) -> bool {
+        let conninfo = Conninfo {
+            port,
+            dbname: "nova",
+            user: "nova",
+            application_name: None,
+            passfile: "/".into(),
+            password: "x".into(),
+        };
+        let mut login = Login::new(&conninfo);
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_millis(300) {
+            if done(&login.poll()) {
+                return true;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
+    #[test]
+    fn silence_is_not_waited_for_and_refusal_is_told() {
+        let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = silent.local_addr().unwrap().port();
+        assert!(!poll_until(port, |polled| !matches!(polled, Ok(None))));
+        drop(silent);
+        assert!(poll_until(port, |polled| matches!(polled, Err(why) if why.contains("refused"))));
+    }
+}

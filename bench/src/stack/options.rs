@@ -1,0 +1,76 @@
+//! What can be chosen about a stack.
+
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// The sizes of a stack's pools.
+#[derive(Debug, Clone, PartialEq, Eq, Args, Serialize, Deserialize)]
+pub(crate) struct Options {
+    /// Server connections of PgBouncer's pool
+    #[arg(long, value_name = "N", default_value_t = 25, value_parser = clap::value_parser!(u32).range(1..=150))]
+    pub(crate) pool_size: u32,
+
+    /// When PgBouncer gives a server connection to another client
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = PoolMode::Transaction)]
+    pub(crate) pool_mode: PoolMode,
+
+    /// Database connections of each gateway
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) gateway_pool_size: u32,
+
+    /// Threads of each gateway
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) gateway_threads: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            pool_size: 25,
+            pool_mode: PoolMode::Transaction,
+            gateway_pool_size: 50,
+            gateway_threads: 2,
+        }
+    }
+}
+
+/// PgBouncer's `pool_mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PoolMode {
+    /// When the client disconnects
+    Session,
+    /// After each transaction
+    Transaction,
+    /// After each statement
+    Statement,
+}
+
+impl PoolMode {
+    /// As PgBouncer writes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Transaction => "transaction",
+            Self::Statement => "statement",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn no_flags_give_the_defaults() {
+        assert_eq!(Line::parse_from(["it"]).options, Options::default());
+    }
+}

@@ -1,0 +1,463 @@
+//! io_uring directly: multishot receives into provided buffers, registered files, sends without a
+//! completion, and one enter a turn. The shape that was measured cheapest.
+
+mod buffers;
+mod slot;
+
+use std::{io, os::fd::RawFd, time::Duration};
+
+use io_uring::{
+    IoUring, cqueue, opcode, squeue,
+    types::{Fixed, SubmitArgs, Timespec},
+};
+use socket2::SockAddr;
+use thiserror::Error;
+
+use self::{
+    buffers::Buffers,
+    slot::{GENERATION_MAX, SMALL_SEND_BYTES_MAX, Slot},
+};
+use super::Clock;
+use crate::{ConnectionId, Nanos, Transport, Worker};
+
+const SQ_ENTRIES: u32 = 1024;
+/// Each connection has at most a receive, a connect or a send that completes in one turn; the
+/// kernel keeps what does not fit (IORING_FEAT_NODROP).
+const CQ_ENTRIES: u32 = 8192;
+const BUFFER_GROUP: u16 = 0;
+const BUFFER_COUNT: u16 = 512;
+const BUFFER_BYTES: usize = 16 * 1024;
+
+/// Why io_uring can't be used here.
+#[derive(Debug, Error)]
+pub enum UringError {
+    /// The kernel refuses to set up a ring at all.
+    #[error(
+        "io_uring is not available ({0}): it needs Linux 6.1, kernel.io_uring_disabled = 0, and a \
+         container runtime whose seccomp profile allows io_uring_setup"
+    )]
+    Setup(io::Error),
+    /// A registration failed.
+    #[error("io_uring: {what}: {error}")]
+    Register {
+        /// What was registered.
+        what: &'static str,
+        /// The system's word.
+        error: io::Error,
+    },
+    /// The ring failed while in use.
+    #[error("io_uring: enter: {0}")]
+    Enter(io::Error),
+}
+
+/// The driver: a ring, its buffers, and a slot for each connection.
+pub struct Uring {
+    ring: IoUring,
+    buffers: Option<Buffers>,
+    sockets: Sockets,
+    /// A deadline this near is waited for by spinning, in ns: timers fire tens of microseconds
+    /// late, a spin does not.
+    spin_ns: Nanos,
+    completions: Vec<(u64, i32, u32)>,
+}
+
+/// What the worker's decisions become: entries for the ring.
+struct Sockets {
+    slots: Vec<Slot>,
+    /// Entries for the next enter, in order.
+    entries: Vec<squeue::Entry>,
+    /// Registered files to change before the next enter.
+    files: Vec<(ConnectionId, RawFd)>,
+    /// Connections whose socket could not even be made.
+    failed: Vec<(ConnectionId, io::Error)>,
+    /// Receives that the kernel holds; each may write to a buffer until it ends.
+    receives: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Action {
+    Connect = 1,
+    Receive = 2,
+    Send = 3,
+    LargeSend = 4,
+}
+
+fn user_data(action: Action, generation: u32, id: ConnectionId) -> u64 {
+    u64::from(action as u8) << 56 | u64::from(generation & GENERATION_MAX) << 32 | u64::from(id)
+}
+
+impl Uring {
+    /// A ring with places for `connections`. Must be called on the thread that will use it.
+    pub fn new(connections: usize, spin_ns: Nanos) -> Result<Self, UringError> {
+        // Timers fire up to 50 us late by default; this thread's deadlines are sharper.
+        let _ = rustix::thread::set_current_timer_slack(Some(std::num::NonZeroU64::MIN));
+        let ring = build_ring().map_err(UringError::Setup)?;
+        let register = |what| move |error| UringError::Register { what, error };
+        ring.submitter()
+            .register_files_sparse(connections.max(1) as u32)
+            .map_err(register("registered files (see ulimit -n)"))?;
+        let buffers =
+            Buffers::register(&ring.submitter(), BUFFER_GROUP, BUFFER_COUNT, BUFFER_BYTES)
+                .map_err(register("buffer ring"))?;
+        Ok(Self {
+            ring,
+            buffers: Some(buffers),
+            sockets: Sockets {
+                slots: (0..connections).map(|_| Slot::new()).collect(),
+                entries: Vec::with_capacity(SQ_ENTRIES as usize),
+                files: Vec::new(),
+                failed: Vec::new(),
+                receives: 0,
+            },
+            spin_ns,
+            completions: Vec::with_capacity(CQ_ENTRIES as usize),
+        })
+    }
+
+    /// Where the worker's decisions go.
+    pub fn transport(&mut self) -> &mut impl Transport {
+        &mut self.sockets
+    }
+
+    /// One turn: hands over what the worker decided, waits for completions up to `deadline`, and
+    /// gives them to the worker.
+    pub fn turn(
+        &mut self,
+        worker: &mut Worker,
+        clock: &Clock,
+        deadline: Nanos,
+    ) -> Result<(), UringError> {
+        self.report_failed(worker, clock);
+        self.submit()?;
+        self.wait(clock, deadline)?;
+        self.completions.clear();
+        for completion in self.ring.completion() {
+            self.completions.push((
+                completion.user_data(),
+                completion.result(),
+                completion.flags(),
+            ));
+        }
+        if self.completions.is_empty() {
+            return Ok(());
+        }
+        // Read once, before anything is parsed: our parsing is not the server's time.
+        let now = clock.now();
+        for index in 0..self.completions.len() {
+            let (data, result, flags) = self.completions[index];
+            self.complete(worker, now, data, result, flags);
+        }
+        self.buffers().publish();
+        Ok(())
+    }
+
+    fn report_failed(&mut self, worker: &mut Worker, clock: &Clock) {
+        for (id, error) in std::mem::take(&mut self.sockets.failed) {
+            worker.connect_failed(id, &error.to_string(), clock.now(), &mut self.sockets);
+        }
+    }
+
+    /// Moves the entries into the submission queue; enters on the way only if it is full.
+    fn submit(&mut self) -> Result<(), UringError> {
+        for (id, fd) in self.sockets.files.drain(..) {
+            self.ring
+                .submitter()
+                .register_files_update(id, &[fd])
+                .map_err(|error| UringError::Register { what: "a registered file", error })?;
+        }
+        let mut entries = &self.sockets.entries[..];
+        while !entries.is_empty() {
+            let mut queue = self.ring.submission();
+            let room = (queue.capacity() - queue.len()).min(entries.len());
+            // SAFETY: every entry's memory (a slot's address and send buffers, the buffer group)
+            // outlives its operation: slots are neither moved nor freed before `Uring::drop` has
+            // seen the operations end, and bytes of a send that is waited for stay in `large`
+            // until its completion.
+            unsafe { queue.push_multiple(&entries[..room]).expect("there is room") };
+            drop(queue);
+            entries = &entries[room..];
+            if !entries.is_empty() {
+                self.ring.submit().map_err(UringError::Enter)?;
+            }
+        }
+        self.sockets.entries.clear();
+        Ok(())
+    }
+
+    fn wait(&mut self, clock: &Clock, deadline: Nanos) -> Result<(), UringError> {
+        let remaining = deadline.saturating_sub(clock.now());
+        if remaining > self.spin_ns {
+            return self.enter(1, remaining - self.spin_ns);
+        }
+        loop {
+            let queue = self.ring.submission();
+            let has_work = !queue.is_empty() || queue.taskrun();
+            drop(queue);
+            if has_work {
+                self.enter(0, 0)?;
+            }
+            if !self.ring.completion().is_empty() || clock.now() >= deadline {
+                return Ok(());
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    fn enter(&self, want: usize, timeout_ns: Nanos) -> Result<(), UringError> {
+        let timeout = Timespec::from(Duration::from_nanos(timeout_ns));
+        let arguments = SubmitArgs::new().timespec(&timeout);
+        match self.ring.submitter().submit_with_args(want, &arguments) {
+            Ok(_) => Ok(()),
+            Err(error) if is_no_fault(&error) => Ok(()),
+            Err(error) => Err(UringError::Enter(error)),
+        }
+    }
+
+    fn buffers(&mut self) -> &mut Buffers {
+        self.buffers.as_mut().expect("taken in drop only")
+    }
+
+    fn complete(&mut self, worker: &mut Worker, now: Nanos, data: u64, result: i32, flags: u32) {
+        let id = data as u32;
+        let generation = (data >> 32) as u32 & GENERATION_MAX;
+        let is_current = self.sockets.slots[id as usize].generation == generation;
+        match (data >> 56) as u8 {
+            action if action == Action::Receive as u8 => {
+                self.complete_receive(worker, now, (id, generation), result, flags);
+            }
+            action if action == Action::Connect as u8 && is_current => match errno(result) {
+                None => {
+                    self.sockets.receive(id);
+                    worker.connected(id, now, &mut self.sockets);
+                }
+                Some(error) => {
+                    worker.connect_failed(id, &error.to_string(), now, &mut self.sockets);
+                }
+            },
+            action if action == Action::LargeSend as u8 => {
+                let is_whole = self.sockets.large_sent(id, result);
+                if is_current && !is_whole {
+                    worker.closed(id, now, &mut self.sockets);
+                }
+            }
+            action if action == Action::Send as u8 && is_current => {
+                // Only failures complete. What the peer sent before it closed comes first, and
+                // then the end of its stream, so that is left to the receive.
+                debug_assert!(errno(result).is_some() || cqueue::more(flags));
+            }
+            _ => {}
+        }
+    }
+
+    fn complete_receive(
+        &mut self,
+        worker: &mut Worker,
+        now: Nanos,
+        (id, generation): (ConnectionId, u32),
+        result: i32,
+        flags: u32,
+    ) {
+        let is_current = self.sockets.slots[id as usize].generation == generation;
+        let is_armed = cqueue::more(flags);
+        if !is_armed {
+            self.sockets.receives -= 1;
+        }
+        let buffers = self.buffers.as_mut().expect("taken in drop only");
+        if let Some(buffer) = cqueue::buffer_select(flags) {
+            if is_current && result > 0 {
+                let bytes = buffers.bytes(buffer, result as usize);
+                worker.received(id, bytes, now, &mut self.sockets);
+            }
+            buffers.give(buffer);
+        }
+        // The worker may have closed the connection over what it received.
+        let is_current = is_current && self.sockets.slots[id as usize].generation == generation;
+        if !is_current || is_armed {
+            return;
+        }
+        match result {
+            1.. => self.sockets.receive(id),
+            0 => worker.closed(id, now, &mut self.sockets),
+            error if -error == rustix::io::Errno::NOBUFS.raw_os_error() => {
+                self.sockets.receive(id);
+            }
+            _ => worker.closed(id, now, &mut self.sockets),
+        }
+    }
+}
+
+impl Drop for Uring {
+    /// The kernel may write to the buffers until every receive has ended: wait for that, and where
+    /// it does not come, leave the memory to the process's end.
+    fn drop(&mut self) {
+        for slot in &mut self.sockets.slots {
+            slot.close();
+        }
+        let clock = Clock::start();
+        let is_pending = |sockets: &Sockets| {
+            sockets.receives > 0 || sockets.slots.iter().any(|slot| !slot.large.is_empty())
+        };
+        while is_pending(&self.sockets) && clock.now() < crate::SECOND {
+            if self.enter(1, 10 * crate::MILLISECOND).is_err() {
+                break;
+            }
+            for completion in self.ring.completion() {
+                let (data, flags) = (completion.user_data(), completion.flags());
+                let action = (data >> 56) as u8;
+                if action == Action::Receive as u8 && !cqueue::more(flags) {
+                    self.sockets.receives -= 1;
+                } else if action == Action::LargeSend as u8 {
+                    self.sockets.slots[data as u32 as usize].large.pop_front();
+                }
+            }
+        }
+        if is_pending(&self.sockets) {
+            std::mem::forget(self.buffers.take());
+            std::mem::forget(std::mem::take(&mut self.sockets.slots));
+        }
+    }
+}
+
+impl Sockets {
+    fn receive(&mut self, id: ConnectionId) {
+        let generation = self.slots[id as usize].generation;
+        self.receives += 1;
+        self.entries.push(
+            opcode::RecvMulti::new(Fixed(id), BUFFER_GROUP).build().user_data(user_data(
+                Action::Receive,
+                generation,
+                id,
+            )),
+        );
+    }
+
+    fn push_large(&mut self, id: ConnectionId) {
+        let slot = &self.slots[id as usize];
+        let Some((generation, bytes)) = slot.large.front() else { return };
+        self.entries.push(
+            opcode::Send::new(Fixed(id), bytes.as_ptr(), bytes.len() as u32)
+                .flags(SEND_FLAGS)
+                .build()
+                .user_data(user_data(Action::LargeSend, *generation, id)),
+        );
+    }
+
+    /// Whether all of the bytes went out.
+    fn large_sent(&mut self, id: ConnectionId, result: i32) -> bool {
+        let slot = &mut self.slots[id as usize];
+        let sent = slot.large.pop_front();
+        let current = slot.generation;
+        while slot.large.front().is_some_and(|(generation, _)| *generation != current) {
+            slot.large.pop_front();
+        }
+        self.push_large(id);
+        sent.is_some_and(|(_, bytes)| usize::try_from(result) == Ok(bytes.len()))
+    }
+}
+
+const SEND_FLAGS: i32 = (rustix::net::SendFlags::NOSIGNAL.bits() | MSG_WAITALL) as i32;
+/// Not among rustix's send flags: the kernel takes it for sends on a ring (io_uring_prep_send(3)).
+const MSG_WAITALL: u32 = 0x100;
+
+impl Transport for Sockets {
+    fn connect(&mut self, id: ConnectionId, address: &SockAddr) {
+        let slot = &mut self.slots[id as usize];
+        let fd = match slot.create(address) {
+            Ok(fd) => fd,
+            Err(error) => return self.failed.push((id, error)),
+        };
+        let address = slot.address.as_ref().expect("set by create");
+        let entry = opcode::Connect::new(Fixed(id), address.as_ptr().cast(), address.len())
+            .build()
+            .user_data(user_data(Action::Connect, slot.generation, id));
+        self.files.retain(|(other, _)| *other != id);
+        self.files.push((id, fd));
+        self.entries.push(entry);
+    }
+
+    fn send(&mut self, id: ConnectionId, bytes: &[u8]) {
+        let slot = &mut self.slots[id as usize];
+        if bytes.len() > SMALL_SEND_BYTES_MAX || !slot.large.is_empty() {
+            slot.large.push_back((slot.generation, bytes.into()));
+            if slot.large.len() == 1 {
+                self.push_large(id);
+            }
+            return;
+        }
+        let start = slot.hold_small(bytes);
+        self.entries.push(
+            opcode::Send::new(Fixed(id), start, bytes.len() as u32)
+                .flags(SEND_FLAGS)
+                .build()
+                .flags(squeue::Flags::SKIP_SUCCESS)
+                .user_data(user_data(Action::Send, slot.generation, id)),
+        );
+    }
+
+    fn close(&mut self, id: ConnectionId) {
+        let slot = &mut self.slots[id as usize];
+        if slot.socket.is_some() {
+            // Entries that were not handed over yet would meet the next connection's file.
+            let generation = slot.generation;
+            let receives = &mut self.receives;
+            self.entries.retain(|entry| {
+                let data = entry.get_user_data();
+                if data == user_data(Action::Receive, generation, id) {
+                    *receives -= 1;
+                } else if data == user_data(Action::LargeSend, generation, id) {
+                    slot.large.pop_front();
+                } else {
+                    return data & CONNECTION_MASK
+                        != user_data(Action::Send, generation, id) & CONNECTION_MASK;
+                }
+                false
+            });
+            self.files.retain(|(other, _)| *other != id);
+            slot.close();
+            self.files.push((id, -1));
+        }
+    }
+}
+
+/// Generation and connection of a completion's user data.
+const CONNECTION_MASK: u64 = (1 << 56) - 1;
+
+fn build_ring() -> io::Result<IoUring> {
+    let with_flags = |flags: u8| {
+        let mut builder = IoUring::builder();
+        builder.setup_cqsize(CQ_ENTRIES).dontfork();
+        if flags >= 1 {
+            builder.setup_coop_taskrun().setup_taskrun_flag();
+        }
+        if flags >= 2 {
+            builder.setup_single_issuer();
+        }
+        if flags >= 3 {
+            builder.setup_defer_taskrun();
+        }
+        builder.build(SQ_ENTRIES)
+    };
+    let mut result = with_flags(3);
+    for flags in (0..3).rev() {
+        match &result {
+            Err(error) if error.raw_os_error() == Some(EINVAL) => result = with_flags(flags),
+            _ => break,
+        }
+    }
+    result
+}
+
+const EINVAL: i32 = rustix::io::Errno::INVAL.raw_os_error();
+
+fn errno(result: i32) -> Option<io::Error> {
+    (result < 0).then(|| io::Error::from_raw_os_error(-result))
+}
+
+/// The time was up, a signal came, or completions must be taken before more can be submitted.
+fn is_no_fault(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::TIME, Errno::INTR, Errno::BUSY, Errno::AGAIN]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}

@@ -1,0 +1,208 @@
+//! What a phase measured: per operation three HDR histograms and a count per outcome.
+
+use hdrhistogram::Histogram;
+use wire::{Class, Failure, Outcome};
+
+use crate::Nanos;
+
+/// Values above are counted as this, and counted apart (see [`Recording::above_top`]): one hour.
+pub const HISTOGRAM_TOP_NS: Nanos = 3_600_000_000_000;
+/// Values below are told apart from each other no more: 64 ns.
+const HISTOGRAM_UNIT_NS: Nanos = 64;
+/// Three significant digits: a value is at most 0.1 % off.
+const HISTOGRAM_DIGITS: u8 = 3;
+
+/// An empty histogram of nanoseconds with the bounds that all recordings share.
+pub fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(HISTOGRAM_UNIT_NS, HISTOGRAM_TOP_NS, HISTOGRAM_DIGITS)
+        .expect("constant bounds that the histogram takes")
+}
+
+/// One operation's measurements.
+#[derive(Clone, Debug)]
+pub struct OperationRecording {
+    /// Intended to done, of requests that succeeded, in ns.
+    pub response: Histogram<u64>,
+    /// Sent to done, of requests that succeeded, in ns.
+    pub service: Histogram<u64>,
+    /// Intended to sent, of every request that was sent, in ns.
+    pub lateness: Histogram<u64>,
+    /// Intended to done, of requests that failed, in ns.
+    pub failed: Histogram<u64>,
+    failures: [u64; Class::COUNT],
+    first_failures: [Option<Box<Failure>>; Class::COUNT],
+}
+
+impl OperationRecording {
+    fn new() -> Self {
+        Self {
+            response: histogram(),
+            service: histogram(),
+            lateness: histogram(),
+            failed: histogram(),
+            failures: [0; Class::COUNT],
+            first_failures: std::array::from_fn(|_| None),
+        }
+    }
+
+    /// Requests that got their outcome.
+    pub fn completed(&self) -> u64 {
+        self.response.len() + self.failed.len()
+    }
+
+    /// The classes that occurred: how often, and the first one's words.
+    pub fn failures(&self) -> impl Iterator<Item = (Class, u64, Option<&Failure>)> {
+        let counted = Class::ALL.iter().zip(&self.failures).zip(&self.first_failures);
+        counted
+            .filter(|((_, count), _)| **count > 0)
+            .map(|((class, count), first)| (*class, *count, first.as_deref()))
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (ours, theirs) in [
+            (&mut self.response, &other.response),
+            (&mut self.service, &other.service),
+            (&mut self.lateness, &other.lateness),
+            (&mut self.failed, &other.failed),
+        ] {
+            ours.add(theirs).expect("all recordings share their bounds");
+        }
+        for (ours, theirs) in self.failures.iter_mut().zip(&other.failures) {
+            *ours += theirs;
+        }
+        for (ours, theirs) in self.first_failures.iter_mut().zip(&other.first_failures) {
+            if ours.is_none() {
+                ours.clone_from(theirs);
+            }
+        }
+    }
+}
+
+/// Everything one phase measured on one target. Recordings of the same mix merge without loss.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// Per operation, in the order of the mix.
+    pub operations: Vec<OperationRecording>,
+    /// Values above [`HISTOGRAM_TOP_NS`].
+    pub above_top: u64,
+}
+
+impl Recording {
+    /// An empty recording for a mix of so many operations.
+    pub fn new(operations: usize) -> Self {
+        Self {
+            operations: (0..operations).map(|_| OperationRecording::new()).collect(),
+            above_top: 0,
+        }
+    }
+
+    /// Records one request that was sent at `sent` and got its outcome at `done`.
+    pub fn record(
+        &mut self,
+        operation: usize,
+        outcome: Outcome,
+        failure: &Failure,
+        (intended, sent, done): (Nanos, Nanos, Nanos),
+    ) {
+        let response = done.saturating_sub(intended);
+        self.above_top += u64::from(response > HISTOGRAM_TOP_NS);
+        let recording = &mut self.operations[operation];
+        recording.lateness.saturating_record(sent.saturating_sub(intended));
+        match outcome {
+            Outcome::Ok => {
+                recording.response.saturating_record(response);
+                recording.service.saturating_record(done.saturating_sub(sent));
+            }
+            Outcome::Failed(class) => {
+                recording.failed.saturating_record(response);
+                recording.failures[class as usize] += 1;
+                recording.first_failures[class as usize]
+                    .get_or_insert_with(|| Box::new(failure.clone()));
+            }
+        }
+    }
+
+    /// Adds another worker's or another block's recording of the same mix.
+    pub fn merge(&mut self, other: &Self) {
+        for (ours, theirs) in self.operations.iter_mut().zip(&other.operations) {
+            ours.merge(theirs);
+        }
+        self.above_top += other.above_top;
+    }
+
+    /// Requests that got their outcome, over all operations.
+    pub fn completed(&self) -> u64 {
+        self.operations.iter().map(OperationRecording::completed).sum()
+    }
+
+    /// Requests that failed, over all operations.
+    pub fn failed(&self) -> u64 {
+        self.operations.iter().map(|operation| operation.failed.len()).sum()
+    }
+
+    /// All operations in one.
+    pub fn whole(&self) -> OperationRecording {
+        let mut whole = OperationRecording::new();
+        for operation in &self.operations {
+            whole.merge(operation);
+        }
+        whole
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use wire::Code;
+
+    use super::*;
+
+    fn record(recording: &mut Recording, (operation, class, latency): (usize, Option<u8>, u64)) {
+        let outcome = match class {
+            None => Outcome::Ok,
+            Some(class) => Outcome::Failed(Class::ALL[class as usize % Class::COUNT]),
+        };
+        let mut failure = Failure::default();
+        failure.set(Code::Status(500), b"first");
+        recording.record(operation, outcome, &failure, (10, 20, 20 + latency));
+    }
+
+    proptest! {
+        #[test]
+        fn merging_any_split_equals_recording_whole(
+            samples in prop::collection::vec(
+                (0_usize..3, prop::option::of(any::<u8>()), 0_u64..2 * HISTOGRAM_TOP_NS),
+                0..40,
+            ),
+            split in 0_usize..40,
+        ) {
+            let mut whole = Recording::new(3);
+            let mut parts = [Recording::new(3), Recording::new(3)];
+            for (index, sample) in samples.iter().enumerate() {
+                record(&mut whole, *sample);
+                record(&mut parts[usize::from(index >= split)], *sample);
+            }
+            let [mut merged, rest] = parts;
+            merged.merge(&rest);
+            prop_assert_eq!(merged.completed(), samples.len() as u64);
+            prop_assert_eq!(merged.above_top, whole.above_top);
+            for (left, right) in merged.operations.iter().zip(&whole.operations) {
+                prop_assert_eq!(&left.response, &right.response);
+                prop_assert_eq!(&left.service, &right.service);
+                prop_assert_eq!(&left.lateness, &right.lateness);
+                prop_assert_eq!(&left.failed, &right.failed);
+                prop_assert!(left.failures().eq(right.failures()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_above_the_top_is_counted_as_such_and_no_percentile_is_above_the_maximum() {
+        let mut recording = Recording::new(1);
+        record(&mut recording, (0, None, 3 * HISTOGRAM_TOP_NS));
+        record(&mut recording, (0, None, 1000));
+        assert_eq!(recording.above_top, 1);
+        let response = &recording.operations[0].response;
+        assert!(response.value_at_quantile(0.999) <= response.max());
+    }
+}

@@ -1,0 +1,55 @@
+//! What load goes to.
+
+use std::sync::Arc;
+
+use socket2::SockAddr;
+use wire::{Operation, Request, Session, http, postgres};
+
+use crate::Nanos;
+
+/// How connections to a target begin.
+#[derive(Clone, Debug)]
+pub enum Opening {
+    /// HTTP/1.1: requests may be sent at once.
+    Http,
+    /// The Postgres protocol, with a login.
+    Postgres(Arc<postgres::Login>),
+}
+
+/// One server that load goes to, with the operations encoded for it.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its name in reports.
+    pub name: String,
+    /// Where it listens: TCP or a Unix socket.
+    pub address: SockAddr,
+    /// How connections begin.
+    pub opening: Opening,
+    /// The operations, in the order of the mix.
+    pub operations: Arc<[Operation]>,
+    /// Connections to open, over all workers; at least one a worker is opened.
+    pub connections: u32,
+    /// How many connections a worker opens at the same time. With one, the time a connection
+    /// takes is the server's; with more, the generator's own work for the others is in it.
+    pub opening_at_once: u32,
+    /// A request without a reply for so long has failed, and its connection is dropped; so has a
+    /// connection that takes so long to open. In ns.
+    pub timeout_ns: Nanos,
+}
+
+impl Target {
+    /// A new session for one connection.
+    pub(crate) fn session(&self) -> Session {
+        match &self.opening {
+            Opening::Http => Session::Http(http::Session::new()),
+            Opening::Postgres(login) => {
+                let statements =
+                    self.operations.iter().filter_map(|operation| match &operation.request {
+                        Request::Postgres(statement) => Some(statement),
+                        Request::Http(_) => None,
+                    });
+                Session::Postgres(postgres::Session::new(Arc::clone(login), statements))
+            }
+        }
+    }
+}

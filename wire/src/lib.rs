@@ -1,0 +1,21 @@
+//! The protocols of a GraphQL stack without sockets or clocks: bytes in, outcomes out.
+//!
+//! A [`Session`] is one connection's protocol state. Whoever owns the socket calls
+//! [`Session::open`] once when the transport is up, then [`Session::request`] for one request at a
+//! time, and hands every received byte to [`Session::receive`]. How the bytes were cut by the
+//! network never changes what comes out.
+//!
+//! There is no I/O, no clock and no `unsafe` here, and nothing is allocated once a connection has
+//! seen its largest request and reply. (The SCRAM nonce is the one place that draws entropy: it
+//! comes from postgres-protocol, at login only.)
+#![forbid(unsafe_code)]
+
+pub mod http;
+mod operation;
+mod outcome;
+pub mod postgres;
+mod session;
+
+pub use operation::{Kind, Operation, Piece, Request, Template, Values};
+pub use outcome::{Class, Code, Failure, Outcome};
+pub use session::{Progress, Session};

@@ -1,0 +1,132 @@
+//! A named request with pre-encoded bytes and typed holes.
+
+use bytes::BytesMut;
+
+use crate::{http, postgres};
+
+/// How a value is written where a protocol distinguishes: JSON quotes text and not numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A decimal number.
+    Number,
+    /// Text; escaped where it is written into JSON or an SQL literal.
+    Text,
+}
+
+/// The values that fill one request's holes, as text. Reused from request to request, so that
+/// filling it does not allocate once it has held its largest request.
+#[derive(Clone, Debug, Default)]
+pub struct Values {
+    text: String,
+    ends: Vec<(usize, Kind)>,
+}
+
+impl Values {
+    /// No values.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets the values and keeps the space.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    /// Appends a number.
+    pub fn push_integer(&mut self, value: i64) {
+        self.text.push_str(itoa::Buffer::new().format(value));
+        self.ends.push((self.text.len(), Kind::Number));
+    }
+
+    /// Appends a text.
+    pub fn push_text(&mut self, value: &str) {
+        self.text.push_str(value);
+        self.ends.push((self.text.len(), Kind::Text));
+    }
+
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Value number `index` as text, with its kind. Panics where there is none: templates are
+    /// checked against the values' number when they are built.
+    pub fn at(&self, index: usize) -> (&str, Kind) {
+        let start = if index == 0 { 0 } else { self.ends[index - 1].0 };
+        let (end, kind) = self.ends[index];
+        (&self.text[start..end], kind)
+    }
+}
+
+/// A part of a [`Template`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Bytes that are the same in every request.
+    Bytes(Box<[u8]>),
+    /// The place of value number N.
+    Hole(usize),
+}
+
+/// Bytes with holes, to be filled with [`Values`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Template {
+    pieces: Vec<Piece>,
+}
+
+impl Template {
+    /// A template of these pieces, in order.
+    pub fn new(pieces: Vec<Piece>) -> Self {
+        Self { pieces }
+    }
+
+    /// The pieces, in order.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// The highest hole's number plus one: how many values a request needs at least.
+    pub fn holes(&self) -> usize {
+        let hole = |piece: &Piece| match piece {
+            Piece::Hole(index) => index + 1,
+            Piece::Bytes(_) => 0,
+        };
+        self.pieces.iter().map(hole).max().unwrap_or(0)
+    }
+}
+
+/// How an operation is put to one target.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// A GraphQL request over HTTP/1.1.
+    Http(http::Request),
+    /// A statement over the Postgres protocol.
+    Postgres(postgres::Statement),
+}
+
+/// One logical operation, encoded for one target.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// Its name, as in the scenario file.
+    pub name: String,
+    /// Whether it may be sent again when a stale connection swallowed it: true for queries, false
+    /// for whatever writes (RFC 9110, section 9.2.2).
+    pub idempotent: bool,
+    /// Its bytes.
+    pub request: Request,
+}
+
+impl Operation {
+    /// Appends the request's bytes to `out`.
+    pub(crate) fn encode(&self, values: &Values, out: &mut BytesMut) {
+        match &self.request {
+            Request::Http(request) => request.encode(values, out),
+            Request::Postgres(statement) => statement.encode(values, out),
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! One SQL statement, encoded for simple, extended or prepared execution (Postgres manual, 55.2.3
+//! "Simple Query", 55.2.4 "Extended Query").
+
+use std::fmt;
+
+use bytes::{BufMut, BytesMut};
+use postgres_protocol::message::frontend;
+
+use super::sql;
+use crate::{Kind, Piece, Template, Values};
+
+/// How a statement is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// One Query message; values are written into the text as literals.
+    Simple,
+    /// Parse, Bind, Describe, Execute and Sync of the unnamed statement in one write.
+    Extended,
+    /// Parsed once a connection under a name; then Bind, Describe, Execute and Sync.
+    Prepared,
+}
+
+impl Protocol {
+    /// Its name, as in a scenario file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Simple => "simple",
+            Protocol::Extended => "extended",
+            Protocol::Prepared => "prepared",
+        }
+    }
+}
+
+/// One `$n` of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Which of the request's values it takes.
+    pub hole: usize,
+    /// Its type's oid; 0 lets the server infer it. See [`parameter_type`].
+    pub type_oid: u32,
+}
+
+/// The oid of a built-in type by its name (pg_type.dat), for [`Parameter::type_oid`].
+pub fn parameter_type(name: &str) -> Option<u32> {
+    Some(match name {
+        "bool" | "boolean" => 16,
+        "int8" | "bigint" => 20,
+        "int2" | "smallint" => 21,
+        "int4" | "int" | "integer" => 23,
+        "text" => 25,
+        "json" => 114,
+        "float4" | "real" => 700,
+        "float8" | "double precision" => 701,
+        "varchar" | "character varying" => 1043,
+        "date" => 1082,
+        "timestamp" => 1114,
+        "timestamptz" => 1184,
+        "numeric" | "decimal" => 1700,
+        "uuid" => 2950,
+        "jsonb" => 3802,
+        _ => return None,
+    })
+}
+
+/// A statement that can't be put on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatementError {
+    /// The text has `$n`, but there are fewer parameters than n.
+    MissingParameter(usize),
+    /// There is a parameter that the text does not use.
+    UnusedParameter(usize),
+    /// A zero byte can't be sent.
+    ZeroByte,
+}
+
+impl fmt::Display for StatementError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StatementError::MissingParameter(number) => {
+                write!(f, "the SQL uses ${number}, but `params` has no entry number {number}")
+            }
+            StatementError::UnusedParameter(number) => {
+                write!(f, "`params` has an entry number {number}, but the SQL has no ${number}")
+            }
+            StatementError::ZeroByte => f.write_str("the SQL holds a zero byte"),
+        }
+    }
+}
+
+impl std::error::Error for StatementError {}
+
+/// One SQL statement with its parameters, encoded for one protocol.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    encoding: Encoding,
+    expect: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
+enum Encoding {
+    /// A Query message's text; holes become literals.
+    Simple(Template),
+    /// `head`, the Bind message with its parameters, then the rest.
+    Bound(Bound),
+}
+
+#[derive(Clone, Debug)]
+struct Bound {
+    /// The Parse message: sent with each request in the extended protocol, once a connection in
+    /// the prepared one.
+    parse: Box<[u8]>,
+    is_prepared: bool,
+    /// What Bind says before its parameters: portal, statement name, formats, count.
+    bind_head: Box<[u8]>,
+    holes: Box<[usize]>,
+    /// The number of result formats (none: all text), then Describe, Execute and Sync.
+    tail: Box<[u8]>,
+}
+
+/// Bind ends with the number of result format codes; this many bytes of `tail` belong to Bind.
+const RESULT_FORMATS_BYTES: usize = 2;
+
+impl Statement {
+    /// Encodes `sql`. `name` is the prepared statement's name, used by [`Protocol::Prepared`] only.
+    pub fn new(
+        sql: &str,
+        parameters: &[Parameter],
+        protocol: Protocol,
+        name: &str,
+    ) -> Result<Self, StatementError> {
+        if sql.contains('\0') || name.contains('\0') {
+            return Err(StatementError::ZeroByte);
+        }
+        let used = sql::parameters(sql);
+        let known = |number: usize| (1..=parameters.len()).contains(&number);
+        if let Some((_, number)) = used.iter().find(|(_, number)| !known(*number)) {
+            return Err(StatementError::MissingParameter(*number));
+        }
+        let is_used = |number: &usize| used.iter().any(|(_, other)| other == number);
+        if let Some(number) = (1..=parameters.len()).find(|number| !is_used(number)) {
+            return Err(StatementError::UnusedParameter(number));
+        }
+        let encoding = match protocol {
+            Protocol::Simple => Encoding::Simple(literal_template(sql, &used, parameters)),
+            Protocol::Extended => Encoding::Bound(Bound::new(sql, parameters, "", false)),
+            Protocol::Prepared => Encoding::Bound(Bound::new(sql, parameters, name, true)),
+        };
+        Ok(Self { encoding, expect: None })
+    }
+
+    /// The first column of the first row must be value number `hole`.
+    pub fn expect_first_column(mut self, hole: usize) -> Self {
+        self.expect = Some(hole);
+        self
+    }
+
+    pub(super) fn expect(&self) -> Option<usize> {
+        self.expect
+    }
+
+    /// The Parse message to send once a connection, for a prepared statement.
+    pub(super) fn prepare(&self) -> Option<&[u8]> {
+        match &self.encoding {
+            Encoding::Bound(bound) if bound.is_prepared => Some(&bound.parse),
+            _ => None,
+        }
+    }
+
+    /// Appends one execution to `out`.
+    #[inline]
+    pub(crate) fn encode(&self, values: &Values, out: &mut BytesMut) {
+        match &self.encoding {
+            Encoding::Simple(template) => encode_query(template, values, out),
+            Encoding::Bound(bound) => bound.encode(values, out),
+        }
+    }
+}
+
+impl Bound {
+    fn new(sql: &str, parameters: &[Parameter], name: &str, is_prepared: bool) -> Self {
+        let mut parse = BytesMut::new();
+        let types = parameters.iter().map(|parameter| parameter.type_oid);
+        frontend::parse(name, sql, types, &mut parse).expect("checked for zero bytes");
+
+        let mut bind_head = BytesMut::new();
+        bind_head.put_u8(0); // the unnamed portal
+        bind_head.put_slice(name.as_bytes());
+        bind_head.put_u8(0);
+        bind_head.put_u16(0); // no parameter format codes: all are text
+        bind_head.put_u16(u16::try_from(parameters.len()).unwrap_or(u16::MAX));
+
+        let mut tail = BytesMut::new();
+        tail.put_u16(0);
+        frontend::describe(b'P', "", &mut tail).expect("no zero bytes");
+        frontend::execute("", 0, &mut tail).expect("no zero bytes");
+        frontend::sync(&mut tail);
+        Self {
+            parse: parse.as_ref().into(),
+            is_prepared,
+            bind_head: bind_head.as_ref().into(),
+            holes: parameters.iter().map(|parameter| parameter.hole).collect(),
+            tail: tail.as_ref().into(),
+        }
+    }
+
+    fn encode(&self, values: &Values, out: &mut BytesMut) {
+        if !self.is_prepared {
+            out.extend_from_slice(&self.parse);
+        }
+        let parameters_len: usize =
+            self.holes.iter().map(|&hole| 4 + values.at(hole).0.len()).sum();
+        let length = 4 + self.bind_head.len() + parameters_len + RESULT_FORMATS_BYTES;
+        out.put_u8(b'B');
+        out.put_i32(wire_length(length));
+        out.extend_from_slice(&self.bind_head);
+        for &hole in &self.holes {
+            let text = values.at(hole).0;
+            out.put_i32(wire_length(text.len()));
+            out.extend_from_slice(text.as_bytes());
+        }
+        out.extend_from_slice(&self.tail);
+    }
+}
+
+/// Values are ours and short; one of 2 GiB would have failed long before.
+fn wire_length(length: usize) -> i32 {
+    i32::try_from(length).unwrap_or(i32::MAX)
+}
+
+fn literal_template(
+    sql: &str,
+    used: &[(std::ops::Range<usize>, usize)],
+    parameters: &[Parameter],
+) -> Template {
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    for (range, number) in used {
+        pieces.push(Piece::Bytes(sql.as_bytes()[at..range.start].into()));
+        pieces.push(Piece::Hole(parameters[number - 1].hole));
+        at = range.end;
+    }
+    pieces.push(Piece::Bytes(sql.as_bytes()[at..].into()));
+    Template::new(pieces)
+}
+
+fn encode_query(template: &Template, values: &Values, out: &mut BytesMut) {
+    let start = out.len();
+    out.put_u8(b'Q');
+    out.put_i32(0);
+    for piece in template.pieces() {
+        match piece {
+            Piece::Bytes(bytes) => out.extend_from_slice(bytes),
+            Piece::Hole(hole) => encode_literal(values.at(*hole), out),
+        }
+    }
+    out.put_u8(0);
+    let length = wire_length(out.len() - start - 1);
+    out[start + 1..start + 5].copy_from_slice(&length.to_be_bytes());
+}
+
+/// A literal as `PQescapeLiteral` writes it: quotes doubled, and an escape string where there is a
+/// backslash, so that it means the same whatever standard_conforming_strings says.
+fn encode_literal((text, kind): (&str, Kind), out: &mut BytesMut) {
+    match kind {
+        // In brackets, since `x-$1` with -1 would begin a comment.
+        Kind::Number if text.starts_with('-') => {
+            out.put_u8(b'(');
+            out.extend_from_slice(text.as_bytes());
+            out.put_u8(b')');
+        }
+        Kind::Number => out.extend_from_slice(text.as_bytes()),
+        Kind::Text => {
+            let has_backslash = memchr::memchr(b'\\', text.as_bytes()).is_some();
+            out.extend_from_slice(if has_backslash { b" E'" } else { b"'" });
+            for &byte in text.as_bytes().iter().filter(|byte| **byte != 0) {
+                if matches!(byte, b'\'' | b'\\') {
+                    out.put_u8(byte);
+                }
+                out.put_u8(byte);
+            }
+            out.put_u8(b'\'');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &[Parameter] = &[Parameter { hole: 0, type_oid: 20 }];
+
+    fn encoded(statement: &Statement, values: &Values) -> BytesMut {
+        let mut out = BytesMut::new();
+        statement.encode(values, &mut out);
+        out
+    }
+
+    fn integer(value: i64) -> Values {
+        let mut values = Values::new();
+        values.push_integer(value);
+        values
+    }
+
+    #[test]
+    fn extended_messages_equal_those_of_postgres_protocol() {
+        let statement = Statement::new("SELECT $1", ID, Protocol::Extended, "").unwrap();
+        let mut expected = BytesMut::new();
+        frontend::parse("", "SELECT $1", [20], &mut expected).unwrap();
+        let bind = frontend::bind(
+            "",
+            "",
+            [],
+            [1234_i64],
+            |value, out| {
+                out.put_slice(value.to_string().as_bytes());
+                Ok(postgres_protocol::IsNull::No)
+            },
+            [],
+            &mut expected,
+        );
+        assert!(bind.is_ok());
+        frontend::describe(b'P', "", &mut expected).unwrap();
+        frontend::execute("", 0, &mut expected).unwrap();
+        frontend::sync(&mut expected);
+        assert_eq!(encoded(&statement, &integer(1234)), expected);
+    }
+
+    #[test]
+    fn a_prepared_statement_is_parsed_apart_from_its_executions() {
+        let statement = Statement::new("SELECT $1", ID, Protocol::Prepared, "getUser").unwrap();
+        assert!(statement.prepare().unwrap().starts_with(b"P"));
+        assert!(encoded(&statement, &integer(1)).starts_with(b"B"));
+        let unnamed = Statement::new("SELECT $1", ID, Protocol::Extended, "getUser").unwrap();
+        assert_eq!(unnamed.prepare(), None);
+    }
+
+    #[test]
+    fn simple_queries_carry_their_values_as_literals() {
+        let query = |sql: &str, values: &Values| {
+            let statement = Statement::new(sql, ID, Protocol::Simple, "").unwrap();
+            let mut expected_length = BytesMut::new();
+            let bytes = encoded(&statement, values);
+            expected_length.put_i32(bytes.len() as i32 - 1);
+            assert_eq!(&bytes[1..5], &expected_length[..]);
+            String::from_utf8(bytes[5..bytes.len() - 1].to_vec()).unwrap()
+        };
+        let text = |value: &str| {
+            let mut values = Values::new();
+            values.push_text(value);
+            values
+        };
+        assert_eq!(query("SELECT $1::int8", &integer(7)), "SELECT 7::int8");
+        assert_eq!(query("SELECT 1-$1", &integer(-7)), "SELECT 1-(-7)");
+        assert_eq!(query("SELECT $1", &text("it's")), "SELECT 'it''s'");
+        assert_eq!(query("SELECT $1", &text(r"a\'")), r"SELECT  E'a\\'''");
+    }
+
+    #[test]
+    fn parameters_and_text_must_agree() {
+        let wrong = |sql, parameters| {
+            Statement::new(sql, parameters, Protocol::Extended, "").expect_err("refused")
+        };
+        assert_eq!(wrong("SELECT $2", ID), StatementError::MissingParameter(2));
+        assert_eq!(wrong("SELECT $0", ID), StatementError::MissingParameter(0));
+        assert_eq!(wrong("SELECT 1", ID), StatementError::UnusedParameter(1));
+        assert_eq!(wrong("SELECT '\0'", &[]), StatementError::ZeroByte);
+    }
+}

@@ -1,0 +1,92 @@
+//! One connection's protocol state, whatever the protocol.
+
+use bytes::BytesMut;
+
+use crate::{Failure, Operation, Outcome, Request, Values, http, postgres};
+
+/// What [`Session::receive`] made of the bytes it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Everything was taken; nothing is complete yet.
+    NeedMore,
+    /// The handshake goes on: `out` holds bytes to send.
+    Write,
+    /// The handshake is over: requests may be sent. Comes once in a connection's life.
+    Ready,
+    /// The request in flight has its outcome. Look at [`Session::is_reusable`] before the next one.
+    Response(Outcome),
+    /// The handshake failed: close the connection. [`Session::failure`] has the peer's words.
+    Refused(Outcome),
+}
+
+/// One connection's protocol state.
+///
+/// In this order: `open` when the transport is up; if that is not [`Progress::Ready`] already,
+/// `receive` until it is; then `request`, and `receive` until [`Progress::Response`], over and
+/// over. One request is in flight at a time. `receive` stops at each event and leaves the rest of
+/// `input` in place: call it until `input` is empty. `end_of_stream` when the peer closed.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one per connection, in one array: no indirection")]
+pub enum Session {
+    /// GraphQL over HTTP/1.1.
+    Http(http::Session),
+    /// The Postgres protocol, version 3.
+    Postgres(postgres::Session),
+}
+
+impl Session {
+    /// Begins a connection: appends what the client says first to `out`. [`Progress::Ready`] where
+    /// the protocol has no handshake, else [`Progress::Write`]. Forgets any connection before.
+    pub fn open(&mut self, out: &mut BytesMut) -> Progress {
+        match self {
+            Session::Http(session) => session.open(),
+            Session::Postgres(session) => session.open(out),
+        }
+    }
+
+    /// Appends one request to `out`. The session must be ready, with nothing in flight.
+    pub fn request(&mut self, operation: &Operation, values: &Values, out: &mut BytesMut) {
+        match (&mut *self, &operation.request) {
+            (Session::Http(session), Request::Http(request)) => session.begin(request, values),
+            (Session::Postgres(session), Request::Postgres(statement)) => {
+                session.begin(statement, values);
+            }
+            _ => unreachable!("operations are encoded for their target's protocol"),
+        }
+        operation.encode(values, out);
+    }
+
+    /// Takes received bytes from the front of `input` up to the next event.
+    pub fn receive(&mut self, input: &mut &[u8], out: &mut BytesMut) -> Progress {
+        match self {
+            Session::Http(session) => session.receive(input),
+            Session::Postgres(session) => session.receive(input, out),
+        }
+    }
+
+    /// The peer closed the connection. With a request in flight this is its response (a body that
+    /// ends with the connection is complete now); in a handshake it is a refusal; on an idle
+    /// connection it is [`Progress::NeedMore`].
+    pub fn end_of_stream(&mut self) -> Progress {
+        match self {
+            Session::Http(session) => session.end_of_stream(),
+            Session::Postgres(session) => session.end_of_stream(),
+        }
+    }
+
+    /// Whether another request may be sent on this connection, now that the last has its response.
+    pub fn is_reusable(&self) -> bool {
+        match self {
+            Session::Http(session) => session.is_reusable(),
+            Session::Postgres(session) => session.is_reusable(),
+        }
+    }
+
+    /// The last failure in the peer's words.
+    pub fn failure(&self) -> &Failure {
+        match self {
+            Session::Http(session) => session.failure(),
+            Session::Postgres(session) => session.failure(),
+        }
+    }
+}
