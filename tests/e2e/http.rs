@@ -58,7 +58,7 @@ fn a_reply_in_two_small_segments_with_nagle_on_is_measured_and_warned_of() {
     assert_eq!(summary["arms"][0]["errors"], serde_json::json!({}));
     let median = summary["arms"][0]["service_ns"]["p50"].as_u64().unwrap();
     assert!(median > 30_000_000, "measured as it is: {median}");
-    assert!(summary["reasons"].to_string().contains("delayed ACK"), "{}", summary["reasons"]);
+    assert!(summary["reasons"].to_string().contains("delayed ACK"), "{summary}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use postgres::{Client, NoTls};
+use postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use super::ObserveError;
 use crate::conninfo::{Conninfo, with_sources};
@@ -32,24 +32,32 @@ impl Server {
 
     /// Backends of clients, by application_name (Postgres manual, 28.2.3 "pg_stat_activity").
     pub(crate) fn backends(&mut self) -> Result<BTreeMap<String, u64>, ObserveError> {
-        let query = "SELECT application_name, count(*) FROM pg_stat_activity \
-                     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() GROUP BY 1";
-        let rows = self.client.query(query, &[]).map_err(|error| self.fault(&error))?;
-        let backends = rows.iter().map(|row| {
-            let count: i64 = row.get(1);
-            (row.get::<_, Option<String>>(0).unwrap_or_default(), count.unsigned_abs())
-        });
-        Ok(backends.collect())
+        let rows = self.rows(
+            "SELECT application_name, count(*) FROM pg_stat_activity \
+             WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() GROUP BY 1",
+        )?;
+        let text = |row: &SimpleQueryRow, column| row.get(column).unwrap_or_default().to_owned();
+        Ok(rows
+            .iter()
+            .map(|row| (text(row, 0), text(row, 1).parse().unwrap_or_default()))
+            .collect())
     }
 
     /// Its version, as in `15.18`.
     pub(crate) fn version(&mut self) -> Result<String, ObserveError> {
-        let row = self
-            .client
-            .query_one("SHOW server_version", &[])
-            .map_err(|error| self.fault(&error))?;
-        let version: String = row.get(0);
+        let rows = self.rows("SHOW server_version")?;
+        let version = rows.first().and_then(|row| row.get(0)).unwrap_or_default();
         Ok(version.split(' ').next().unwrap_or_default().to_owned())
+    }
+
+    /// In the simple protocol: one round trip and one transaction a question, nothing prepared.
+    fn rows(&mut self, query: &str) -> Result<Vec<SimpleQueryRow>, ObserveError> {
+        let messages = self.client.simple_query(query).map_err(|error| self.fault(&error))?;
+        let rows = messages.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        Ok(rows.collect())
     }
 
     fn fault(&self, error: &postgres::Error) -> ObserveError {
