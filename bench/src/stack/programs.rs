@@ -24,9 +24,15 @@ pub(crate) struct Programs {
 impl Programs {
     /// Finds all of them, or names the first that is missing.
     pub(crate) fn find() -> Result<Self, StackError> {
+        let exe = env::current_exe().ok();
+        Self::find_beside(exe.as_deref().and_then(Path::parent))
+    }
+
+    /// The same with the gateway looked for in `beside` first.
+    pub(super) fn find_beside(beside: Option<&Path>) -> Result<Self, StackError> {
         let path: Vec<PathBuf> =
             env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
-        let beside = env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf));
+        let beside = beside.map(Path::to_path_buf);
         let (folder, postgres_version) = newest_postgres(&path)?;
         let system = ["/usr/sbin", "/usr/bin"].map(PathBuf::from);
         let pgbouncer =

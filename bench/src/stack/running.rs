@@ -207,12 +207,13 @@ mod tests {
 
     /// Each server, given a port that is taken, says so and is gone.
     #[test]
-    #[ignore = "needs Postgres and PgBouncer"]
     fn a_taken_port_is_noticed() {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
         let account = Account::current().unwrap();
-        let programs = Programs::find().unwrap();
+        // The test lies in `deps`, below the gateway.
+        let exe = std::env::current_exe().unwrap();
+        let programs = Programs::find_beside(exe.ancestors().nth(2)).unwrap();
         let temporary = tempfile::Builder::new()
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o711))
             .tempdir()

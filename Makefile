@@ -1,0 +1,31 @@
+# Each target sets up what it needs: as root, or as a user who may use sudo.
+
+CARGO ?= cargo
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+# One folder for what only lint and bench need, so that nothing of the user's own is touched.
+TOOLS := target/tools
+CARGO_DENY_VERSION := 0.20.2
+
+.PHONY: demo test lint servers
+
+# The whole of it: a private stack, its layers compared for 30 s, the table. ARGS="--rate 1000" …
+demo: servers
+	$(CARGO) build --release --locked --quiet
+	target/release/poolbench demo $(ARGS)
+
+test: servers
+	$(CARGO) build --workspace --locked
+	$(CARGO) test --workspace --locked
+
+lint: $(TOOLS)/bin/cargo-deny
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
+	$(TOOLS)/bin/cargo-deny --locked check bans licenses sources
+
+$(TOOLS)/bin/cargo-deny:
+	$(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked --root $(TOOLS)
+
+# Postgres and PgBouncer, from the machine's own packages; nothing where they are there already.
+servers:
+	@sh scenarios/nova/install.sh $(SUDO)
