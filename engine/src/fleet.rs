@@ -15,8 +15,8 @@ use thiserror::Error;
 use crate::{
     MILLISECOND, Nanos, Opened, Phase, PhaseReport, Refusal, Target, Worker,
     driver::{
-        Clock, thread_cpu_ns,
-        uring::{Uring, UringError},
+        Clock, Driver, DriverError, DriverKind, Monoio, RuntimeDriver, Setup, TokioUring, Uring,
+        raise_open_files, thread_cpu_ns,
     },
 };
 
@@ -28,7 +28,7 @@ pub enum FleetError {
     Refused(Refusal),
     /// A driver failed.
     #[error(transparent)]
-    Driver(#[from] UringError),
+    Driver(#[from] DriverError),
     /// A worker's thread ended by itself.
     #[error("a worker ended unexpectedly")]
     WorkerLost,
@@ -74,14 +74,16 @@ const WAIT_BETWEEN_PHASES_NS: Nanos = MILLISECOND;
 const START_DELAY_NS: Nanos = 3 * MILLISECOND;
 
 impl Fleet {
-    /// Starts one worker on each of `cores`. Spins up to `spin_ns` before each arrival. Once `stop`
+    /// Starts one worker on each of `cores`, pumped by a `driver`. Spins up to `spin_ns` before each arrival. Once `stop`
     /// is raised, phases and openings end at once.
     pub fn start(
         targets: Vec<Target>,
         cores: &[CoreId],
+        driver: DriverKind,
         spin_ns: Nanos,
         stop: Arc<AtomicBool>,
     ) -> Self {
+        raise_open_files();
         let clock = Clock::start();
         let closing = Arc::new(AtomicBool::new(false));
         let targets: Arc<[Target]> = targets.into();
@@ -92,12 +94,14 @@ impl Fleet {
             let stops = [Arc::clone(&stop), Arc::clone(&closing)];
             let reporter = reporter.clone();
             let core = *core;
+            let connections = worker.connections();
+            let setup = Setup { connections, workers: cores.len(), spin_ns };
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
                     core_affinity::set_for_current(core);
                     let pump = Pump { worker, clock, stops, orders, reporter: &reporter };
-                    if let Err(error) = pump.run(spin_ns) {
+                    if let Err(error) = pump.start(driver, setup) {
                         let _ = reporter.send(Err(error.into()));
                     }
                 })
@@ -187,8 +191,20 @@ enum Task {
 }
 
 impl Pump<'_> {
-    fn run(mut self, spin_ns: Nanos) -> Result<(), UringError> {
-        let mut driver = Uring::new(self.worker.connections(), spin_ns)?;
+    fn start(self, driver: DriverKind, setup: Setup) -> Result<(), DriverError> {
+        match driver {
+            DriverKind::Uring => self.run(Uring::new(setup)?),
+            DriverKind::MonoioUring => {
+                self.run(RuntimeDriver::<Monoio<monoio::IoUringDriver>>::new(setup)?)
+            }
+            DriverKind::MonoioEpoll => {
+                self.run(RuntimeDriver::<Monoio<monoio::LegacyDriver>>::new(setup)?)
+            }
+            DriverKind::TokioUring => self.run(RuntimeDriver::<TokioUring>::new(setup)?),
+        }
+    }
+
+    fn run(mut self, mut driver: impl Driver) -> Result<(), DriverError> {
         let mut task = Task::Nothing;
         loop {
             let now = self.clock.now();

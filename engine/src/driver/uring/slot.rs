@@ -7,7 +7,9 @@ use std::{
     os::fd::{AsRawFd, RawFd},
 };
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{SockAddr, Socket};
+
+use crate::{ConnectionId, driver::socket};
 
 /// Requests up to this size are sent without asking for a completion. On a connection with
 /// nothing in flight the kernel copies that little into the socket at once: the least send
@@ -40,13 +42,13 @@ impl Slot {
     }
 
     /// A new socket to connect to `address`.
-    pub(super) fn create(&mut self, address: &SockAddr) -> io::Result<RawFd> {
-        let domain = address.domain();
-        let socket = Socket::new(domain, Type::STREAM, protocol(domain))?;
-        if domain != Domain::UNIX {
-            // A request leaves in one write: waiting for more to send can only delay it.
-            socket.set_tcp_nodelay(true)?;
-        }
+    pub(super) fn create(
+        &mut self,
+        maker: socket::Sockets,
+        id: ConnectionId,
+        address: &SockAddr,
+    ) -> io::Result<RawFd> {
+        let socket = maker.open(id, address)?;
         let fd = socket.as_raw_fd();
         self.address = Some(address.clone());
         self.socket = Some(socket);
@@ -74,7 +76,3 @@ impl Slot {
 
 /// Generations are kept in 24 bits of a completion's user data.
 pub(super) const GENERATION_MAX: u32 = (1 << 24) - 1;
-
-fn protocol(domain: Domain) -> Option<Protocol> {
-    (domain != Domain::UNIX).then_some(Protocol::TCP)
-}
