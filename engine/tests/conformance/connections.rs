@@ -1,0 +1,100 @@
+//! How connections begin and end.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use engine::{Fleet, Gaps, Load, MILLISECOND, SECOND};
+use wire::{Class, Outcome};
+
+use crate::null_server::{NullServer, Speaks};
+use crate::peer::{Act, Greeting, full, nobody, reply, serve};
+use crate::rig::{Case, On, assert_all_ok, failures, fleet, open_loop, phase, refusal, target};
+
+pub(crate) fn a_connection_closed_after_each_reply_is_reopened_for_the_next_request(on: On) {
+    let case = Case::new(4, open_loop(200), |_, id| {
+        let text = String::from_utf8(reply(id)).unwrap();
+        let text = text.replace("200 OK\r\n", "200 OK\r\nConnection: close\r\n");
+        vec![Act::Write(text.into_bytes()), Act::Close]
+    });
+    let report = case.run(on);
+    assert_all_ok(&report, 200);
+    assert_eq!(report.reopened, 200);
+}
+
+pub(crate) fn a_connection_lost_in_the_middle_of_a_reply_is_one_failure_and_a_new_connection(
+    on: On,
+) {
+    let case = Case::new(1, open_loop(100), |number, id| {
+        let bytes = reply(id);
+        match number % 10 {
+            9 => vec![Act::Write(bytes[..bytes.len() - 3].into()), Act::Close],
+            _ => vec![Act::Write(bytes)],
+        }
+    });
+    let report = case.run(on);
+    assert_eq!(failures(&report), [(Class::Disconnected, 10)]);
+    assert_eq!((report.recording.completed(), report.reopened), (100, 10));
+}
+
+pub(crate) fn a_reset_is_one_failure_and_a_new_connection(on: On) {
+    let mut case = Case::new(1, open_loop(100), |number, id| match number % 10 {
+        9 => vec![Act::Reset],
+        _ => vec![Act::Write(reply(id))],
+    });
+    // Nothing of the reply has come: a query would be sent again.
+    case.is_idempotent = false;
+    let report = case.run(on);
+    assert_eq!(failures(&report).iter().map(|(_, count)| count).sum::<u64>(), 10);
+    assert_eq!((report.recording.completed(), report.reopened), (100, 10));
+}
+
+pub(crate) fn a_refused_connection_is_told(on: On) {
+    let refusal = refusal(on, nobody(), Greeting::Refuse, 20 * SECOND);
+    assert_eq!(refusal.outcome, Outcome::Failed(Class::ConnectFailed));
+    assert!(refusal.failure.message.contains("refused"), "{refusal:?}");
+}
+
+pub(crate) fn a_server_that_does_not_accept_is_given_up_in_time(on: On) {
+    let (address, _sockets) = full();
+    let refusal = refusal(on, address, Greeting::Ignore, 200 * MILLISECOND);
+    assert_eq!(refusal.outcome, Outcome::Failed(Class::Timeout));
+    assert!(refusal.failure.message.contains("no answer within the time limit"), "{refusal:?}");
+}
+
+pub(crate) fn thousands_of_connections_are_opened_and_used(on: On) {
+    let server = NullServer::start(Speaks::Http);
+    let mut target = target(server.address(), 2000, 10);
+    target.opening_at_once = 64;
+    let (mut fleet, _) = fleet(on.kind(), target, 0);
+    let opened = fleet.open().unwrap();
+    assert_eq!(opened[0].connections, 2000);
+    assert_eq!(opened[0].connect.len(), 2000);
+    let load = Load::ConstantVus { vus: 2000, think_time_ns: (0, 0) };
+    let report = fleet.run(&phase(load, SECOND / 5)).unwrap();
+    assert!(report.sent >= 2000, "each virtual user sends at once: {}", report.sent);
+    assert_all_ok(&report, report.planned);
+    assert_eq!(report.reopened, 0);
+}
+
+pub(crate) fn two_workers_share_one_target(on: On) {
+    let address = serve(|_, id| vec![Act::Write(reply(id))]);
+    let cores = core_affinity::get_core_ids().unwrap();
+    let two = [cores[0], *cores.last().unwrap()];
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut fleet = Fleet::start(vec![target(address, 8, 10)], &two, on.kind(), 0, stop);
+    fleet.open().unwrap();
+    let load = Load::ConstantArrivalRate { rate: 2000.0, gaps: Gaps::Uniform };
+    let report = fleet.run(&phase(load, 250 * MILLISECOND)).unwrap();
+    assert_all_ok(&report, 500);
+}
+
+pub(crate) fn dropping_the_fleet_closes_every_connection(on: On) {
+    let server = NullServer::start(Speaks::Http);
+    let (mut fleet, _) = fleet(on.kind(), target(server.address(), 100, 10), 0);
+    fleet.open().unwrap();
+    let load = Load::ConstantVus { vus: 100, think_time_ns: (0, 0) };
+    fleet.run(&phase(load, SECOND / 20)).unwrap();
+    assert_eq!(server.wait_for_connections(100), 100);
+    drop(fleet);
+    assert_eq!(server.wait_for_connections(0), 0);
+}
