@@ -15,8 +15,7 @@ use thiserror::Error;
 use crate::{
     MILLISECOND, Nanos, Opened, Phase, PhaseReport, Refusal, Target, Worker,
     driver::{
-        Clock, Driver, DriverError, DriverKind, Monoio, RuntimeDriver, Setup, TokioUring, Uring,
-        raise_open_files, thread_cpu_ns,
+        self, Clock, Driver, DriverError, DriverKind, Setup, raise_open_files, thread_cpu_ns,
     },
 };
 
@@ -101,7 +100,7 @@ impl Fleet {
                 .spawn(move || {
                     core_affinity::set_for_current(core);
                     let pump = Pump { worker, clock, stops, orders, reporter: &reporter };
-                    if let Err(error) = pump.start(driver, setup) {
+                    if let Err(error) = driver::start(driver, setup, pump).and_then(|end| end) {
                         let _ = reporter.send(Err(error.into()));
                     }
                 })
@@ -190,21 +189,10 @@ enum Task {
     Phase { cpu_before_ns: Nanos },
 }
 
-impl Pump<'_> {
-    fn start(self, driver: DriverKind, setup: Setup) -> Result<(), DriverError> {
-        match driver {
-            DriverKind::Uring => self.run(Uring::new(setup)?),
-            DriverKind::MonoioUring => {
-                self.run(RuntimeDriver::<Monoio<monoio::IoUringDriver>>::new(setup)?)
-            }
-            DriverKind::MonoioEpoll => {
-                self.run(RuntimeDriver::<Monoio<monoio::LegacyDriver>>::new(setup)?)
-            }
-            DriverKind::TokioUring => self.run(RuntimeDriver::<TokioUring>::new(setup)?),
-        }
-    }
+impl driver::Pump for Pump<'_> {
+    type Output = Result<(), DriverError>;
 
-    fn run(mut self, mut driver: impl Driver) -> Result<(), DriverError> {
+    fn pump(mut self, mut driver: impl Driver) -> Self::Output {
         let mut task = Task::Nothing;
         loop {
             let now = self.clock.now();
@@ -246,7 +234,9 @@ impl Pump<'_> {
             driver.turn(&mut self.worker, &self.clock, deadline)?;
         }
     }
+}
 
+impl Pump<'_> {
     fn is_stopped(&self) -> bool {
         self.stops.iter().any(|stop| stop.load(Ordering::Relaxed))
     }

@@ -34,13 +34,20 @@ impl DriverKind {
     pub const ALL: [Self; 4] =
         [Self::Uring, Self::MonoioUring, Self::MonoioEpoll, Self::TokioUring];
 
-    /// Its name in reports.
+    /// Its name in reports, and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Uring => "uring",
-            Self::MonoioUring => "monoio (io_uring)",
-            Self::MonoioEpoll => "monoio (epoll)",
+            Self::MonoioUring | Self::MonoioEpoll => "monoio",
             Self::TokioUring => "tokio-uring",
+        }
+    }
+
+    /// The system calls that it uses: `io_uring` or `epoll`.
+    pub fn io(self) -> &'static str {
+        match self {
+            Self::Uring | Self::MonoioUring | Self::TokioUring => "io_uring",
+            Self::MonoioEpoll => "epoll",
         }
     }
 }

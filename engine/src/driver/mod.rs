@@ -15,13 +15,14 @@ pub use clock::{Clock, thread_cpu_ns};
 pub use error::DriverError;
 pub use open_files::raise_open_files;
 
-pub(crate) use runtime::{Monoio, RuntimeDriver, TokioUring};
-pub(crate) use uring::Uring;
-
+use self::{
+    runtime::{Monoio, RuntimeDriver, TokioUring},
+    uring::Uring,
+};
 use crate::{Nanos, Transport, Worker};
 
 /// What all drivers on real sockets have in common.
-pub(crate) trait Driver {
+pub trait Driver {
     /// Where the worker's decisions go.
     fn transport(&mut self) -> &mut impl Transport;
 
@@ -35,14 +36,39 @@ pub(crate) trait Driver {
     ) -> Result<(), DriverError>;
 }
 
+/// What is done with a driver, whichever it is.
+pub trait Pump {
+    /// What it comes to.
+    type Output;
+
+    /// Does it, on the thread that the driver was made for.
+    fn pump(self, driver: impl Driver) -> Self::Output;
+}
+
 /// What a driver needs to know of its worker.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Setup {
+pub struct Setup {
     /// Places for connections.
-    pub(crate) connections: usize,
+    pub connections: usize,
     /// How many workers share the machine's ports.
-    pub(crate) workers: usize,
+    pub workers: usize,
     /// A deadline this near is waited for by spinning, in ns: timers fire tens of microseconds
     /// late, a spin does not.
-    pub(crate) spin_ns: Nanos,
+    pub spin_ns: Nanos,
+}
+
+/// Makes a driver on this thread, has it pumped, and ends it.
+pub fn start<P: Pump>(kind: DriverKind, setup: Setup, pump: P) -> Result<P::Output, DriverError> {
+    // Timers fire up to 50 us late by default; this thread's deadlines are sharper.
+    let _ = rustix::thread::set_current_timer_slack(Some(std::num::NonZeroU64::MIN));
+    Ok(match kind {
+        DriverKind::Uring => pump.pump(Uring::new(setup)?),
+        DriverKind::MonoioUring => {
+            pump.pump(RuntimeDriver::<Monoio<monoio::IoUringDriver>>::new(setup)?)
+        }
+        DriverKind::MonoioEpoll => {
+            pump.pump(RuntimeDriver::<Monoio<monoio::LegacyDriver>>::new(setup)?)
+        }
+        DriverKind::TokioUring => pump.pump(RuntimeDriver::<TokioUring>::new(setup)?),
+    })
 }

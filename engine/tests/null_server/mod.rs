@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -25,9 +25,13 @@ pub(crate) enum Speaks {
 pub(crate) struct NullServer {
     address: SockAddr,
     connections: Arc<AtomicUsize>,
+    requests: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
+
+/// What tests ask for: how many connections there are, and how many requests there were.
+struct Counts(Arc<AtomicUsize>, Arc<AtomicU64>);
 
 struct Connection {
     stream: TcpStream,
@@ -50,14 +54,21 @@ impl NullServer {
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
         let stop = Arc::new(AtomicBool::new(false));
-        let (count, flag) = (Arc::clone(&connections), Arc::clone(&stop));
+        let requests = Arc::new(AtomicU64::new(0));
+        let counts = Counts(Arc::clone(&connections), Arc::clone(&requests));
+        let flag = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("null-server".into());
-        let thread = thread.spawn(move || serve(listener.into(), speaks, &count, &flag)).unwrap();
-        Self { address, connections, stop, thread: Some(thread) }
+        let thread = thread.spawn(move || serve(listener.into(), speaks, &counts, &flag)).unwrap();
+        Self { address, connections, requests, stop, thread: Some(thread) }
     }
 
     pub(crate) fn address(&self) -> SockAddr {
         self.address.clone()
+    }
+
+    /// Requests answered so far; with Postgres, messages that are answered with a row.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// Waits until there are so many connections, or for a long time; gives how many there are.
@@ -77,7 +88,7 @@ impl Drop for NullServer {
     }
 }
 
-fn serve(listener: TcpListener, speaks: Speaks, count: &AtomicUsize, stop: &AtomicBool) {
+fn serve(listener: TcpListener, speaks: Speaks, counts: &Counts, stop: &AtomicBool) {
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
     let data = epoll::EventData::new_u64(LISTENER);
     epoll::add(&poll, &listener, data, epoll::EventFlags::IN).unwrap();
@@ -107,18 +118,24 @@ fn serve(listener: TcpListener, speaks: Speaks, count: &AtomicUsize, stop: &Atom
                     accepted += 1;
                 }
             } else if let Some(connection) = connections.get_mut(&key)
-                && !connection.answer(speaks, &mut chunk, &mut out)
+                && !connection.answer(speaks, &mut chunk, &mut out, &counts.1)
             {
                 connections.remove(&key);
             }
         }
-        count.store(connections.len(), Ordering::Relaxed);
+        counts.0.store(connections.len(), Ordering::Relaxed);
     }
 }
 
 impl Connection {
     /// Reads once and answers what is whole; whether the connection goes on.
-    fn answer(&mut self, speaks: Speaks, chunk: &mut [u8], out: &mut Vec<u8>) -> bool {
+    fn answer(
+        &mut self,
+        speaks: Speaks,
+        chunk: &mut [u8],
+        out: &mut Vec<u8>,
+        requests: &AtomicU64,
+    ) -> bool {
         let length = match self.stream.read(chunk) {
             Ok(0) => return false,
             Ok(length) => length,
@@ -126,12 +143,12 @@ impl Connection {
         };
         out.clear();
         if self.received.is_empty() {
-            let used = self.take(speaks, &chunk[..length], out);
+            let used = self.take(speaks, &chunk[..length], out, requests);
             self.received.extend_from_slice(&chunk[used..length]);
         } else {
             self.received.extend_from_slice(&chunk[..length]);
             let received = std::mem::take(&mut self.received);
-            let used = self.take(speaks, &received, out);
+            let used = self.take(speaks, &received, out, requests);
             self.received = received[used..].to_vec();
         }
         // Replies are far smaller than a socket buffer.
@@ -139,7 +156,13 @@ impl Connection {
     }
 
     /// Answers all whole requests; gives the bytes that they had.
-    fn take(&mut self, speaks: Speaks, bytes: &[u8], out: &mut Vec<u8>) -> usize {
+    fn take(
+        &mut self,
+        speaks: Speaks,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        requests: &AtomicU64,
+    ) -> usize {
         let mut used = 0;
         loop {
             let rest = &bytes[used..];
@@ -148,7 +171,12 @@ impl Connection {
                 Speaks::Postgres => postgres(rest, &mut self.has_started, out),
             };
             match length {
-                Some(length) => used += length,
+                Some(length) => {
+                    if matches!((speaks, rest[0]), (Speaks::Http, _) | (_, b'E' | b'Q')) {
+                        requests.fetch_add(1, Ordering::Relaxed);
+                    }
+                    used += length;
+                }
                 None => return used,
             }
         }

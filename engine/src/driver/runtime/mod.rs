@@ -87,8 +87,6 @@ impl<R: Runtime> RuntimeDriver<R> {
     /// A runtime on this thread.
     pub(crate) fn new(setup: Setup) -> Result<Self, DriverError> {
         let failed = |error| DriverError::Runtime { runtime: R::NAME, error };
-        // Timers fire up to 50 us late by default; this thread's deadlines are sharper.
-        let _ = rustix::thread::set_current_timer_slack(Some(std::num::NonZeroU64::MIN));
         let mut runtime = R::start().map_err(failed)?;
         let timer = Timer::new().map_err(failed)?;
         let fd = timer.fd().map_err(failed)?;

@@ -5,7 +5,11 @@ mod buffers;
 mod setup;
 mod slot;
 
-use std::{io, os::fd::RawFd, time::Duration};
+use std::{
+    io,
+    os::fd::{AsRawFd, RawFd},
+    time::Duration,
+};
 
 use io_uring::{
     IoUring, cqueue, opcode, squeue,
@@ -16,7 +20,7 @@ use socket2::SockAddr;
 pub(super) use self::setup::probe;
 use self::{
     buffers::Buffers,
-    slot::{GENERATION_MAX, SMALL_SEND_BYTES_MAX, Slot},
+    slot::{GENERATION_MAX, Slot},
 };
 use super::{Clock, Driver, DriverError, Setup, socket};
 use crate::{ConnectionId, Nanos, Transport, Worker};
@@ -44,6 +48,10 @@ pub(crate) struct Uring {
 struct Sockets {
     maker: socket::Sockets,
     slots: Vec<Slot>,
+    /// Where connections go: few, never moved or freed while the ring lives.
+    addresses: Vec<Box<SockAddr>>,
+    /// Counts what was handed over to the kernel.
+    turn: u64,
     /// Entries for the next enter, in order.
     entries: Vec<squeue::Entry>,
     /// Registered files to change before the next enter.
@@ -70,8 +78,6 @@ fn user_data(action: Action, generation: u32, id: ConnectionId) -> u64 {
 impl Uring {
     /// A ring of this thread's.
     pub(crate) fn new(setup: Setup) -> Result<Self, DriverError> {
-        // Timers fire up to 50 us late by default; this thread's deadlines are sharper.
-        let _ = rustix::thread::set_current_timer_slack(Some(std::num::NonZeroU64::MIN));
         let ring = setup::ring(SQ_ENTRIES, CQ_ENTRIES)?;
         let connections = setup.connections;
         let register = |what| move |error| DriverError::Register { what, error };
@@ -86,7 +92,9 @@ impl Uring {
             buffers: Some(buffers),
             sockets: Sockets {
                 maker: socket::Sockets::new(setup),
-                slots: (0..connections).map(|_| Slot::new()).collect(),
+                slots: (0..connections).map(|_| Slot::default()).collect(),
+                addresses: Vec::new(),
+                turn: 1,
                 entries: Vec::with_capacity(SQ_ENTRIES as usize),
                 files: Vec::new(),
                 failed: Vec::new(),
@@ -115,10 +123,10 @@ impl Uring {
         while !entries.is_empty() {
             let mut queue = self.ring.submission();
             let room = (queue.capacity() - queue.len()).min(entries.len());
-            // SAFETY: every entry's memory (a slot's address and send buffers, the buffer group)
-            // outlives its operation: slots are neither moved nor freed before `Uring::drop` has
-            // seen the operations end, and bytes of a send that is waited for stay in `large`
-            // until its completion.
+            // SAFETY: every entry's memory (a target's address, a slot's send buffers, the buffer
+            // group) outlives its operation: addresses and small buffers are neither moved nor
+            // freed before `Uring::drop` has seen the operations end, and bytes of a send that is
+            // waited for stay in `large` until its completion.
             unsafe { queue.push_multiple(&entries[..room]).expect("there is room") };
             drop(queue);
             entries = &entries[room..];
@@ -127,6 +135,7 @@ impl Uring {
             }
         }
         self.sockets.entries.clear();
+        self.sockets.turn += 1;
         Ok(())
     }
 
@@ -296,6 +305,7 @@ impl Drop for Uring {
         if is_pending(&self.sockets) {
             std::mem::forget(self.buffers.take());
             std::mem::forget(std::mem::take(&mut self.sockets.slots));
+            std::mem::forget(std::mem::take(&mut self.sockets.addresses));
         }
     }
 }
@@ -343,12 +353,18 @@ const MSG_WAITALL: u32 = 0x100;
 
 impl Transport for Sockets {
     fn connect(&mut self, id: ConnectionId, address: &SockAddr) {
-        let slot = &mut self.slots[id as usize];
-        let fd = match slot.create(self.maker, id, address) {
-            Ok(fd) => fd,
+        let socket = match self.maker.open(id, address) {
+            Ok(socket) => socket,
             Err(error) => return self.failed.push((id, error)),
         };
-        let address = slot.address.as_ref().expect("set by create");
+        let fd = socket.as_raw_fd();
+        if !self.addresses.iter().any(|known| **known == *address) {
+            self.addresses.push(Box::new(address.clone()));
+        }
+        let known = self.addresses.iter().find(|known| ***known == *address);
+        let address = known.expect("just added");
+        let slot = &mut self.slots[id as usize];
+        slot.socket = Some(socket);
         let entry = opcode::Connect::new(Fixed(id), address.as_ptr().cast(), address.len())
             .build()
             .user_data(user_data(Action::Connect, slot.generation, id));
@@ -359,14 +375,13 @@ impl Transport for Sockets {
 
     fn send(&mut self, id: ConnectionId, bytes: &[u8]) {
         let slot = &mut self.slots[id as usize];
-        if bytes.len() > SMALL_SEND_BYTES_MAX || !slot.large.is_empty() {
+        let Some(start) = slot.hold_small(bytes, self.turn) else {
             slot.large.push_back((slot.generation, bytes.into()));
             if slot.large.len() == 1 {
                 self.push_large(id);
             }
             return;
-        }
-        let start = slot.hold_small(bytes);
+        };
         self.entries.push(
             opcode::Send::new(Fixed(id), start, bytes.len() as u32)
                 .flags(SEND_FLAGS)

@@ -1,67 +1,50 @@
 //! One connection's place in the ring: its socket, and the bytes that the kernel may still read.
 
-use std::{
-    collections::VecDeque,
-    io,
-    net::Shutdown,
-    os::fd::{AsRawFd, RawFd},
-};
+use std::{collections::VecDeque, net::Shutdown};
 
-use socket2::{SockAddr, Socket};
-
-use crate::{ConnectionId, driver::socket};
+use socket2::Socket;
 
 /// Requests up to this size are sent without asking for a completion. On a connection with
 /// nothing in flight the kernel copies that little into the socket at once: the least send
 /// buffer (tcp_wmem, net.core.wmem_default) is twice as large.
 pub(super) const SMALL_SEND_BYTES_MAX: usize = 2048;
 
+/// The least memory that a connection keeps for small requests.
+const SMALL_SEND_BYTES_MIN: usize = 256;
+
 /// One connection's place.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Slot {
     /// Counts the connections in this place, so that a late completion of an earlier one is known.
     pub(super) generation: u32,
     pub(super) socket: Option<Socket>,
-    pub(super) address: Option<SockAddr>,
-    /// Never moved or freed while the ring lives; allocated at the first send.
-    small: Box<[u8]>,
+    /// Memory for small sends: none is moved or freed while the ring lives. There is more than one
+    /// only after a larger request came.
+    small: Vec<Box<[u8]>>,
+    /// The turn in which small bytes were last held: before it ends, the kernel has not seen them.
+    held_in: u64,
     /// Sends that are waited for: the first is with the kernel. Bytes of an earlier connection
     /// stay here until their completion came.
     pub(super) large: VecDeque<(u32, Box<[u8]>)>,
 }
 
 impl Slot {
-    pub(super) fn new() -> Self {
-        Self {
-            generation: 0,
-            socket: None,
-            address: None,
-            small: Box::default(),
-            large: VecDeque::new(),
+    /// Copies `bytes` to where they stay still while the kernel reads them, which it does at the
+    /// end of `turn`. Nothing where they are too many, or others have to go before them.
+    pub(super) fn hold_small(&mut self, bytes: &[u8], turn: u64) -> Option<*const u8> {
+        let is_held = self.held_in == turn;
+        if bytes.len() > SMALL_SEND_BYTES_MAX || is_held || !self.large.is_empty() {
+            return None;
         }
-    }
-
-    /// A new socket to connect to `address`.
-    pub(super) fn create(
-        &mut self,
-        maker: socket::Sockets,
-        id: ConnectionId,
-        address: &SockAddr,
-    ) -> io::Result<RawFd> {
-        let socket = maker.open(id, address)?;
-        let fd = socket.as_raw_fd();
-        self.address = Some(address.clone());
-        self.socket = Some(socket);
-        Ok(fd)
-    }
-
-    /// Copies `bytes` to where they stay still while the kernel reads them.
-    pub(super) fn hold_small(&mut self, bytes: &[u8]) -> *const u8 {
-        if self.small.is_empty() {
-            self.small = vec![0; SMALL_SEND_BYTES_MAX].into();
+        self.held_in = turn;
+        if self.small.last().is_none_or(|small| small.len() < bytes.len()) {
+            let size = bytes.len().next_power_of_two().max(SMALL_SEND_BYTES_MIN);
+            self.small.reserve_exact(1);
+            self.small.push(vec![0; size].into());
         }
-        self.small[..bytes.len()].copy_from_slice(bytes);
-        self.small.as_ptr()
+        let small = self.small.last_mut()?;
+        small[..bytes.len()].copy_from_slice(bytes);
+        Some(small.as_ptr())
     }
 
     /// Ends the connection for the peer and for the kernel: operations on it complete now.
