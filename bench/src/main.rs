@@ -8,6 +8,7 @@ mod command;
 mod conninfo;
 mod cores;
 mod duration;
+mod generator;
 mod interrupt;
 mod layers;
 mod nova;

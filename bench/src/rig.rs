@@ -7,16 +7,19 @@ use engine::{Fleet, FleetError, Load, MILLISECOND, Mix, Nanos, Phase, PhaseRepor
 use thiserror::Error;
 
 use crate::arm::{Arm, ArmKind};
+use crate::generator::{Generator, GeneratorError, GeneratorOptions, GeneratorSummary};
 use crate::interrupt::{self, Interrupted};
 use crate::observe::ObserveError;
+use crate::remedy;
 use crate::scenario::{self, Places, Scenario, ScenarioError};
-use crate::{cores, remedy};
 
 /// Why an experiment has no result.
 #[derive(Debug, Error)]
 pub(crate) enum RigError {
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
+    #[error(transparent)]
+    Generator(#[from] GeneratorError),
     #[error(transparent)]
     Observe(#[from] ObserveError),
     /// A target does not do its part; the text says which, why and what to do.
@@ -38,7 +41,9 @@ impl From<Interrupted> for RigError {
 pub(crate) struct Rig {
     pub(crate) arms: Vec<Arm>,
     pub(crate) fleet: Fleet,
-    pub(crate) workers: usize,
+    generator: Generator,
+    /// How many connections were opened.
+    connections: u64,
     mix: Arc<Mix>,
     places: Places,
 }
@@ -52,9 +57,10 @@ impl Rig {
         scenario: &Scenario,
         kinds: &[ArmKind],
         connections: u32,
-        workers: Option<usize>,
+        options: &GeneratorOptions,
         say: &mut dyn FnMut(&str),
     ) -> Result<Self, RigError> {
+        let generator = options.decide()?;
         let mut places = Places::new();
         let mut token = None;
         let mut arms = Vec::new();
@@ -68,18 +74,24 @@ impl Rig {
             targets.push(scenario.engine_target(&kind.target, connections, token, &mut places)?);
             arms.push(Arm::new(kind, file.backends.clone()));
         }
-        let cores = cores::choose(workers);
         // Ctrl-C raises it: a phase in progress ends at once.
         let stop: Arc<AtomicBool> = interrupt::flag();
-        let fleet = Fleet::start(targets, &cores, cores::spin_ns(&cores), stop);
+        let Generator { driver, cores, spin_ns } = &generator;
+        let fleet = Fleet::start(targets, cores, driver.kind, *spin_ns, stop);
         let mix = Arc::new(scenario.mix()?);
-        let mut rig = Self { arms, fleet, workers: cores.len(), mix, places };
+        let mut rig = Self { arms, fleet, generator, connections: 0, mix, places };
         say(&format!("opening {connections} connections to each of {} targets", kinds.len()));
         let opened = rig.fleet.open().map_err(|error| rig.error(error))?;
         for (arm, opened) in rig.arms.iter_mut().zip(opened) {
+            rig.connections += opened.connections;
             arm.connect = Some(opened.connect);
         }
         Ok(rig)
+    }
+
+    /// How the generator ran.
+    pub(crate) fn generator(&self) -> GeneratorSummary {
+        GeneratorSummary::new(&self.generator, self.fleet.own_bytes(), self.connections)
     }
 
     /// Runs one phase on one arm.

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, Sender, TryRecvError, channel},
     },
     thread::JoinHandle,
@@ -17,6 +17,7 @@ use crate::{
     driver::{
         self, Clock, Driver, DriverError, DriverKind, Setup, raise_open_files, thread_cpu_ns,
     },
+    pool::Connection,
 };
 
 /// Why a fleet can't run, or can't go on.
@@ -44,6 +45,7 @@ pub struct Fleet {
     /// Raised when the fleet is dropped.
     closing: Arc<AtomicBool>,
     workers: Vec<WorkerThread>,
+    own_bytes: Arc<[AtomicU64]>,
     reports: Receiver<Result<Report, FleetError>>,
 }
 
@@ -86,6 +88,7 @@ impl Fleet {
         let clock = Clock::start();
         let closing = Arc::new(AtomicBool::new(false));
         let targets: Arc<[Target]> = targets.into();
+        let own_bytes: Arc<[AtomicU64]> = cores.iter().map(|_| AtomicU64::new(0)).collect();
         let (reporter, reports) = channel();
         let workers = cores.iter().enumerate().map(|(index, core)| {
             let worker = Worker::new(index as u32, cores.len() as u32, Arc::clone(&targets));
@@ -93,13 +96,16 @@ impl Fleet {
             let stops = [Arc::clone(&stop), Arc::clone(&closing)];
             let reporter = reporter.clone();
             let core = *core;
+            let bytes = Arc::clone(&own_bytes);
             let connections = worker.connections();
             let setup = Setup { connections, workers: cores.len(), spin_ns };
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
                     core_affinity::set_for_current(core);
-                    let pump = Pump { worker, clock, stops, orders, reporter: &reporter };
+                    let own_bytes = &bytes[index];
+                    let pump =
+                        Pump { worker, clock, stops, orders, reporter: &reporter, own_bytes };
                     if let Err(error) = driver::start(driver, setup, pump).and_then(|end| end) {
                         let _ = reporter.send(Err(error.into()));
                     }
@@ -108,12 +114,18 @@ impl Fleet {
             WorkerThread { commands: Some(commands), thread }
         });
         let workers = workers.collect();
-        Self { clock, closing, workers, reports }
+        Self { clock, closing, workers, own_bytes, reports }
     }
 
     /// The run's clock.
     pub fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Memory that all connections hold in the workers and their drivers, in bytes, as of the last
+    /// opening or phase. The kernel's socket buffers are not in it.
+    pub fn own_bytes(&self) -> u64 {
+        self.own_bytes.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum()
     }
 
     /// Opens every connection to every target. Per target, what it came to.
@@ -180,6 +192,8 @@ struct Pump<'a> {
     stops: [Arc<AtomicBool>; 2],
     orders: Receiver<Command>,
     reporter: &'a Sender<Result<Report, FleetError>>,
+    /// See [`Fleet::own_bytes`].
+    own_bytes: &'a AtomicU64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -212,6 +226,7 @@ impl driver::Pump for Pump<'_> {
                 },
                 Task::Opening => {
                     if let Some(report) = self.opening() {
+                        self.count_bytes(&driver);
                         let _ = self.reporter.send(report);
                         task = Task::Nothing;
                     }
@@ -220,6 +235,7 @@ impl driver::Pump for Pump<'_> {
                     let is_stopped = self.is_stopped();
                     if is_stopped || self.worker.is_drained(now) {
                         let cpu_ns = thread_cpu_ns() - cpu_before_ns;
+                        self.count_bytes(&driver);
                         let report = self.worker.finish(is_stopped, now, driver.transport());
                         if let Some(report) = report {
                             let report = Box::new(PhaseReport { cpu_ns, ..report });
@@ -237,6 +253,11 @@ impl driver::Pump for Pump<'_> {
 }
 
 impl Pump<'_> {
+    fn count_bytes(&self, driver: &impl Driver) {
+        let worker = self.worker.connections() * size_of::<Connection>();
+        self.own_bytes.store((worker + driver.own_bytes()) as u64, Ordering::Relaxed);
+    }
+
     fn is_stopped(&self) -> bool {
         self.stops.iter().any(|stop| stop.load(Ordering::Relaxed))
     }

@@ -7,6 +7,7 @@ use engine::{Gaps, Load, Nanos, SECOND};
 
 use super::output::{Output, say};
 use super::{CommandError, exit};
+use crate::generator::GeneratorOptions;
 use crate::run::{self, Plan};
 use crate::scenario::{Executor, Scenario, ScenarioError};
 use crate::validity::Level;
@@ -46,9 +47,8 @@ pub(crate) struct Run {
     /// Decides contents and instants of all requests
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Worker threads, each on a core of its own [default: all cores but one]
-    #[arg(long)]
-    workers: Option<usize>,
+    #[command(flatten)]
+    generator: GeneratorOptions,
     #[command(flatten)]
     output: Output,
 }
@@ -87,7 +87,7 @@ impl Run {
             },
             warm_up_ns: self.warm_up,
             connections,
-            workers: self.workers,
+            generator: self.generator.clone(),
             seed: self.seed,
         })
     }

@@ -9,6 +9,7 @@ use engine::{Gaps, Load, MILLISECOND, Nanos, Random};
 pub(crate) use self::summary::Summary;
 pub(crate) use self::table::text;
 use crate::arm::{ARMS, ArmKind, Block};
+use crate::generator::GeneratorOptions;
 use crate::interrupt;
 use crate::observe::{CpuSample, ObserveError, Pooler, Server};
 use crate::rig::{Rig, RigError};
@@ -26,7 +27,7 @@ pub(crate) struct Plan {
     pub(crate) block_ns: Nanos,
     /// To each target.
     pub(crate) connections: u32,
-    pub(crate) workers: Option<usize>,
+    pub(crate) generator: GeneratorOptions,
     pub(crate) seed: u64,
 }
 
@@ -90,7 +91,7 @@ impl<'a> Experiment<'a> {
         let observer =
             postgres.and_then(|target| target.observer.as_deref().or(target.conninfo.as_deref()));
         let server = observer.map(Server::connect).transpose()?;
-        let rig = Rig::open(scenario, &kinds, plan.connections, plan.workers, say)?;
+        let rig = Rig::open(scenario, &kinds, plan.connections, &plan.generator, say)?;
         Ok(Self { scenario, plan, rig, processes, server, pooler })
     }
 
@@ -192,7 +193,7 @@ mod tests {
             duration_ns: 30 * engine::SECOND,
             block_ns: 300 * MILLISECOND,
             connections: 50,
-            workers: None,
+            generator: GeneratorOptions::default(),
             seed: 1,
         };
         assert!(plan.rounds(4) >= 20, "{}", plan.rounds(4));

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Experiment;
 use super::cost::{Cost, costs};
 use crate::arm::{Arm, ArmSummary, Quantiles};
+use crate::generator::GeneratorSummary;
 use crate::observe::{Pooler, Server};
 use crate::rig::RigError;
 use crate::validity::{self, Validity};
@@ -24,8 +25,8 @@ pub(crate) struct Summary {
     duration_ns: Nanos,
     pub(super) phase_ns: Nanos,
     pub(super) seed: u64,
-    pub(super) driver: &'static str,
-    pub(super) workers: usize,
+    #[serde(flatten)]
+    pub(super) generator: GeneratorSummary,
     pub(super) connections: u32,
     pub(super) gaps: &'static str,
     /// Versions of the servers, as they say them.
@@ -94,8 +95,7 @@ impl Experiment<'_> {
             duration_ns,
             phase_ns: self.plan.block_ns,
             seed: self.plan.seed,
-            driver: "uring",
-            workers: self.rig.workers,
+            generator: self.rig.generator(),
             connections: self.plan.connections,
             gaps: match self.plan.gaps {
                 engine::Gaps::Uniform => "uniform",
@@ -206,8 +206,7 @@ impl Summary {
             duration_ns: 3_000_000_000,
             phase_ns: 300 * MILLISECOND,
             seed: 1,
-            driver: "uring",
-            workers: 1,
+            generator: GeneratorSummary::example(),
             connections: 50,
             gaps: "poisson",
             servers: BTreeMap::from([

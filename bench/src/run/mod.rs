@@ -10,6 +10,7 @@ use engine::{Load, Nanos, Random, SECOND};
 pub(crate) use self::summary::Summary;
 pub(crate) use self::table::text;
 use crate::arm::{ARMS, ArmKind, Block};
+use crate::generator::GeneratorOptions;
 use crate::interrupt;
 use crate::rig::{Rig, RigError};
 use crate::scenario::Scenario;
@@ -25,7 +26,7 @@ pub(crate) struct Plan {
     /// Before it, uncounted, in ns.
     pub(crate) warm_up_ns: Nanos,
     pub(crate) connections: u32,
-    pub(crate) workers: Option<usize>,
+    pub(crate) generator: GeneratorOptions,
     pub(crate) seed: u64,
 }
 
@@ -47,7 +48,7 @@ pub(crate) fn run(
 ) -> Result<Summary, RigError> {
     scenario.target(&plan.target)?;
     let kinds = [kind(&plan.target)];
-    let mut rig = Rig::open(scenario, &kinds, plan.connections, plan.workers, say)?;
+    let mut rig = Rig::open(scenario, &kinds, plan.connections, &plan.generator, say)?;
     if plan.warm_up_ns > 0 {
         say("warming up");
         let seed = Random::new(plan.seed, u64::MAX).draw();

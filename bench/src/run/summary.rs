@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Plan;
 use crate::arm::ArmSummary;
+use crate::generator::GeneratorSummary;
 use crate::rig::Rig;
 use crate::scenario::Scenario;
 use crate::validity::Validity;
@@ -22,8 +23,8 @@ pub(crate) struct Summary {
     pub(super) duration_ns: Nanos,
     phase_ns: Nanos,
     pub(super) seed: u64,
-    driver: &'static str,
-    workers: usize,
+    #[serde(flatten)]
+    pub(super) generator: GeneratorSummary,
     pub(super) connections: u32,
     /// The load in words.
     pub(super) load: String,
@@ -45,8 +46,7 @@ impl Summary {
             duration_ns: rig.arms.iter().map(|arm| arm.measured_ns).sum(),
             phase_ns: plan.duration_ns,
             seed: plan.seed,
-            driver: "uring",
-            workers: rig.workers,
+            generator: rig.generator(),
             connections: plan.connections,
             load: words(plan.load),
             validity,

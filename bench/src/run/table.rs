@@ -52,6 +52,9 @@ pub(crate) fn text(summary: &Summary) -> String {
             let _ = writeln!(text, "errors: {}", errors(arm));
         }
     }
+    if let Some(note) = summary.generator.note() {
+        let _ = writeln!(text, "{note}");
+    }
     let _ = writeln!(text, "{}", verdict(&summary.validity));
     text
 }

@@ -34,6 +34,10 @@ pub trait Driver {
         clock: &Clock,
         deadline: Nanos,
     ) -> Result<(), DriverError>;
+
+    /// Memory that all connections hold here, in bytes; what is shared by all of them, and what a
+    /// runtime keeps for its tasks, is not in it.
+    fn own_bytes(&self) -> usize;
 }
 
 /// What is done with a driver, whichever it is.

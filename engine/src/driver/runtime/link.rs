@@ -64,6 +64,14 @@ impl Link {
         self.is_closed.get()
     }
 
+    /// What it holds, in bytes.
+    pub(super) fn own_bytes(&self) -> usize {
+        let buffer = self.buffer.take();
+        let received = buffer.as_ref().map_or(0, Vec::capacity);
+        self.buffer.set(buffer);
+        size_of::<Self>() + received + self.outgoing.borrow().capacity()
+    }
+
     /// Whether this is the first note since the last wake.
     pub(super) fn note(&self) -> bool {
         !self.is_noted.replace(true)

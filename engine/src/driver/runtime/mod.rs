@@ -164,6 +164,11 @@ impl<R: Runtime> Driver for RuntimeDriver<R> {
             }
         }
     }
+
+    fn own_bytes(&self) -> usize {
+        let links = self.sockets.links.iter().flatten().map(|link| link.own_bytes());
+        self.sockets.links.len() * size_of::<Rc<Link>>() + links.sum::<usize>()
+    }
 }
 
 impl<R: Runtime> Drop for RuntimeDriver<R> {

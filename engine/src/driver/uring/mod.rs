@@ -275,6 +275,10 @@ impl Driver for Uring {
         self.buffers().publish();
         Ok(())
     }
+
+    fn own_bytes(&self) -> usize {
+        self.sockets.slots.iter().map(Slot::own_bytes).sum()
+    }
 }
 
 impl Drop for Uring {

@@ -47,6 +47,13 @@ impl Slot {
         Some(small.as_ptr())
     }
 
+    /// What this place holds, in bytes.
+    pub(super) fn own_bytes(&self) -> usize {
+        let small = self.small.iter().map(|small| size_of::<Box<[u8]>>() + small.len());
+        let large = self.large.iter().map(|(_, large)| large.len());
+        size_of::<Self>() + small.chain(large).sum::<usize>()
+    }
+
     /// Ends the connection for the peer and for the kernel: operations on it complete now.
     pub(super) fn close(&mut self) {
         self.generation = self.generation.wrapping_add(1) & GENERATION_MAX;
