@@ -121,7 +121,7 @@ impl Pump for Allocations<'_> {
 }
 
 fn allocations(kind: DriverKind, speaks: Speaks) -> u64 {
-    let server = NullServer::start(speaks);
+    let server = NullServer::start(speaks, None);
     let loaded = Loaded::new(&server, target(&server, speaks, CONNECTIONS));
     driver::start(kind, loaded.setup(), Allocations(loaded)).unwrap()
 }
@@ -159,7 +159,7 @@ impl Pump for Idle<'_> {
 
 /// The most bytes that so many connections ever had allocated, the fixed cost included.
 fn bytes(kind: DriverKind, speaks: Speaks, connections: u32) -> u64 {
-    let server = NullServer::start(speaks);
+    let server = NullServer::start(speaks, None);
     let counted = allocation_counter::measure(|| {
         let loaded = Loaded::new(&server, target(&server, speaks, connections));
         driver::start(kind, loaded.setup(), Idle(loaded, connections)).unwrap();
@@ -173,7 +173,6 @@ fn an_idle_connection_over_uring_costs_less_than_a_kibibyte() {
         let (few, many) = (500, 1500);
         let [less, more] = [few, many].map(|count| bytes(DriverKind::Uring, speaks, count));
         let each = (more - less) / u64::from(many - few);
-        eprintln!("{speaks:?}: {each} bytes a connection");
         assert!(each < 1024, "{speaks:?}: {each} bytes a connection");
     }
 }

@@ -62,7 +62,7 @@ pub(crate) fn a_server_that_does_not_accept_is_given_up_in_time(on: On) {
 }
 
 pub(crate) fn thousands_of_connections_are_opened_and_used(on: On) {
-    let server = NullServer::start(Speaks::Http);
+    let server = NullServer::start(Speaks::Http, None);
     let mut target = target(server.address(), 2000, 10);
     target.opening_at_once = 64;
     let (mut fleet, _) = fleet(on.kind(), target, 0);
@@ -89,7 +89,7 @@ pub(crate) fn two_workers_share_one_target(on: On) {
 }
 
 pub(crate) fn dropping_the_fleet_closes_every_connection(on: On) {
-    let server = NullServer::start(Speaks::Http);
+    let server = NullServer::start(Speaks::Http, None);
     let (mut fleet, _) = fleet(on.kind(), target(server.address(), 100, 10), 0);
     fleet.open().unwrap();
     let load = Load::ConstantVus { vus: 100, think_time_ns: (0, 0) };

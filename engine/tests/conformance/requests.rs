@@ -27,7 +27,7 @@ pub(crate) fn a_unix_socket_is_as_good(on: On) {
 }
 
 pub(crate) fn a_login_and_prepared_statements_go_through(on: On) {
-    let server = NullServer::start(Speaks::Postgres);
+    let server = NullServer::start(Speaks::Postgres, None);
     let report = run_at(on.kind(), postgres_target(server.address(), 8), &open_loop(200));
     assert_all_ok(&report, 200);
 }

@@ -44,7 +44,8 @@ const STOP_WITHIN: Duration = Duration::from_millis(50);
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
 impl NullServer {
-    pub(crate) fn start(speaks: Speaks) -> Self {
+    /// On `core`, or wherever the system likes.
+    pub(crate) fn start(speaks: Speaks, core: Option<core_affinity::CoreId>) -> Self {
         engine::driver::raise_open_files();
         let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
         let listener = listener.unwrap();
@@ -58,7 +59,11 @@ impl NullServer {
         let counts = Counts(Arc::clone(&connections), Arc::clone(&requests));
         let flag = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("null-server".into());
-        let thread = thread.spawn(move || serve(listener.into(), speaks, &counts, &flag)).unwrap();
+        let thread = thread.spawn(move || {
+            core.map(core_affinity::set_for_current);
+            serve(listener.into(), speaks, &counts, &flag);
+        });
+        let thread = thread.unwrap();
         Self { address, connections, requests, stop, thread: Some(thread) }
     }
 
@@ -72,6 +77,7 @@ impl NullServer {
     }
 
     /// Waits until there are so many connections, or for a long time; gives how many there are.
+    #[expect(clippy::disallowed_methods, reason = "the server's side waits for real time")]
     pub(crate) fn wait_for_connections(&self, wanted: usize) -> usize {
         let begun = Instant::now();
         while self.connections.load(Ordering::Relaxed) != wanted && begun.elapsed() < WAIT_MAX {

@@ -49,6 +49,7 @@ struct Sockets {
     maker: socket::Sockets,
     slots: Vec<Slot>,
     /// Where connections go: few, never moved or freed while the ring lives.
+    #[expect(clippy::vec_box, reason = "the kernel reads one while another is added")]
     addresses: Vec<Box<SockAddr>>,
     /// Counts what was handed over to the kernel.
     turn: u64,

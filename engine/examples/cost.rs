@@ -1,0 +1,205 @@
+//! What a request and a connection cost on each driver, against a server that does nothing.
+//!
+//! `cargo run --release -p poolbench-engine --example cost -- cpu` alternates short phases of all
+//! drivers and prints the median of each one's CPU time a request; `... -- memory 10000` opens so
+//! many connections to a server in a process of its own and prints this process' resident memory.
+
+#![allow(clippy::print_stdout, reason = "a program for a terminal")]
+
+#[path = "../tests/null_server/mod.rs"]
+mod null_server;
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use engine::driver::DriverKind;
+use engine::{
+    Fleet, Gaps, Generator, Load, MILLISECOND, Mix, MixEntry, Opening, Phase, SECOND, Target,
+};
+use null_server::{NullServer, Speaks};
+use socket2::SockAddr;
+use wire::http::Request;
+use wire::postgres::{Login, Parameter, Protocol, Statement};
+use wire::{Operation, Piece, Template};
+
+const ROUNDS: usize = 7;
+const PHASE_NS: u64 = 300 * MILLISECOND;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["cpu"] => cpu(),
+        ["memory", connections] => memory(connections.parse().expect("a number"), Speaks::Http),
+        ["serve"] => serve(),
+        _ => println!("usage: cost cpu | cost memory CONNECTIONS"),
+    }
+}
+
+fn target(address: SockAddr, speaks: Speaks, connections: u32) -> Target {
+    let (opening, request) = match speaks {
+        Speaks::Http => {
+            let query = r#"{"query":"query GetUser($id: Int!) { user(id: $id) { id username } }","#;
+            let body = Template::new(vec![
+                Piece::Bytes(format!("{query}\"variables\":{{\"id\":").as_bytes().into()),
+                Piece::Hole(0),
+                Piece::Bytes(b"}".as_slice().into()),
+            ]);
+            let request = Request::new("/graphql", "peer", body).expect("well-formed");
+            (Opening::Http, wire::Request::Http(request))
+        }
+        Speaks::Postgres => {
+            let parameters = [Parameter { hole: 0, type_oid: 20 }];
+            let statement = Statement::new("SELECT $1", &parameters, Protocol::Prepared, "one");
+            let login = Login::new("nova", "nova", "poolbench", None).expect("well-formed");
+            let request = wire::Request::Postgres(statement.expect("well-formed"));
+            (Opening::Postgres(Arc::new(login)), request)
+        }
+    };
+    Target {
+        name: "null".into(),
+        address,
+        opening,
+        operations: [Operation { name: "one".into(), idempotent: true, request }].into(),
+        connections,
+        opening_at_once: 64,
+        timeout_ns: 20 * SECOND,
+    }
+}
+
+fn phase(load: Load, duration_ns: u64) -> Phase {
+    let entry = MixEntry { weight: 1, generators: vec![Generator::Sequence(1)] };
+    Phase {
+        target: 0,
+        mix: Arc::new(Mix::new(vec![entry]).expect("one entry")),
+        load,
+        seed: 1,
+        duration_ns,
+        drain_ns: SECOND,
+        waiting_max: usize::MAX,
+    }
+}
+
+fn fleet(kind: DriverKind, target: Target, spin_ns: u64) -> Fleet {
+    let cores = core_affinity::get_core_ids().expect("cores");
+    let last = cores[cores.len() - 1..].to_vec();
+    let mut fleet =
+        Fleet::start(vec![target], &last, kind, spin_ns, Arc::new(AtomicBool::new(false)));
+    fleet.open().expect("the server answers");
+    fleet
+}
+
+/// The server's, while the driver has the last one.
+fn first_core() -> Option<core_affinity::CoreId> {
+    core_affinity::get_core_ids()?.first().copied()
+}
+
+fn median(mut values: Vec<u64>) -> (u64, u64, u64) {
+    values.sort_unstable();
+    (values[values.len() / 2], values[0], values[values.len() - 1])
+}
+
+fn cpu() {
+    for speaks in [Speaks::Http, Speaks::Postgres] {
+        for connections in [1, 16, 64, 256, 1000] {
+            let server = NullServer::start(speaks, first_core());
+            let start = |kind| fleet(kind, target(server.address(), speaks, connections), 0);
+            let mut fleets = DriverKind::ALL.map(start);
+            let all = fleets.len() * connections as usize;
+            assert_eq!(server.wait_for_connections(all), all);
+            let mut sent = 0;
+            let load = Load::ConstantVus { vus: connections, think_time_ns: (0, 0) };
+            let mut costs = DriverKind::ALL.map(|_| Vec::new());
+            for round in 0..=ROUNDS {
+                for step in 0..fleets.len() {
+                    let index = (step + round) % fleets.len();
+                    let report = fleets[index].run(&phase(load, PHASE_NS)).expect("runs");
+                    sent += report.sent;
+                    // The first round warms up.
+                    if round > 0 {
+                        costs[index].push(report.cpu_ns / report.recording.completed().max(1));
+                    }
+                }
+            }
+            assert_eq!(server.requests(), sent, "the server saw what was sent");
+            for (kind, costs) in DriverKind::ALL.iter().zip(costs) {
+                let (median, least, most) = median(costs);
+                println!(
+                    "{speaks:?} {connections:4} connections, {:11} over {:8}: {median:6} ns of \
+                     CPU a request ({least} to {most})",
+                    kind.name(),
+                    kind.io(),
+                );
+            }
+        }
+    }
+    for spin_ns in [0, 50_000] {
+        for kind in DriverKind::ALL {
+            let server = NullServer::start(Speaks::Http, first_core());
+            let mut fleet = fleet(kind, target(server.address(), Speaks::Http, 16), spin_ns);
+            let load = Load::ConstantArrivalRate { rate: 5000.0, gaps: Gaps::Uniform };
+            let report = fleet.run(&phase(load, 2 * SECOND)).expect("runs");
+            let lateness = report.recording.whole().lateness.clone();
+            println!(
+                "5000/s, spin {:2} us, {:11} over {:8}: late by {:5} ns at p50, {:7} ns at p99, \
+                 {:6} ns of CPU a request",
+                spin_ns / 1000,
+                kind.name(),
+                kind.io(),
+                lateness.value_at_quantile(0.5),
+                lateness.value_at_quantile(0.99),
+                report.cpu_ns / report.recording.completed().max(1),
+            );
+        }
+    }
+}
+
+/// The server in a process of its own, until its standard input ends.
+fn serve() {
+    let server = NullServer::start(Speaks::Http, None);
+    println!("{}", server.address().as_socket().expect("an address"));
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
+fn memory(connections: u32, speaks: Speaks) {
+    let program = std::env::current_exe().expect("this program");
+    let mut child = Command::new(program)
+        .arg("serve")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the server starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+    let address: SocketAddr = line.trim().parse().expect("an address");
+    for kind in DriverKind::ALL {
+        let before = resident();
+        let mut fleet = fleet(kind, target(address.into(), speaks, connections), 0);
+        let opened = resident();
+        let load = Load::ConstantVus { vus: connections, think_time_ns: (0, 0) };
+        let report = fleet.run(&phase(load, SECOND)).expect("runs");
+        println!(
+            "{} over {}: {} KiB resident before, {} KiB with {connections} connections open, {} \
+             KiB after {} requests ({} failed); {} bytes of our own a connection",
+            kind.name(),
+            kind.io(),
+            before,
+            opened,
+            resident(),
+            report.sent,
+            report.recording.whole().failures().map(|(_, count, _)| count).sum::<u64>(),
+            fleet.own_bytes() / u64::from(connections),
+        );
+    }
+    drop(child.stdin.take());
+    let _ = child.wait();
+}
+
+/// This process' resident memory in KiB.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("procfs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
