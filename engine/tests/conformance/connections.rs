@@ -1,9 +1,11 @@
 //! How connections begin and end.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use engine::{Fleet, Gaps, Load, MILLISECOND, SECOND};
+use engine::driver::{self, Clock, Driver, Pump, Setup};
+use engine::{Fleet, Gaps, Load, MILLISECOND, SECOND, Worker};
 use wire::{Class, Outcome};
 
 use crate::null_server::{NullServer, Speaks};
@@ -86,6 +88,38 @@ pub(crate) fn two_workers_share_one_target(on: On) {
     let load = Load::ConstantArrivalRate { rate: 2000.0, gaps: Gaps::Uniform };
     let report = fleet.run(&phase(load, 250 * MILLISECOND)).unwrap();
     assert_all_ok(&report, 500);
+}
+
+/// Opens all connections and tells where they come from, as the listener sees it.
+struct Sources {
+    worker: Worker,
+    listener: TcpListener,
+}
+
+impl Pump for Sources {
+    type Output = Vec<String>;
+
+    fn pump(mut self, mut driver: impl Driver) -> Vec<String> {
+        let clock = Clock::start();
+        self.worker.open(clock.now(), driver.transport());
+        while self.worker.opened().is_none() {
+            let deadline = clock.now() + MILLISECOND;
+            driver.turn(&mut self.worker, &clock, deadline).unwrap();
+        }
+        let accept = |_| self.listener.accept().unwrap().1.ip().to_string();
+        (0..self.worker.connections()).map(accept).collect()
+    }
+}
+
+pub(crate) fn connections_past_an_addresss_ports_come_from_the_next(on: On) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = target(listener.local_addr().unwrap().into(), 50, 10);
+    let worker = Worker::new(0, 1, Arc::new([target]));
+    // With a thousand workers, each has 28 ports of an address.
+    let setup = Setup { connections: worker.connections(), workers: 1000, spin_ns: 0 };
+    let sources = driver::start(on.kind(), setup, Sources { worker, listener }).unwrap();
+    let count = |address: &str| sources.iter().filter(|source| *source == address).count();
+    assert_eq!((count("127.0.0.1"), count("127.0.0.2")), (28, 22));
 }
 
 pub(crate) fn dropping_the_fleet_closes_every_connection(on: On) {

@@ -68,6 +68,7 @@ on_every_driver! {
         requests::a_login_and_prepared_statements_go_through,
         connections::a_reset_is_one_failure_and_a_new_connection,
         connections::thousands_of_connections_are_opened_and_used,
+        connections::connections_past_an_addresss_ports_come_from_the_next,
         connections::two_workers_share_one_target,
         connections::dropping_the_fleet_closes_every_connection,
         timers::the_stop_flag_ends_a_phase_whose_server_never_answers,

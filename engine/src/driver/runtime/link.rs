@@ -16,6 +16,7 @@ pub(super) struct Link {
     /// The receive buffer, on its way back to the task: a peer that sends without end is read no
     /// faster than the worker looks at what it sent.
     buffer: Cell<Option<Vec<u8>>>,
+    buffer_bytes: Cell<usize>,
     is_closed: Cell<bool>,
     /// Whether the driver has noted that the task is to be woken.
     is_noted: Cell<bool>,
@@ -28,6 +29,7 @@ impl Link {
             id,
             outgoing: RefCell::default(),
             buffer: Cell::new(Some(Vec::new())),
+            buffer_bytes: Cell::new(0),
             is_closed: Cell::new(false),
             is_noted: Cell::new(false),
             waker: Cell::new(None),
@@ -52,8 +54,13 @@ impl Link {
         self.buffer.set(Some(buffer));
     }
 
-    pub(super) fn take_buffer(&self) -> Poll<Vec<u8>> {
-        self.buffer.take().map_or(Poll::Pending, Poll::Ready)
+    /// The buffer, empty and with room for `bytes`, once it is back.
+    pub(super) fn take_buffer(&self, bytes: usize) -> Poll<Vec<u8>> {
+        let Some(mut buffer) = self.buffer.take() else { return Poll::Pending };
+        buffer.clear();
+        buffer.reserve_exact(bytes);
+        self.buffer_bytes.set(buffer.capacity());
+        Poll::Ready(buffer)
     }
 
     pub(super) fn close(&self) {
@@ -66,10 +73,7 @@ impl Link {
 
     /// What it holds, in bytes.
     pub(super) fn own_bytes(&self) -> usize {
-        let buffer = self.buffer.take();
-        let received = buffer.as_ref().map_or(0, Vec::capacity);
-        self.buffer.set(buffer);
-        size_of::<Self>() + received + self.outgoing.borrow().capacity()
+        size_of::<Self>() + self.buffer_bytes.get() + self.outgoing.borrow().capacity()
     }
 
     /// Whether this is the first note since the last wake.

@@ -61,9 +61,7 @@ async fn send<R: Runtime>(link: &Link, writer: &mut R::Writer) {
 async fn receive<R: Runtime>(link: &Rc<Link>, inbox: &Inbox, reader: &mut R::Reader) {
     let mut size = BUFFER_BYTES;
     loop {
-        let mut buffer = poll_fn(|_| link.take_buffer()).await;
-        buffer.clear();
-        buffer.reserve_exact(size);
+        let mut buffer = poll_fn(|_| link.take_buffer(size)).await;
         let result;
         (result, buffer) = R::read(reader, buffer).await;
         if !result.is_ok_and(|length| length > 0) {
