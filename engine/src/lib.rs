@@ -1,6 +1,6 @@
 //! Load, time, connections, drivers and recordings.
 //!
-//! A [`Fleet`] runs one [`Worker`] a core, each pumped by a driver over its own io_uring. It opens
+//! A [`Fleet`] runs one [`Worker`] a core, each pumped by a driver of its own. It opens
 //! every connection to every [`Target`] first and then runs one [`Phase`] after another.
 //! Knows no file format, prints nothing.
 
