@@ -197,9 +197,9 @@ fn http(bytes: &[u8], out: &mut Vec<u8>) -> Option<usize> {
     let digits = value.iter().take_while(|byte| byte.is_ascii_digit());
     let length = digits.fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0'));
     let body = bytes.get(head_end..head_end + length)?;
-    // A body ends in `:id}`.
+    // A body ends in `:id}`, or in more braces.
     let start = body.iter().rposition(|byte| *byte == b':')? + 1;
-    let id = &body[start..body.len() - 1];
+    let id = body[start..].split(|byte| *byte == b'}').next()?;
     let (before, after) = (b"{\"data\":{\"user\":{\"id\":", b"}}}");
     let reply_length = before.len() + id.len() + after.len();
     write!(out, "HTTP/1.1 200 OK\r\nContent-Length: {reply_length}\r\n\r\n").ok()?;

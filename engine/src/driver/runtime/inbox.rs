@@ -26,10 +26,12 @@ pub(super) enum What {
 
 /// Shared by the driver and all of its tasks.
 #[derive(Default)]
-pub(super) struct Inbox {
+pub(in crate::driver) struct Inbox {
     events: RefCell<Vec<Event>>,
     /// Whether the timer has fired since the last wait.
     has_fired: Cell<bool>,
+    /// Whether the driver waits for the timer task to run, just to be woken by it.
+    is_asked: Cell<bool>,
     /// Connections whose task has not ended.
     pub(super) living: Cell<usize>,
     waker: Cell<Option<Waker>>,
@@ -52,17 +54,39 @@ impl Inbox {
         }
     }
 
-    /// Waits until there are events or the timer has fired; swaps the events for `empty`. Says
-    /// whether the timer has fired.
-    pub(super) async fn wait(&self, empty: &mut Vec<Event>) -> bool {
+    /// What the timer task does each time that it runs.
+    pub(super) fn answer(&self) {
+        if self.is_asked.take() {
+            self.wake();
+        }
+    }
+
+    /// Waits until the timer task, which must have been woken, has run.
+    pub(super) async fn answered(&self) {
+        self.is_asked.set(true);
+        self.wait_until(|| !self.is_asked.get()).await;
+    }
+
+    /// Waits until there are events or the timer has fired. Says whether it had to wait.
+    pub(super) async fn wait(&self) -> bool {
+        self.wait_until(|| self.has_fired.get() || !self.events.borrow().is_empty()).await
+    }
+
+    async fn wait_until(&self, is_so: impl Fn() -> bool) -> bool {
+        let mut has_waited = false;
         std::future::poll_fn(|context| {
-            if self.has_fired.get() || !self.events.borrow().is_empty() {
-                return Poll::Ready(());
+            if is_so() {
+                return Poll::Ready(has_waited);
             }
+            has_waited = true;
             self.waker.set(Some(context.waker().clone()));
             Poll::Pending
         })
-        .await;
+        .await
+    }
+
+    /// Swaps the events for `empty`. Says whether the timer has fired.
+    pub(super) fn take(&self, empty: &mut Vec<Event>) -> bool {
         std::mem::swap(&mut *self.events.borrow_mut(), empty);
         self.has_fired.take()
     }

@@ -9,7 +9,7 @@ use std::{
 use crate::ConnectionId;
 
 /// One connection from its socket's making to its end; the next one in its place has another link.
-pub(super) struct Link {
+pub(in crate::driver) struct Link {
     pub(super) id: ConnectionId,
     /// Bytes to send that the task has not taken yet.
     outgoing: RefCell<Vec<u8>>,

@@ -14,7 +14,7 @@ use monoio::{
 };
 use socket2::{SockRef, Socket};
 
-use super::{Runtime, task::connect_result};
+use super::{Runtime, inbox::Inbox, link::Link, task::connect_result};
 
 /// The runtime, over one of its two drivers.
 pub(crate) struct Monoio<D> {
@@ -53,6 +53,7 @@ impl Variant for LegacyDriver {
 
 impl<D: Variant> Runtime for Monoio<D> {
     const NAME: &'static str = D::NAME;
+    const LOOK_SUBMITS: bool = true;
     type Reader = OwnedReadHalf<TcpStream>;
     type Writer = OwnedWriteHalf<TcpStream>;
     type Timer = TcpStream;
@@ -67,6 +68,13 @@ impl<D: Variant> Runtime for Monoio<D> {
 
     fn spawn(task: impl Future<Output = ()> + 'static) {
         monoio::spawn(task);
+    }
+
+    /// Between the polls of `block_on`'s future and of a task that it has woken, the runtime enters
+    /// the kernel.
+    async fn look(inbox: &Inbox, timer_link: &Link) {
+        timer_link.wake();
+        inbox.answered().await;
     }
 
     async fn connected(socket: Socket) -> io::Result<(Self::Reader, Self::Writer)> {

@@ -79,7 +79,12 @@ pub(super) async fn timer<R: Runtime>(link: Rc<Link>, inbox: Rc<Inbox>, fd: Owne
     let ticking = async {
         let timer = R::timer(fd.try_clone()?)?;
         loop {
-            R::fires(&timer).await?;
+            let mut firing = pin!(R::fires(&timer));
+            let fired = poll_fn(|context| {
+                inbox.answer();
+                firing.as_mut().poll(context)
+            });
+            fired.await?;
             if acknowledge(&fd) {
                 inbox.fire();
             }

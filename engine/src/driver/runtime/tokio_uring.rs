@@ -6,7 +6,7 @@ use socket2::Socket;
 use tokio::io::unix::AsyncFd;
 use tokio_uring::net::TcpStream;
 
-use super::{Runtime, task::connect_result};
+use super::{Runtime, inbox::Inbox, link::Link, task::connect_result};
 
 /// The runtime.
 pub(crate) struct TokioUring {
@@ -15,6 +15,8 @@ pub(crate) struct TokioUring {
 
 impl Runtime for TokioUring {
     const NAME: &'static str = "tokio-uring";
+    /// It submits only where it goes to sleep.
+    const LOOK_SUBMITS: bool = false;
     type Reader = Rc<TcpStream>;
     type Writer = Rc<TcpStream>;
     type Timer = AsyncFd<OwnedFd>;
@@ -34,6 +36,10 @@ impl Runtime for TokioUring {
 
     fn spawn(task: impl Future<Output = ()> + 'static) {
         tokio_uring::spawn(task);
+    }
+
+    async fn look(_inbox: &Inbox, _timer_link: &Link) {
+        tokio::task::yield_now().await;
     }
 
     async fn connected(socket: Socket) -> io::Result<(Self::Reader, Self::Writer)> {
