@@ -102,7 +102,15 @@ impl Arm {
         }
     }
 
-    pub(crate) fn push(&mut self, block: Block, backends: Option<&BTreeMap<String, u64>>) {
+    /// Adds what Postgres' backends were at one instant, by application_name.
+    pub(crate) fn saw(&mut self, backends: Option<&BTreeMap<String, u64>>) {
+        if let (Some(name), Some(backends)) = (&self.backends_name, backends) {
+            self.backends.push(backends.get(name).copied().unwrap_or_default());
+        }
+    }
+
+    /// Adds a block.
+    pub(crate) fn push(&mut self, block: Block) {
         let Block { report, length_ns, cpu_ns } = block;
         self.completed += report.recording.completed();
         self.planned += report.planned;
@@ -114,9 +122,6 @@ impl Arm {
         self.generator_cpu_ns += report.cpu_ns;
         for (process, ns) in cpu_ns {
             *self.cpu_ns.entry(process).or_default() += ns;
-        }
-        if let (Some(name), Some(backends)) = (&self.backends_name, backends) {
-            self.backends.push(backends.get(name).copied().unwrap_or_default());
         }
         self.blocks.push(Sample::new(&report.recording.whole().response));
         match &mut self.whole {

@@ -194,7 +194,8 @@ impl Summary {
                 };
                 let cpu = vec![(arm.kind.target.to_string(), 50_000_000)];
                 let backends = BTreeMap::from([("b".to_owned(), [9, 50, 9, 50][index])]);
-                arm.push(Block::new(report, 300 * MILLISECOND, cpu), Some(&backends));
+                arm.push(Block::new(report, 300 * MILLISECOND, cpu));
+                arm.saw(Some(&backends));
             }
         }
         let names = ["getUser"];

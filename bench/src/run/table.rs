@@ -52,6 +52,9 @@ pub(crate) fn text(summary: &Summary) -> String {
             let _ = writeln!(text, "errors: {}", errors(arm));
         }
     }
+    if let Some(pool) = &summary.pool {
+        let _ = writeln!(text, "{pool}");
+    }
     let _ = writeln!(text, "{}", verdict(&summary.validity));
     text
 }
