@@ -6,6 +6,7 @@
 
 pub mod driver;
 mod fleet;
+mod generator;
 mod mix;
 mod phase;
 mod pool;
@@ -14,10 +15,13 @@ mod recording;
 mod schedule;
 mod target;
 mod transport;
+mod words;
 mod worker;
+mod zipfian;
 
 pub use fleet::{Fleet, FleetError};
-pub use mix::{Generator, Mix, MixEntry};
+pub use generator::{Column, Generator, Order};
+pub use mix::{Mix, MixEntry};
 pub use phase::{Opened, Phase, PhaseReport, Refusal};
 pub use random::Random;
 pub use recording::{HISTOGRAM_TOP_NS, OperationRecording, Recording, histogram};
@@ -25,3 +29,4 @@ pub use schedule::{Arrival, Arrivals, Gaps, Load, MILLISECOND, Nanos, SECOND};
 pub use target::{Opening, Target};
 pub use transport::{ConnectionId, Transport};
 pub use worker::Worker;
+pub use zipfian::Zipfian;

@@ -45,6 +45,12 @@ impl Values {
         self.ends.push((self.text.len(), Kind::Text));
     }
 
+    /// Appends a text that is made of pieces.
+    pub fn push_pieces<'a>(&mut self, pieces: impl IntoIterator<Item = &'a str>) {
+        self.text.extend(pieces);
+        self.ends.push((self.text.len(), Kind::Text));
+    }
+
     /// How many values there are.
     pub fn len(&self) -> usize {
         self.ends.len()
