@@ -11,7 +11,7 @@ CARGO_DENY_VERSION := 0.20.2
 # The whole of it: a private stack, its layers compared for 30 s, the table. ARGS="--rate 1000" …
 demo: servers
 	$(CARGO) build --release --locked --quiet
-	target/release/poolbench demo $(ARGS)
+	$(CARGO) run --release --locked --quiet -p poolbench -- demo $(ARGS)
 
 test: servers
 	$(CARGO) build --workspace --locked

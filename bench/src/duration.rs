@@ -34,17 +34,37 @@ pub(crate) fn parse(text: &str) -> Result<Nanos, String> {
 
 /// Nanoseconds for people: three digits and a unit.
 pub(crate) fn show(ns: f64) -> String {
-    let (value, unit) = match ns.abs() {
-        size if size < 999.5e3 => (ns / 1e3, "us"),
-        size if size < 999.5e6 => (ns / 1e6, "ms"),
-        _ => (ns / 1e9, "s"),
+    let (scale, unit) = unit(ns.abs());
+    format!("{} {unit}", three_digits(ns / scale, ns / scale))
+}
+
+/// A difference with its interval, all in one unit: `+1.20 [+0.90, +1.51] ms`.
+pub(crate) fn show_interval(ns: f64, [low, high]: [f64; 2]) -> String {
+    let largest = ns.abs().max(low.abs()).max(high.abs());
+    let (scale, unit) = unit(largest);
+    let number = |ns: f64| {
+        let text = three_digits(ns / scale, largest / scale);
+        if ns > 0.0 { format!("+{text}") } else { text }
     };
-    let decimals = match value.abs() {
+    format!("{} [{}, {}] {unit}", number(ns), number(low), number(high))
+}
+
+fn unit(ns: f64) -> (f64, &'static str) {
+    match ns {
+        size if size < 999.5e3 => (1e3, "us"),
+        size if size < 999.5e6 => (1e6, "ms"),
+        _ => (1e9, "s"),
+    }
+}
+
+/// As many decimals as leave `largest` three digits.
+fn three_digits(value: f64, largest: f64) -> String {
+    let decimals = match largest.abs() {
         size if size < 9.995 => 2,
         size if size < 99.95 => 1,
         _ => 0,
     };
-    format!("{value:.decimals$} {unit}")
+    format!("{value:.decimals$}")
 }
 
 #[cfg(test)]
@@ -74,5 +94,7 @@ mod tests {
     fn nanoseconds_read_well() {
         let shown = [0.0, 1234.0, 999_400.0, 999_600.0, 12_345_678.0, 2.5e9].map(show);
         assert_eq!(shown, ["0.00 us", "1.23 us", "999 us", "1.00 ms", "12.3 ms", "2.50 s"]);
+        assert_eq!(show_interval(267_400.0, [-1e3, 286_000.0]), "+267 [-1, +286] us");
+        assert_eq!(show_interval(1.72e6, [0.231e6, 3.22e6]), "+1.72 [+0.23, +3.22] ms");
     }
 }

@@ -102,44 +102,41 @@ impl Experiment<'_> {
                 engine::Gaps::Poisson => "poisson",
             },
             servers,
-            validity: self.validity(),
-            before_after: self.before_after(),
+            validity: validity(&self.rig.arms),
+            before_after: before_after(&self.rig.arms),
             arms,
             costs: costs.iter().flat_map(CostSummary::all).collect(),
             counts,
         })
     }
+}
 
-    fn validity(&self) -> Validity {
-        let mut validity = Validity::default();
-        for arm in &self.rig.arms {
-            validity.judge(arm);
-            if arm.blocks.len() < validity::BLOCKS_MIN {
-                validity.suspect(format!(
-                    "{}: {} blocks are too few for its intervals: give --duration more time",
-                    arm.kind.name,
-                    arm.blocks.len()
-                ));
-            }
-        }
-        validity
+fn validity(arms: &[Arm]) -> Validity {
+    let mut validity = Validity::default();
+    arms.iter().for_each(|arm| validity.judge(arm));
+    let blocks = arms.iter().map(|arm| arm.blocks.len()).min().unwrap_or_default();
+    if blocks < validity::BLOCKS_MIN {
+        validity.suspect(format!(
+            "{blocks} blocks an arm are too few for the intervals: give --duration more time"
+        ));
     }
+    validity
+}
 
-    fn before_after(&self) -> Option<BeforeAfter> {
-        let arm = |name: &str| self.rig.arms.iter().find(|arm| arm.kind.name == name);
-        let arms = [arm("gateway+direct")?, arm("gateway+pooler")?];
-        let connect = |name| {
-            let histogram = arm(name)?.connect.as_ref().filter(|connect| !connect.is_empty())?;
-            Some(Quantiles::new(histogram).p95)
-        };
-        Some(BeforeAfter {
-            backend_connections: arms.map(|arm| arm.backends().map(|(mean, _)| mean)),
-            connection_latency_p95_ns: [connect("direct"), connect("pooler")],
-            throughput: arms.map(Arm::rate),
-            postgres_cpu_ns_per_request: arms.map(|arm| arm.cpu_ns_per_request("postgres")),
-            connection_errors: arms.map(Arm::connection_errors),
-        })
-    }
+fn before_after(arms: &[Arm]) -> Option<BeforeAfter> {
+    let arm = |name: &str| arms.iter().find(|arm| arm.kind.name == name);
+    let both = [arm("gateway+direct")?, arm("gateway+pooler")?];
+    let connect = |name| {
+        let histogram = arm(name)?.connect.as_ref().filter(|connect| !connect.is_empty())?;
+        Some(Quantiles::new(histogram).p95)
+    };
+    Some(BeforeAfter {
+        backend_connections: both.map(|arm| arm.backends().map(|(mean, _)| mean)),
+        connection_latency_p95_ns: [connect("direct"), connect("pooler")],
+        throughput: both.map(Arm::rate),
+        postgres_cpu_ns_per_request: both.map(|arm| arm.cpu_ns_per_request("postgres")),
+        connection_errors: both.map(Arm::connection_errors),
+    })
 }
 
 impl CostSummary {
@@ -153,5 +150,75 @@ impl CostSummary {
             blocks: cost.blocks,
         };
         cost.quantiles.iter().map(one).collect()
+    }
+}
+
+#[cfg(test)]
+impl Summary {
+    /// Two rounds of made-up measurements, through the same code as real ones.
+    pub(super) fn example() -> Self {
+        use engine::{MILLISECOND, PhaseReport, Recording};
+        use wire::{Class, Code, Failure, Outcome};
+
+        use crate::arm::{ARMS, Block};
+
+        let mut arms: Vec<Arm> = ARMS.iter().map(|kind| Arm::new(kind, Some("b".into()))).collect();
+        for (index, arm) in arms.iter_mut().enumerate() {
+            let us = [700, 650, 250, 200][index] * 1000;
+            let mut connect = engine::histogram();
+            connect.saturating_record(us * 10);
+            arm.connect = Some(connect);
+            for round in 0..2 {
+                let mut recording = Recording::new(1);
+                let mut failure = Failure::default();
+                failure.set(Code::SqlState(*b"53300"), b"sorry, too many clients already");
+                for number in 0..1000 {
+                    let is_refused = index == 3 && number % 250 == 0;
+                    let class = Outcome::Failed(Class::Capacity);
+                    let outcome = if is_refused { class } else { Outcome::Ok };
+                    let done = us + us * number / 500 + round * 1000;
+                    recording.record(0, outcome, &failure, (0, 1000, done));
+                }
+                let report = PhaseReport {
+                    recording,
+                    planned: 1000,
+                    sent: 1000,
+                    dropped: 0,
+                    unserved: 0,
+                    resent: 0,
+                    reopened: 0,
+                    start: 0,
+                    end: 300 * MILLISECOND,
+                    cpu_ns: 12_000_000,
+                    is_interrupted: false,
+                };
+                let cpu = vec![(arm.kind.target.to_string(), 50_000_000)];
+                let backends = BTreeMap::from([("b".to_owned(), [9, 50, 9, 50][index])]);
+                arm.push(Block::new(report, 300 * MILLISECOND, cpu), Some(&backends));
+            }
+        }
+        let names = ["getUser"];
+        Self {
+            schema: 1,
+            command: "layers",
+            scenario: "nova".into(),
+            started: 0.0,
+            duration_ns: 3_000_000_000,
+            phase_ns: 300 * MILLISECOND,
+            seed: 1,
+            driver: "uring",
+            workers: 1,
+            connections: 50,
+            gaps: "poisson",
+            servers: BTreeMap::from([
+                ("pooler", "PgBouncer 1.18.0".into()),
+                ("postgres", "15.18".into()),
+            ]),
+            validity: validity(&arms),
+            before_after: before_after(&arms),
+            costs: costs(&arms, 1).iter().flat_map(CostSummary::all).collect(),
+            counts: Some(Counts { completed_through_pooler: 4000, pooler_queries: 4000 }),
+            arms: arms.iter().map(|arm| ArmSummary::new(arm, &names)).collect(),
+        }
     }
 }

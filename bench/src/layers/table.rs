@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::summary::{CostSummary, Summary};
-use crate::duration::show;
+use crate::duration::{show, show_interval};
 use crate::table::{Columns, errors, verdict};
 
 /// The whole result.
@@ -90,10 +90,7 @@ fn costs(summary: &Summary) -> String {
     let mut table = Columns::new(&header.iter().map(String::as_str).collect::<Vec<_>>());
     for row in summary.costs.chunks(quantiles.len().max(1)) {
         let mut cells = vec![name(&row[0])];
-        cells.extend(row.iter().map(|cost| {
-            let [low, high] = cost.ci_ns;
-            format!("{} [{}, {}]", signed(cost.ns), signed(low), signed(high))
-        }));
+        cells.extend(row.iter().map(|cost| show_interval(cost.ns, cost.ci_ns)));
         table.row(cells);
     }
     table.to_string()
@@ -106,11 +103,6 @@ fn name(cost: &CostSummary) -> String {
         ("pooler", true) => "pool, without the gateway".into(),
         _ => "pool, behind the gateway".into(),
     }
-}
-
-fn signed(ns: f64) -> String {
-    let sign = if ns > 0.0 { "+" } else { "" };
-    format!("{sign}{}", show(ns))
 }
 
 fn before_after(summary: &Summary) -> Option<String> {
@@ -137,4 +129,14 @@ fn before_after(summary: &Summary) -> Option<String> {
         table.row(vec![name.to_owned(), before, after]);
     }
     Some(table.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_text() {
+        insta::assert_snapshot!(text(&Summary::example()));
+    }
 }
