@@ -1,0 +1,174 @@
+//! A scenario file's values, each with its place.
+
+use toml::de::{DeTable, DeValue};
+use toml::Spanned;
+
+use super::mistake::{Mistake, Mistakes, Place, Source};
+use super::substitute::{self, Expanded, Unset};
+use super::Lookup;
+
+/// A value and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Node {
+    pub(super) place: Place,
+    pub(super) value: Value,
+}
+
+/// A value, with its `${NAME}` filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value {
+    Text(String),
+    Integer(i64),
+    Float(f64),
+    Boolean(bool),
+    /// A date or a time, which nothing takes.
+    Date,
+    List(Vec<Node>),
+    Table(Table),
+    /// It is unknown, since a `${NAME}` in it is not set; that was reported.
+    Unknown,
+}
+
+/// Keys and values in the order of the file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Table(pub(super) Vec<(Key, Node)>);
+
+/// A key and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Key {
+    pub(super) name: String,
+    pub(super) place: Place,
+}
+
+impl Table {
+    pub(super) fn get(&self, name: &str) -> Option<&Node> {
+        self.0.iter().find(|(key, _)| key.name == name).map(|(_, node)| node)
+    }
+
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Node> {
+        self.0.iter_mut().find(|(key, _)| key.name == name).map(|(_, node)| node)
+    }
+}
+
+impl Node {
+    /// What it is, for people.
+    pub(super) fn kind(&self) -> &'static str {
+        match &self.value {
+            Value::Text(_) => "a text",
+            Value::Integer(_) => "a whole number",
+            Value::Float(_) => "a number with a fraction",
+            Value::Boolean(_) => "true or false",
+            Value::Date => "a date",
+            Value::List(_) => "a list",
+            Value::Table(_) => "a table",
+            Value::Unknown => "unknown",
+        }
+    }
+
+    /// Whether nothing can be said about it.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.value == Value::Unknown
+    }
+
+    /// The place of the bytes `start..end` of the text that this node is; the whole node where it
+    /// is not written as it reads, with escapes for instance.
+    pub(super) fn part(&self, source: &str, start: usize, end: usize) -> Place {
+        let Value::Text(text) = &self.value else { return self.place.clone() };
+        let raw = source.get(self.place.start..self.place.end).unwrap_or_default();
+        match raw.find(text.as_str()) {
+            Some(at) if end <= text.len() => {
+                let first = self.place.start + at;
+                Place::new(self.place.file, first + start..first + end)
+            }
+            _ => self.place.clone(),
+        }
+    }
+}
+
+/// Reads a file's text; what is wrong with its syntax goes to `mistakes`.
+pub(super) fn parse(
+    file: usize,
+    source: &Source,
+    lookup: Lookup<'_>,
+    mistakes: &Mistakes,
+) -> Node {
+    let expanded = Expanded::new(&source.text, lookup);
+    let reader = Reader { file, source, expanded: &expanded, lookup, mistakes };
+    for (unset, span) in &expanded.unset {
+        reader.report_unset(unset, Place::new(file, span.clone()));
+    }
+    let (table, errors) = DeTable::parse_recoverable(&expanded.text);
+    for error in &errors {
+        let place = reader.place(error.span().unwrap_or_default());
+        let message = error.message();
+        mistakes.push(Mistake::error(&place, format!("not TOML: {message}")));
+    }
+    let whole = Place::new(file, 0..0);
+    Node { place: whole, value: Value::Table(reader.table(table.get_ref())) }
+}
+
+struct Reader<'a> {
+    file: usize,
+    source: &'a Source,
+    expanded: &'a Expanded,
+    lookup: Lookup<'a>,
+    mistakes: &'a Mistakes,
+}
+
+impl Reader<'_> {
+    fn place(&self, span: std::ops::Range<usize>) -> Place {
+        Place::new(self.file, self.expanded.original(span))
+    }
+
+    fn table(&self, table: &DeTable<'_>) -> Table {
+        let mut entries: Vec<_> = table
+            .iter()
+            .map(|(key, value)| {
+                let place = self.place(key.span());
+                (Key { name: key.get_ref().to_string(), place }, self.node(value))
+            })
+            .collect();
+        entries.sort_by_key(|(key, _)| key.place.start);
+        Table(entries)
+    }
+
+    fn node(&self, value: &Spanned<DeValue<'_>>) -> Node {
+        let place = self.place(value.span());
+        let value = match value.get_ref() {
+            DeValue::String(text) => self.text(text, &place),
+            DeValue::Integer(number) => {
+                match i64::from_str_radix(number.as_str(), number.radix()) {
+                    Ok(number) => Value::Integer(number),
+                    Err(_) => {
+                        let message = format!("{number} is too large: 64 bits are what it can have");
+                        self.mistakes.push(Mistake::error(&place, message));
+                        Value::Unknown
+                    }
+                }
+            }
+            DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
+            DeValue::Boolean(value) => Value::Boolean(*value),
+            DeValue::Datetime(_) => Value::Date,
+            DeValue::Array(values) => Value::List(values.iter().map(|value| self.node(value)).collect()),
+            DeValue::Table(table) => Value::Table(self.table(table)),
+        };
+        Node { place, value }
+    }
+
+    fn text(&self, text: &str, place: &Place) -> Value {
+        let (text, unset) = substitute::text(text, self.lookup);
+        for unset in &unset {
+            let reference = format!("${{{}}}", unset.name);
+            let raw = &self.source.text[place.start..place.end];
+            let at = raw.find(&reference).map(|at| place.start + at);
+            let place = at.map(|at| Place::new(self.file, at..at + reference.len()));
+            self.report_unset(unset, place.unwrap_or_else(|| Place::new(self.file, 0..0)));
+        }
+        if unset.is_empty() { Value::Text(text) } else { Value::Unknown }
+    }
+
+    fn report_unset(&self, Unset { name }: &Unset, place: Place) {
+        let help = format!("give it with -e {name}=VALUE, or set it in the environment");
+        self.mistakes.push(Mistake::error(&place, format!("${{{name}}} is not set")).help(help));
+    }
+}
