@@ -6,12 +6,15 @@
 
 pub mod driver;
 mod fleet;
+pub mod load;
 mod mix;
 mod phase;
 mod pool;
 mod random;
 mod recording;
+pub mod report;
 mod schedule;
+pub mod stream;
 mod target;
 mod transport;
 mod worker;
