@@ -7,12 +7,15 @@
 pub mod driver;
 mod fleet;
 mod generator;
+pub mod load;
 mod mix;
 mod phase;
 mod pool;
 mod random;
 mod recording;
+pub mod report;
 mod schedule;
+pub mod stream;
 mod target;
 mod transport;
 mod words;

@@ -1,15 +1,17 @@
 //! One core's state machine.
 
+mod connections;
+mod requests;
+
 use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 
 use bytes::BytesMut;
-use wire::{Class, Code, Failure, Outcome, Progress, Values};
+use wire::{Class, Code, Outcome, Progress, Values};
 
 use crate::{
-    Arrival, Arrivals, ConnectionId, Load, Nanos, Phase, PhaseReport, Random, Recording, Refusal,
-    Target, Transport,
+    Arrivals, ConnectionId, Load, Nanos, Phase, PhaseReport, Recording, Refusal, Target, Transport,
     phase::Opened,
-    pool::{Connection, Flight, Job, Pool, State},
+    pool::{Connection, Pool, State},
     schedule::MILLISECOND,
 };
 
@@ -315,207 +317,6 @@ impl Worker {
                 self.lost(id, refusal, now, transport);
             }
             _ => self.reopen(id, now, transport),
-        }
-    }
-
-    fn next_arrival(&mut self, now: Nanos) -> Option<Arrival> {
-        let arrivals = self.phase.as_mut()?.arrivals.as_mut()?;
-        let arrival = arrivals.peek().filter(|arrival| arrival.intended <= now)?;
-        arrivals.advance();
-        Some(arrival)
-    }
-
-    /// A virtual user begins its next iteration, or ends.
-    fn iterate(&mut self, intended: Nanos, now: Nanos, transport: &mut impl Transport) {
-        let Some(running) = self.phase.as_mut().filter(|running| intended < running.end()) else {
-            return;
-        };
-        let number = running.iterations * u64::from(self.workers) + u64::from(self.index);
-        running.iterations += 1;
-        self.dispatch(Arrival { number, intended }, now, transport);
-    }
-
-    fn give_up_waiting(&mut self) {
-        let Some(running) = &mut self.phase else { return };
-        let waiting = &mut self.pools[running.phase.target].waiting;
-        running.report.unserved += waiting.len() as u64;
-        waiting.clear();
-    }
-
-    fn dispatch(&mut self, arrival: Arrival, now: Nanos, transport: &mut impl Transport) {
-        let Some(running) = &mut self.phase else { return };
-        running.report.planned += 1;
-        let job = Job { arrival, is_resent: false };
-        let pool = &mut self.pools[running.phase.target];
-        match pool.idle.pop_front() {
-            Some(id) => self.start(id, job, now, transport),
-            None if pool.waiting.len() < running.phase.waiting_max => pool.waiting.push_back(job),
-            None => {
-                running.report.dropped += 1;
-                self.think(now);
-            }
-        }
-    }
-
-    fn start(&mut self, id: ConnectionId, job: Job, now: Nanos, transport: &mut impl Transport) {
-        let Some(running) = &mut self.phase else { return };
-        let connection = &mut self.connections[id as usize];
-        let target = &self.targets[connection.target];
-        let phase = &running.phase;
-        let operation = phase.mix.fill(phase.seed, job.arrival.number, &mut self.values);
-        self.out.clear();
-        connection.session.request(&target.operations[operation], &self.values, &mut self.out);
-        connection.state = State::Busy;
-        connection.deadline = now + target.timeout_ns;
-        connection.flight = Flight { job, operation, sent: now };
-        self.in_flight += 1;
-        running.report.sent += 1;
-        transport.send(id, &self.out);
-    }
-
-    /// Records the outcome of the request in flight.
-    fn respond(&mut self, id: ConnectionId, outcome: Outcome, now: Nanos) {
-        let connection = &mut self.connections[id as usize];
-        connection.state = State::Idle;
-        let Some(running) = &mut self.phase else { return };
-        let Flight { job, operation, sent } = connection.flight;
-        self.in_flight -= 1;
-        running.report.end = now;
-        if outcome == Outcome::Failed(Class::StaleConnection)
-            && !job.is_resent
-            && self.targets[connection.target].operations[operation].idempotent
-        {
-            running.report.resent += 1;
-            let pool = &mut self.pools[connection.target];
-            return pool.waiting.push_front(Job { is_resent: true, ..job });
-        }
-        // The peer did not say anything of a time-out.
-        let silence = Failure::default();
-        let failure = match outcome {
-            Outcome::Failed(Class::Timeout) => &silence,
-            _ => connection.session.failure(),
-        };
-        let times = (job.arrival.intended, sent, now);
-        running.report.recording.record(operation, outcome, failure, times);
-        self.think(now);
-    }
-
-    /// In a closed loop, the virtual user whose request is over thinks about the next.
-    fn think(&mut self, now: Nanos) {
-        let Some(running) = &mut self.phase else { return };
-        let Load::ConstantVus { think_time_ns: (least, most), .. } = running.phase.load else {
-            return;
-        };
-        let span = most.saturating_sub(least).saturating_add(1);
-        let number = running.iterations * u64::from(self.workers) + u64::from(self.index);
-        let think = least + Random::new(running.phase.seed ^ THINK_SEED, number).below(span);
-        self.timers.push(Reverse((now + think, Timer::Think)));
-    }
-
-    /// A connection is free: the arrival that waits longest takes it.
-    fn idle(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
-        let connection = &mut self.connections[id as usize];
-        connection.state = State::Idle;
-        let pool = &mut self.pools[connection.target];
-        match pool.waiting.pop_front() {
-            Some(job) => self.start(id, job, now, transport),
-            None => pool.idle.push_back(id),
-        }
-    }
-
-    fn ready(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
-        let connection = &mut self.connections[id as usize];
-        connection.backoff_ns = 0;
-        let target = connection.target;
-        let pool = &mut self.pools[target];
-        if !pool.is_open() {
-            pool.opened.connections += 1;
-            pool.opened.connect.saturating_record(now.saturating_sub(connection.opening_since));
-        }
-        self.idle(id, now, transport);
-        self.open_next(target, now, transport);
-        self.is_open = self.is_open || self.pools.iter().all(Pool::is_open);
-    }
-
-    fn open_next(&mut self, target: usize, now: Nanos, transport: &mut impl Transport) {
-        if let Some(id) = self.pools[target].unopened.next() {
-            self.connect(id, now, transport);
-        }
-    }
-
-    fn connect(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
-        let connection = &mut self.connections[id as usize];
-        let target = &self.targets[connection.target];
-        connection.state = State::Opening;
-        connection.opening_since = now;
-        connection.deadline = now + target.timeout_ns;
-        transport.connect(id, &target.address);
-    }
-
-    /// The peer ended the connection in an orderly way: a new one takes its place at once.
-    fn reopen(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
-        let pool = &mut self.pools[self.connections[id as usize].target];
-        pool.idle.retain(|other| *other != id);
-        pool.reopened += 1;
-        transport.close(id);
-        self.connect(id, now, transport);
-        // A query that goes out again need not wait for this connection.
-        let pool = &mut self.pools[self.connections[id as usize].target];
-        if !pool.waiting.is_empty()
-            && let Some(other) = pool.idle.pop_front()
-        {
-            self.idle(other, now, transport);
-        }
-    }
-
-    /// The connection can't be had now: try again, later each time.
-    fn lost(
-        &mut self,
-        id: ConnectionId,
-        refusal: Refusal,
-        now: Nanos,
-        transport: &mut impl Transport,
-    ) {
-        transport.close(id);
-        let connection = &mut self.connections[id as usize];
-        connection.state = State::Down;
-        let pool = &mut self.pools[connection.target];
-        pool.idle.retain(|other| *other != id);
-        if !self.is_open {
-            self.refusal.get_or_insert(refusal);
-            return;
-        }
-        pool.reopened += 1;
-        connection.backoff_ns =
-            (connection.backoff_ns * 2).clamp(BACKOFF_FIRST_NS, BACKOFF_MOST_NS);
-        self.timers.push(Reverse((now + connection.backoff_ns, Timer::Reopen(id))));
-    }
-
-    fn refusal_of(&self, id: ConnectionId, outcome: Outcome) -> Refusal {
-        let connection = &self.connections[id as usize];
-        let failure = connection.session.failure().clone();
-        Refusal { target: connection.target, outcome, failure }
-    }
-
-    /// Gives up what has run over its time limit.
-    fn sweep(&mut self, now: Nanos, transport: &mut impl Transport) {
-        for id in 0..self.connections.len() as ConnectionId {
-            let connection = &self.connections[id as usize];
-            if connection.deadline > now {
-                continue;
-            }
-            match connection.state {
-                State::Busy => {
-                    self.respond(id, Outcome::Failed(Class::Timeout), now);
-                    self.reopen(id, now, transport);
-                }
-                State::Opening => {
-                    let mut refusal = self.refusal_of(id, Outcome::Failed(Class::Timeout));
-                    refusal.failure.set(Code::None, b"no answer within the time limit");
-                    self.lost(id, refusal, now, transport);
-                }
-                State::Idle | State::Down => {}
-            }
         }
     }
 }
