@@ -15,6 +15,8 @@ pub enum Generator {
     Integer(i64),
     /// The same text each time.
     Text(String),
+    /// The same number or truth value each time, as JSON and SQL both write it.
+    Literal(String),
     /// A uniform number from the first to the second, both included.
     Uniform(i64, i64),
     /// A number of which few are popular.
@@ -83,6 +85,7 @@ impl Generator {
         match self {
             Self::Integer(value) => values.push_integer(*value),
             Self::Text(text) => values.push_text(text),
+            Self::Literal(text) => values.push_literal(text),
             Self::Uniform(low, high) => {
                 let span = (high.wrapping_sub(*low) as u64).saturating_add(1);
                 values.push_integer(low.wrapping_add(random.below(span) as i64));

@@ -7,7 +7,7 @@ use crate::{http, postgres};
 /// How a value is written where a protocol distinguishes: JSON quotes text and not numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A decimal number.
+    /// A decimal number, or true or false: it is written as it is.
     Number,
     /// Text; escaped where it is written into JSON or an SQL literal.
     Text,
@@ -36,6 +36,12 @@ impl Values {
     /// Appends a number.
     pub fn push_integer(&mut self, value: i64) {
         self.text.push_str(itoa::Buffer::new().format(value));
+        self.ends.push((self.text.len(), Kind::Number));
+    }
+
+    /// Appends a number with a fraction, or true or false, as JSON writes it.
+    pub fn push_literal(&mut self, value: &str) {
+        self.text.push_str(value);
         self.ends.push((self.text.len(), Kind::Number));
     }
 

@@ -4,12 +4,14 @@ mod demo;
 mod layers;
 mod output;
 mod run;
+mod run_options;
 mod stack;
 
 use std::io;
 
 use clap::{Parser, Subcommand};
 
+use self::run_options::OptionsError;
 use crate::rig::RigError;
 use crate::scenario::ScenarioError;
 use crate::stack::StackError;
@@ -43,6 +45,9 @@ pub(crate) enum CommandError {
     /// The scenario cannot be used.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
+    /// The command line does not fit the scenario.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
     /// An experiment has no result.
     #[error(transparent)]
     Rig(#[from] RigError),
@@ -78,7 +83,7 @@ impl CommandError {
             Self::Stack(StackError::Interrupted) | Self::Rig(RigError::Interrupted) => {
                 exit::INTERRUPTED
             }
-            Self::Scenario(_) | Self::NothingToMeasure => exit::INVALID,
+            Self::Scenario(_) | Self::Options(_) | Self::NothingToMeasure => exit::INVALID,
             Self::Rig(RigError::Fleet(_)) => exit::FAILED,
             Self::Rig(_) => exit::INVALID,
             Self::Stack(_) | Self::Output { .. } => exit::FAILED,

@@ -8,6 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::CommandError;
+use crate::scenario::Report;
 
 /// `--json`.
 #[derive(Debug, Args)]
@@ -40,4 +41,11 @@ impl Output {
 /// A line of progress, to stderr. That nobody reads it is no reason to stop.
 pub(super) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// What is odd in a scenario but no error, to stderr, in colours where they are seen.
+pub(super) fn warn(report: &Report) {
+    if !report.is_empty() {
+        let _ = writeln!(anstream::stderr(), "{report:#}\n");
+    }
 }

@@ -21,7 +21,11 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Reads `node`, called `what`; `None` where it is no table.
-    pub(super) fn new(node: &'a Node, what: impl Into<String>, mistakes: &'a Mistakes) -> Option<Self> {
+    pub(super) fn new(
+        node: &'a Node,
+        what: impl Into<String>,
+        mistakes: &'a Mistakes,
+    ) -> Option<Self> {
         let what = what.into();
         match &node.value {
             Value::Table(table) => {
@@ -68,9 +72,11 @@ impl<'a> Fields<'a> {
     /// Reports keys that nobody asked for.
     pub(super) fn finish(self) {
         let known = self.known.borrow();
-        let is_known = |name: &str| known.iter().any(|known| *known == name || camel(known) == name);
+        let is_known =
+            |name: &str| known.iter().any(|known| *known == name || camel(known) == name);
         for (key, _) in self.table.0.iter().filter(|(key, _)| !is_known(&key.name)) {
-            let mistake = Mistake::error(&key.place, format!("{} has no key `{}`", self.what, key.name));
+            let mistake =
+                Mistake::error(&key.place, format!("{} has no key `{}`", self.what, key.name));
             self.mistakes.push(mistake.help(suggest(&key.name, known.iter().copied())));
         }
     }
@@ -90,7 +96,8 @@ impl<'a> Fields<'a> {
     /// A whole number in `range`.
     pub(super) fn count(&self, name: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
         let node = self.get(name)?;
-        let in_range = |number: &i64| u64::try_from(*number).is_ok_and(|number| range.contains(&number));
+        let in_range =
+            |number: &i64| u64::try_from(*number).is_ok_and(|number| range.contains(&number));
         match &node.value {
             Value::Integer(number) if in_range(number) => Some(*number as u64),
             Value::Integer(number) => {
@@ -114,7 +121,11 @@ impl<'a> Fields<'a> {
     }
 
     /// One of these words.
-    pub(super) fn word<T: Copy>(&self, name: &'static str, words: &[(&'static str, T)]) -> Option<T> {
+    pub(super) fn word<T: Copy>(
+        &self,
+        name: &'static str,
+        words: &[(&'static str, T)],
+    ) -> Option<T> {
         let node = self.get(name)?;
         let given = text(node, name, self.mistakes)?;
         let found = words.iter().find(|(word, _)| *word == given);

@@ -39,16 +39,28 @@ pub(crate) struct Mistake {
     message: String,
     place: Place,
     help: Option<String>,
+    is_syntax: bool,
 }
 
 impl Mistake {
     pub(crate) fn error(place: &Place, message: impl Into<String>) -> Self {
         let place = place.clone();
-        Self { severity: Severity::Error, message: message.into(), place, help: None }
+        Self {
+            severity: Severity::Error,
+            message: message.into(),
+            place,
+            help: None,
+            is_syntax: false,
+        }
     }
 
     pub(crate) fn warning(place: &Place, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(place, message) }
+    }
+
+    /// The file is not TOML, or one that it includes can't be read.
+    pub(super) fn syntax(place: &Place, message: impl Into<String>) -> Self {
+        Self { is_syntax: true, ..Self::error(place, message) }
     }
 
     /// What to do about it.
@@ -66,8 +78,9 @@ impl Mistakes {
         self.0.borrow_mut().push(mistake);
     }
 
-    pub(super) fn has_errors(&self) -> bool {
-        self.0.borrow().iter().any(|mistake| mistake.severity == Severity::Error)
+    /// Whether there are mistakes that keep a file from being read at all.
+    pub(super) fn has_syntax_errors(&self) -> bool {
+        self.0.borrow().iter().any(|mistake| mistake.is_syntax)
     }
 
     pub(super) fn into_inner(self) -> Vec<Mistake> {
@@ -92,9 +105,8 @@ pub(crate) struct Report {
 impl Report {
     /// Sorted by their place, each once.
     pub(super) fn new(sources: Vec<Source>, mut mistakes: Vec<Mistake>) -> Self {
-        mistakes.sort_by(|one, other| {
-            (&one.place, &one.message).cmp(&(&other.place, &other.message))
-        });
+        mistakes
+            .sort_by(|one, other| (&one.place, &one.message).cmp(&(&other.place, &other.message)));
         mistakes.dedup();
         Self { sources, mistakes }
     }

@@ -1,11 +1,11 @@
 //! A scenario file's values, each with its place.
 
-use toml::de::{DeTable, DeValue};
 use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
+use super::Lookup;
 use super::mistake::{Mistake, Mistakes, Place, Source};
 use super::substitute::{self, Expanded, Unset};
-use super::Lookup;
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,12 +86,7 @@ impl Node {
 }
 
 /// Reads a file's text; what is wrong with its syntax goes to `mistakes`.
-pub(super) fn parse(
-    file: usize,
-    source: &Source,
-    lookup: Lookup<'_>,
-    mistakes: &Mistakes,
-) -> Node {
+pub(super) fn parse(file: usize, source: &Source, lookup: Lookup<'_>, mistakes: &Mistakes) -> Node {
     let expanded = Expanded::new(&source.text, lookup);
     let reader = Reader { file, source, expanded: &expanded, lookup, mistakes };
     for (unset, span) in &expanded.unset {
@@ -101,7 +96,7 @@ pub(super) fn parse(
     for error in &errors {
         let place = reader.place(error.span().unwrap_or_default());
         let message = error.message();
-        mistakes.push(Mistake::error(&place, format!("not TOML: {message}")));
+        mistakes.push(Mistake::syntax(&place, format!("not TOML: {message}")));
     }
     let whole = Place::new(file, 0..0);
     Node { place: whole, value: Value::Table(reader.table(table.get_ref())) }
@@ -140,7 +135,8 @@ impl Reader<'_> {
                 match i64::from_str_radix(number.as_str(), number.radix()) {
                     Ok(number) => Value::Integer(number),
                     Err(_) => {
-                        let message = format!("{number} is too large: 64 bits are what it can have");
+                        let message =
+                            format!("{number} is too large: 64 bits are what it can have");
                         self.mistakes.push(Mistake::error(&place, message));
                         Value::Unknown
                     }
@@ -149,7 +145,9 @@ impl Reader<'_> {
             DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
             DeValue::Boolean(value) => Value::Boolean(*value),
             DeValue::Datetime(_) => Value::Date,
-            DeValue::Array(values) => Value::List(values.iter().map(|value| self.node(value)).collect()),
+            DeValue::Array(values) => {
+                Value::List(values.iter().map(|value| self.node(value)).collect())
+            }
             DeValue::Table(table) => Value::Table(self.table(table)),
         };
         Node { place, value }

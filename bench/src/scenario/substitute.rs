@@ -99,13 +99,19 @@ impl Expanded {
     }
 
     fn at(&self, offset: usize, is_end: bool) -> usize {
-        let before = self.replaced.iter().rev().find(|(new, _)| {
-            if is_end { new.start < offset } else { new.start <= offset }
-        });
+        let before = self
+            .replaced
+            .iter()
+            .rev()
+            .find(|(new, _)| if is_end { new.start < offset } else { new.start <= offset });
         match before {
             None => offset,
             Some((new, old)) if offset < new.end => {
-                if is_end { old.end } else { old.start }
+                if is_end {
+                    old.end
+                } else {
+                    old.start
+                }
             }
             Some((new, old)) => old.end + (offset - new.end),
         }
@@ -143,7 +149,10 @@ mod tests {
     fn texts_are_filled_in_and_what_is_unset_is_named() {
         let filled = |from| text(from, &lookup);
         assert_eq!(filled("${VUS} for ${FOR}"), ("50 for 5m".into(), vec![]));
-        assert_eq!(filled("$${VUS} $VUS ${} ${1A} ${"), ("${VUS} $VUS ${} ${1A} ${".into(), vec![]));
+        assert_eq!(
+            filled("$${VUS} $VUS ${} ${1A} ${"),
+            ("${VUS} $VUS ${} ${1A} ${".into(), vec![])
+        );
         let unset = vec![Unset { name: "NO".into() }];
         assert_eq!(filled("a${NO}b"), ("ab".into(), unset));
     }
