@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use engine::{MILLISECOND, Nanos};
 
-use super::mistake::{Mistake, Mistakes, Place, list, suggest};
+use super::mistake::{Mistake, Mistakes, Place, nearest, suggest};
 use super::node::{Node, Table, Value};
 use crate::duration;
 
@@ -16,7 +16,14 @@ pub(super) struct Fields<'a> {
     what: String,
     table: &'a Table,
     known: RefCell<Vec<&'static str>>,
+    missing: RefCell<Vec<Missing>>,
     pub(super) mistakes: &'a Mistakes,
+}
+
+/// A mistake that is none where one of `names` was only misspelt.
+struct Missing {
+    names: Vec<String>,
+    mistake: Mistake,
 }
 
 impl<'a> Fields<'a> {
@@ -30,7 +37,8 @@ impl<'a> Fields<'a> {
         match &node.value {
             Value::Table(table) => {
                 let known = RefCell::new(Vec::new());
-                Some(Self { place: &node.place, what, table, known, mistakes })
+                let missing = RefCell::default();
+                Some(Self { place: &node.place, what, table, known, missing, mistakes })
             }
             Value::Unknown => None,
             _ => {
@@ -63,10 +71,16 @@ impl<'a> Fields<'a> {
         node
     }
 
-    /// Reports that `name` is missing.
+    /// Reports that `name` is missing, unless it turns out to be misspelt.
     pub(super) fn missing(&self, name: &str, help: &str) {
-        let message = format!("{} has no `{name}`", self.what);
-        self.mistakes.push(Mistake::error(self.place, message).help(help));
+        self.missing_all(&[name], format!("{} has no `{name}`", self.what), help);
+    }
+
+    /// Reports that all of `names` are missing, unless one of them turns out to be misspelt.
+    pub(super) fn missing_all(&self, names: &[&str], message: String, help: &str) {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let mistake = Mistake::error(self.place, message).help(help);
+        self.missing.borrow_mut().push(Missing { names, mistake });
     }
 
     /// Reports keys that nobody asked for.
@@ -78,6 +92,11 @@ impl<'a> Fields<'a> {
             let mistake =
                 Mistake::error(&key.place, format!("{} has no key `{}`", self.what, key.name));
             self.mistakes.push(mistake.help(suggest(&key.name, known.iter().copied())));
+            if let Some(meant) = nearest(&key.name, known.iter().copied()) {
+                self.missing
+                    .borrow_mut()
+                    .retain(|missing| !missing.names.iter().any(|name| name == meant));
+            }
         }
     }
 
@@ -103,7 +122,8 @@ impl<'a> Fields<'a> {
             Value::Integer(number) => {
                 let (from, to) = (range.start(), range.end());
                 let to = if *to > u64::from(u32::MAX) { "on".into() } else { format!("to {to}") };
-                let message = format!("`{name}` is a whole number from {from} {to}, not {number}");
+                let message =
+                    format!("`{name}` must be a whole number from {from} {to}, not {number}");
                 self.mistakes.push(Mistake::error(&node.place, message));
                 None
             }
@@ -131,10 +151,12 @@ impl<'a> Fields<'a> {
         let found = words.iter().find(|(word, _)| *word == given);
         if found.is_none() {
             let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-            let near = suggest(given, known.iter().copied());
-            let all = format!("`{name}` is one of {}", list(known));
-            let help = if near.starts_with("did") { format!("{near} {all}") } else { all };
-            let message = format!("there is no {name} `{given}`");
+            let all = format!("it is one of {}", known.join(", "));
+            let help = match nearest(given, known) {
+                Some(meant) => format!("did you mean `{meant}`? {all}"),
+                None => all,
+            };
+            let message = format!("`{name}` can't be `{given}`");
             self.mistakes.push(Mistake::error(&node.place, message).help(help));
         }
         found.map(|(_, value)| *value)
@@ -166,8 +188,18 @@ impl<'a> Fields<'a> {
     }
 }
 
+impl Drop for Fields<'_> {
+    /// Reports what is missing, whether the table was read to its end or not.
+    fn drop(&mut self) {
+        for missing in self.missing.take() {
+            self.mistakes.push(missing.mistake);
+        }
+    }
+}
+
+/// `what` has a value of the wrong type.
 pub(super) fn wrong(node: &Node, what: &str, wanted: &str) -> Mistake {
-    Mistake::error(&node.place, format!("{what} is {wanted}, not {}", node.kind()))
+    Mistake::error(&node.place, format!("{what} must be {wanted}, not {}", node.kind()))
 }
 
 /// The node's text, called `name`.
@@ -208,7 +240,7 @@ pub(super) fn length(node: &Node, name: &str, mistakes: &Mistakes) -> Option<Nan
         Value::Integer(number) => u64::try_from(*number)
             .ok()
             .and_then(|number| number.checked_mul(MILLISECOND))
-            .ok_or_else(|| format!("{number} ms is no duration")),
+            .ok_or_else(|| format!("{number} ms is no duration: 0 is the least")),
         Value::Unknown => return None,
         _ => {
             let wanted = "a duration such as \"30s\", or milliseconds";
@@ -216,7 +248,8 @@ pub(super) fn length(node: &Node, name: &str, mistakes: &Mistakes) -> Option<Nan
             return None;
         }
     };
-    parsed.map_err(|problem| mistakes.push(Mistake::error(&node.place, problem))).ok()
+    let wrong = |problem| Mistake::error(&node.place, format!("`{name}`: {problem}"));
+    parsed.map_err(|problem| mistakes.push(wrong(problem))).ok()
 }
 
 /// As k6 writes it: `startTime`, `preAllocatedVUs`.

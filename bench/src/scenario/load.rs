@@ -189,11 +189,8 @@ fn load(
             let message = format!("{} has no `{name}`", executor.name());
             let others = EXECUTORS.iter().filter(|(_, other)| other.fields().contains(name));
             let others = list(others.map(|(name, _)| *name));
-            let help = format!(
-                "{others} takes it; {} takes {}",
-                executor.name(),
-                list(executor.fields().iter().copied())
-            );
+            let own = list(executor.fields().iter().copied());
+            let help = format!("it belongs to {others}; {} takes {own}", executor.name());
             mistakes.push(Mistake::error(&extra.place, message).help(help));
         }
     }
@@ -229,8 +226,8 @@ fn executor(fields: &Fields<'_>) -> Option<Executor> {
         () if fields.get("iterations").is_some() => Executor::SharedIterations,
         () => Executor::ConstantVus,
     };
-    let all = list(EXECUTORS.map(|(name, _)| name));
-    let help = format!("executor = \"{}\" fits the other keys; known are {all}", fits.name());
+    let all = EXECUTORS.map(|(name, _)| name).join(", ");
+    let help = format!("executor = \"{}\" fits the other keys; known: {all}", fits.name());
     fields.missing("executor", &help);
     None
 }
@@ -340,7 +337,7 @@ fn duration(fields: &Fields<'_>, executor: Executor, context: &Context<'_>) -> O
     };
     let duration_ns = fields.duration("duration")?;
     if duration_ns == 0 || duration_ns > DURATION_MAX_NS {
-        let message = "`duration` is above 0 and at most ten years";
+        let message = "`duration` must be above 0 and at most ten years";
         fields.mistakes.push(Mistake::error(&node.place, message));
         return None;
     }
@@ -365,7 +362,7 @@ fn rate(fields: &Fields<'_>, name: &'static str, unit: f64) -> Option<f64> {
     let node = fields.required(name, help)?;
     let rate = fields.number(name)? / unit;
     if rate == 0.0 || rate > RATE_MAX {
-        let message = format!("`{name}` is above 0 and at most {RATE_MAX}/s");
+        let message = format!("`{name}` must be above 0 and at most {RATE_MAX}/s");
         fields.mistakes.push(Mistake::error(&node.place, message));
         return None;
     }

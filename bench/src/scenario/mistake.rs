@@ -179,16 +179,29 @@ impl fmt::Display for Report {
     }
 }
 
-/// `did you mean …?` where one of `known` is near, else the list of them.
-pub(super) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+/// The one of `known` that was meant by `word`, a misspelling.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const NEAR: f64 = 0.8;
-    let known: Vec<_> = known.into_iter().collect();
-    let distance = |other: &str| strsim::jaro_winkler(word, other);
-    let nearest = known.iter().max_by(|one, other| distance(one).total_cmp(&distance(other)));
-    match nearest {
-        Some(nearest) if distance(nearest) >= NEAR => format!("did you mean `{nearest}`?"),
-        Some(_) => format!("known are {}", list(known)),
-        None => "there is none".into(),
+    let likeness = |other: &str| match strsim::damerau_levenshtein(word, other) {
+        1 if word.len() > 2 => 1.0,
+        _ => strsim::jaro_winkler(word, other),
+    };
+    let rated = known.into_iter().map(|other| (likeness(other), other));
+    let nearest = rated.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+    (nearest.0 >= NEAR).then_some(nearest.1)
+}
+
+/// `did you mean …?` where one of `known` is near, else all of them.
+pub(super) fn suggest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let mut known: Vec<_> = known.into_iter().collect();
+    match nearest(word, known.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None if known.is_empty() => "there is none".into(),
+        None => {
+            known.sort_unstable();
+            known.dedup();
+            format!("known: {}", known.join(", "))
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! what is wrong. Nothing stops at the first mistake.
 
 mod auth;
+mod decode;
 mod encode;
 mod fields;
 mod generator;

@@ -12,6 +12,9 @@ use super::substitute::{self, Expanded, Unset};
 pub(crate) struct Node {
     pub(super) place: Place,
     pub(super) value: Value,
+    /// Where a text begins in its file, if it is written there as it reads: without escapes and
+    /// references.
+    text_start: Option<usize>,
 }
 
 /// A value, with its `${NAME}` filled in.
@@ -70,18 +73,20 @@ impl Node {
         self.value == Value::Unknown
     }
 
-    /// The place of the bytes `start..end` of the text that this node is; the whole node where it
-    /// is not written as it reads, with escapes for instance.
-    pub(super) fn part(&self, source: &str, start: usize, end: usize) -> Place {
-        let Value::Text(text) = &self.value else { return self.place.clone() };
-        let raw = source.get(self.place.start..self.place.end).unwrap_or_default();
-        match raw.find(text.as_str()) {
-            Some(at) if end <= text.len() => {
-                let first = self.place.start + at;
-                Place::new(self.place.file, first + start..first + end)
-            }
-            _ => self.place.clone(),
-        }
+    /// The place of line and column (from 1, in characters) of the text that this node is, up to
+    /// the end of its word; the whole node where the text is not written as it reads.
+    pub(super) fn part(&self, line: usize, column: usize) -> Place {
+        let (Value::Text(text), Some(first)) = (&self.value, self.text_start) else {
+            return self.place.clone();
+        };
+        let before: usize =
+            text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+        let rest = &text[before..];
+        let at = rest.char_indices().nth(column.saturating_sub(1)).map_or(rest.len(), |(at, _)| at);
+        let word = rest[at..].find(|c: char| !c.is_alphanumeric() && c != '_');
+        let length = word.unwrap_or(rest.len() - at).max(1);
+        let start = first + before + at;
+        Place::new(self.place.file, start..start + length)
     }
 }
 
@@ -93,13 +98,18 @@ pub(super) fn parse(file: usize, source: &Source, lookup: Lookup<'_>, mistakes: 
         reader.report_unset(unset, Place::new(file, span.clone()));
     }
     let (table, errors) = DeTable::parse_recoverable(&expanded.text);
+    let line =
+        |place: &Place| source.text[..place.start.min(source.text.len())].matches('\n').count();
+    let mut last_line = None;
     for error in &errors {
+        // What follows in a line is mostly the first one's doing.
         let place = reader.place(error.span().unwrap_or_default());
-        let message = error.message();
-        mistakes.push(Mistake::syntax(&place, format!("not TOML: {message}")));
+        if last_line.replace(line(&place)) != Some(line(&place)) {
+            mistakes.push(Mistake::syntax(&place, format!("not TOML: {}", error.message())));
+        }
     }
     let whole = Place::new(file, 0..0);
-    Node { place: whole, value: Value::Table(reader.table(table.get_ref())) }
+    Node { place: whole, value: Value::Table(reader.table(table.get_ref())), text_start: None }
 }
 
 struct Reader<'a> {
@@ -129,6 +139,10 @@ impl Reader<'_> {
 
     fn node(&self, value: &Spanned<DeValue<'_>>) -> Node {
         let place = self.place(value.span());
+        let is_here = |span: &std::ops::Range<usize>| *span == (place.start..place.end);
+        if self.expanded.unset.iter().any(|(_, span)| is_here(span)) {
+            return Node { place, value: Value::Unknown, text_start: None };
+        }
         let value = match value.get_ref() {
             DeValue::String(text) => self.text(text, &place),
             DeValue::Integer(number) => {
@@ -150,7 +164,14 @@ impl Reader<'_> {
             }
             DeValue::Table(table) => Value::Table(self.table(table)),
         };
-        Node { place, value }
+        let text_start = match &value {
+            Value::Text(text) => {
+                let raw = self.source.text.get(place.start..place.end).unwrap_or_default();
+                raw.find(text.as_str()).map(|at| place.start + at)
+            }
+            _ => None,
+        };
+        Node { place, value, text_start }
     }
 
     fn text(&self, text: &str, place: &Place) -> Value {

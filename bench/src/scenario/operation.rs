@@ -159,10 +159,13 @@ fn check_syntax(graphql: &str, node: &Node, mistakes: &Mistakes) {
         let text = error.to_string();
         let mut lines = text.lines();
         let position = lines.next().and_then(|line| line.rsplit_once(" at ")).map(|(_, at)| at);
-        let position = position.map(|at| format!(" at {at}")).unwrap_or_default();
+        let position = position.and_then(|at| at.split_once(':'));
+        let place = match position.map(|(line, column)| (line.parse(), column.parse())) {
+            Some((Ok(line), Ok(column))) => node.part(line, column),
+            _ => node.place.clone(),
+        };
         let reason = lines.collect::<Vec<_>>().join(", ");
-        let message = format!("`graphql` is not GraphQL{position}: {reason}");
-        mistakes.push(Mistake::error(&node.place, message));
+        mistakes.push(Mistake::error(&place, format!("`graphql` is not GraphQL: {reason}")));
     }
 }
 

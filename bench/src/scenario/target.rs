@@ -31,8 +31,8 @@ pub(crate) struct TargetFile {
 /// Reads `[targets]`.
 pub(super) fn read(root: &Fields<'_>) -> BTreeMap<String, TargetFile> {
     let mut targets = BTreeMap::new();
-    let help = "it takes one with a url (a GraphQL gateway) or a conninfo (Postgres, a pooler), as \
-                [targets.gateway]";
+    let help =
+        "add [targets.NAME] with a url (a GraphQL gateway) or a conninfo (Postgres, a pooler)";
     let Some(node) = root.required("targets", help) else { return targets };
     let Some(table) = root.entries("targets") else { return targets };
     if table.0.is_empty() {
@@ -58,9 +58,9 @@ fn target(name: &str, node: &Node, mistakes: &Mistakes) -> Option<TargetFile> {
             mistakes.push(Mistake::error(&conninfo.place, message).help(help));
         }
         (None, None) => {
-            let message = format!("{what} says nowhere where it is");
+            let message = format!("{what} has neither `url` nor `conninfo`");
             let help = "give it url = \"http://HOST:PORT/graphql\", or conninfo = \"host=HOST …\"";
-            mistakes.push(Mistake::error(&node.place, message).help(help));
+            fields.missing_all(&["url", "conninfo"], message, help);
         }
         _ => {}
     }
@@ -82,7 +82,8 @@ fn target(name: &str, node: &Node, mistakes: &Mistakes) -> Option<TargetFile> {
                 }
                 _ => "see the Postgres manual, 34.1.1 \"Connection Strings\"",
             };
-            mistakes.push(Mistake::error(place, format!("`{name}`: {error}")).help(help));
+            let problem = error.to_string().replace("invalid connection string: ", "");
+            mistakes.push(Mistake::error(place, format!("`{name}`: {problem}")).help(help));
         }
         Some(text.to_owned())
     };
