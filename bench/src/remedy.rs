@@ -1,6 +1,6 @@
 //! What to do about a target that does not do its part: one line that names both.
 
-use engine::{PhaseReport, Refusal};
+use engine::{Recording, Refusal};
 use wire::{Class, Code, Failure, Outcome};
 
 use crate::scenario::Places;
@@ -12,8 +12,7 @@ pub(crate) fn refusal(refusal: &Refusal, name: &str, places: &Places) -> String 
 }
 
 /// The line for a target most of whose requests failed, if they did: the commonest failure.
-pub(crate) fn failing(report: &PhaseReport, name: &str, places: &Places) -> Option<String> {
-    let recording = &report.recording;
+pub(crate) fn failing(recording: &Recording, name: &str, places: &Places) -> Option<String> {
     if recording.failed() * 2 <= recording.completed() && recording.completed() > 0 {
         return None;
     }

@@ -74,19 +74,16 @@ impl Run {
 
     fn plan(&self, scenario: &Scenario) -> Result<Plan, CommandError> {
         let load = self.load(scenario)?;
-        let connections = match load {
-            Load::ConstantVus { vus, .. } => vus,
-            Load::ConstantArrivalRate { .. } => self.connections,
-        };
         Ok(Plan {
             target: self.target(scenario)?,
+            connections: load.pre_allocated_vus(),
             load,
-            duration_ns: match (self.duration, scenario.load.duration()?) {
-                (Some(duration), _) | (None, Some(duration)) => duration,
-                (None, None) => 10 * SECOND,
+            think_time_ns: match self.think_time.as_deref() {
+                Some([both]) => (*both, *both),
+                Some([least, most, ..]) => (*least, *most),
+                _ => scenario.load.think_time()?.unwrap_or((0, 0)),
             },
             warm_up_ns: self.warm_up,
-            connections,
             workers: self.workers,
             seed: self.seed,
         })
@@ -105,20 +102,23 @@ impl Run {
 
     fn load(&self, scenario: &Scenario) -> Result<Load, ScenarioError> {
         let file = &scenario.load;
-        let think_time_ns = match self.think_time.as_deref() {
-            Some([both]) => (*both, *both),
-            Some([least, most, ..]) => (*least, *most),
-            _ => file.think_time()?.unwrap_or((0, 0)),
+        let duration_ns = match (self.duration, file.duration()?) {
+            (Some(duration), _) | (None, Some(duration)) => duration,
+            (None, None) => 10 * SECOND,
         };
-        let gaps = if self.poisson { Gaps::Poisson } else { Gaps::Uniform };
-        let closed = |vus| Load::ConstantVus { vus, think_time_ns };
+        let closed = |vus| Load::ConstantVus { vus, duration_ns };
+        let open = |rate| Load::ConstantArrivalRate {
+            rate,
+            gaps: if self.poisson { Gaps::Poisson } else { Gaps::Uniform },
+            duration_ns,
+            pre_allocated_vus: self.connections,
+            max_vus: self.connections,
+        };
         Ok(match (self.vus, self.rate, file.executor) {
             (Some(vus), ..) => closed(vus),
-            (_, Some(rate), _) => Load::ConstantArrivalRate { rate, gaps },
+            (_, Some(rate), _) => open(rate),
             (_, _, Executor::ConstantVus) => closed(file.vus.unwrap_or(1)),
-            (_, _, Executor::ConstantArrivalRate) => {
-                Load::ConstantArrivalRate { rate: file.rate()?, gaps }
-            }
+            (_, _, Executor::ConstantArrivalRate) => open(file.rate()?),
         })
     }
 }

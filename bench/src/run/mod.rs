@@ -3,6 +3,7 @@
 mod summary;
 mod table;
 
+use std::ops::ControlFlow;
 use std::time::SystemTime;
 
 use engine::{Load, Nanos, Random, SECOND};
@@ -20,8 +21,8 @@ pub(crate) struct Plan {
     /// The scenario's name of it.
     pub(crate) target: String,
     pub(crate) load: Load,
-    /// Of the measured phase, in ns.
-    pub(crate) duration_ns: Nanos,
+    /// Between a virtual user's iterations: the least and the most, in ns.
+    pub(crate) think_time_ns: (Nanos, Nanos),
     /// Before it, uncounted, in ns.
     pub(crate) warm_up_ns: Nanos,
     pub(crate) connections: u32,
@@ -51,12 +52,16 @@ pub(crate) fn run(
     if plan.warm_up_ns > 0 {
         say("warming up");
         let seed = Random::new(plan.seed, u64::MAX).draw();
-        rig.warm_up(0, plan.load, plan.warm_up_ns, seed)?;
+        let load = plan.load.warm_up(plan.warm_up_ns);
+        let stream = rig.stream(0, load, plan.think_time_ns, seed);
+        rig.warm_up(stream)?;
     }
-    say(&format!("measuring for {} s", plan.duration_ns as f64 / SECOND as f64));
+    let duration_ns = plan.load.duration_ns();
+    say(&format!("measuring for {} s", duration_ns as f64 / SECOND as f64));
     let started = SystemTime::now();
-    let report = rig.phase(0, plan.load, plan.duration_ns, plan.seed)?;
+    let stream = rig.stream(0, plan.load.clone(), plan.think_time_ns, plan.seed);
+    let report = rig.watch(vec![stream], |_| ControlFlow::Continue(()))?;
     interrupt::check()?;
-    rig.arms[0].push(Block::new(report, plan.duration_ns, Vec::new()), None);
+    rig.arms[0].push(Block::new(report, duration_ns, Vec::new()), None);
     Ok(Summary::new(scenario, plan, &rig, started))
 }

@@ -60,6 +60,7 @@ impl Scenario {
             opening,
             operations: operations.into(),
             connections,
+            connections_max: connections,
             opening_at_once: 1,
             timeout_ns: TIMEOUT_NS,
         })
