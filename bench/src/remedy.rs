@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use engine::{PhaseReport, Refusal};
+use engine::{Recording, Refusal};
 use wire::{Class, Code, Failure, Outcome};
 
 use crate::scenario::{self, Places};
@@ -14,8 +14,7 @@ pub(crate) fn refusal(refusal: &Refusal, name: &str, places: &Places) -> String 
 }
 
 /// The line for a target most of whose requests failed, if they did: the commonest failure.
-pub(crate) fn failing(report: &PhaseReport, name: &str, places: &Places) -> Option<String> {
-    let recording = &report.recording;
+pub(crate) fn failing(recording: &Recording, name: &str, places: &Places) -> Option<String> {
     if recording.failed() * 2 <= recording.completed() && recording.completed() > 0 {
         return None;
     }

@@ -186,6 +186,22 @@ impl Load {
         }
     }
 
+    /// A steady load of the same kind for the time before this one, to fill caches and pools. Where
+    /// this one is a ramp, it is what the ramp begins with, and at least 1.
+    pub fn warm_up(&self, duration_ns: Nanos) -> Self {
+        let vus = match self {
+            Load::RampingVus { start_vus, .. } => (*start_vus).max(1),
+            load => load.vus_max(),
+        };
+        let (rate, gaps) = match self {
+            Load::ConstantArrivalRate { rate, gaps, .. } => (*rate, *gaps),
+            Load::RampingArrivalRate { start_rate, gaps, .. } => (start_rate.max(1.0), *gaps),
+            _ => return Load::ConstantVus { vus, duration_ns },
+        };
+        let pre_allocated_vus = self.pre_allocated_vus();
+        Load::ConstantArrivalRate { rate, gaps, duration_ns, pre_allocated_vus, max_vus: vus }
+    }
+
     /// Whether iterations start on schedule, whatever the replies do.
     pub fn is_open_loop(&self) -> bool {
         matches!(self, Load::ConstantArrivalRate { .. } | Load::RampingArrivalRate { .. })
@@ -264,6 +280,18 @@ mod tests {
     fn what_can_be_run_is_accepted() {
         assert_eq!(ramp(0.0, &[1000.0, 0.5, 0.0]).check(), Ok(()));
         assert_eq!(Load::ConstantVus { vus: 1, duration_ns: 0 }.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_ramp_warms_up_at_the_level_that_it_begins_with() {
+        let rate = |load: Load| match load.warm_up(5) {
+            Load::ConstantArrivalRate { rate, duration_ns: 5, .. } => rate,
+            other => panic!("a constant rate for 5 ns, not {other:?}"),
+        };
+        assert_eq!(rate(ramp(0.0, &[1000.0])), 1.0);
+        assert_eq!(rate(ramp(30.0, &[1000.0])), 30.0);
+        let iterations = Load::PerVuIterations { vus: 7, iterations: 1, max_duration_ns: 1 };
+        assert_eq!(iterations.warm_up(5), Load::ConstantVus { vus: 7, duration_ns: 5 });
     }
 
     #[test]

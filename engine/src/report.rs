@@ -1,6 +1,6 @@
 //! What came of a phase, whole or second by second.
 
-use crate::{Mix, Nanos, Recording};
+use crate::{Nanos, Recording};
 
 /// Virtual users of a stream. In an open loop a user is what carries one request at a time: those
 /// pre-allocated, and those added while all were busy.
@@ -44,10 +44,10 @@ pub struct StreamReport {
 }
 
 impl StreamReport {
-    /// An empty report of a stream with this mix.
-    pub fn new(mix: &Mix) -> Self {
+    /// These measurements, and nothing counted.
+    pub fn new(recording: Recording) -> Self {
         Self {
-            recording: Recording::new(mix.len()),
+            recording,
             planned: 0,
             sent: 0,
             iterations: 0,
@@ -77,6 +77,13 @@ impl StreamReport {
         self.vus.max = self.vus.max.max(later.vus.max);
     }
 
+    /// Empties it without giving up its memory.
+    pub(crate) fn reset(&mut self) {
+        let mut recording = std::mem::replace(&mut self.recording, Recording::new(0));
+        recording.reset();
+        *self = Self::new(recording);
+    }
+
     fn add(&mut self, other: &Self) {
         self.recording.merge(&other.recording);
         self.planned += other.planned;
@@ -91,19 +98,6 @@ impl StreamReport {
         self.data_sent += other.data_sent;
         self.data_received += other.data_received;
     }
-}
-
-/// What all workers did in a second of a phase (or longer, where reports were not taken in time):
-/// what is in one interval is in no other, and all of them appended are the phase.
-#[derive(Clone, Debug)]
-pub struct Interval {
-    /// When it began, in ns after the phase's start.
-    pub start_ns: Nanos,
-    /// When it ended, in ns after the phase's start. What happened in its last microseconds may be
-    /// in the next one.
-    pub end_ns: Nanos,
-    /// Per stream, in the phase's order.
-    pub streams: Vec<StreamReport>,
 }
 
 /// What one worker, or all of them together, did in a phase.
@@ -121,4 +115,23 @@ pub struct PhaseReport {
     pub is_interrupted: bool,
     /// Whether it was stopped before its time by whoever was told of its intervals.
     pub is_aborted: bool,
+}
+
+impl PhaseReport {
+    /// Adds another worker's report of the same phase.
+    pub fn merge(&mut self, other: &Self) {
+        for (ours, theirs) in self.streams.iter_mut().zip(&other.streams) {
+            ours.merge(theirs);
+        }
+        self.start = self.start.min(other.start);
+        self.end = self.end.max(other.end);
+        self.cpu_ns += other.cpu_ns;
+        self.is_interrupted |= other.is_interrupted;
+        self.is_aborted |= other.is_aborted;
+    }
+
+    /// Requests that got their outcome, over all streams.
+    pub fn completed(&self) -> u64 {
+        self.streams.iter().map(|stream| stream.recording.completed()).sum()
+    }
 }

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{
-    Mix,
-    load::{Load, LoadError, Nanos},
-};
+use crate::{Load, LoadError, Mix, Nanos};
 
 /// A load on one target; several may run at the same time (k6's `scenarios`).
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use engine::{Load, Nanos};
+use engine::Nanos;
 
 use super::output::{Output, say};
 use super::run_options::RunOptions;
@@ -49,39 +49,17 @@ impl Run {
         };
         super::output::warn(&scenario.report);
         self.options.apply(&mut scenario)?;
-        let plan = self.plan(&scenario)?;
+        let plan = Plan {
+            loads: scenario.loads.clone(),
+            warm_up_ns: self.warm_up.or(scenario.warm_up_ns).unwrap_or(WARM_UP_NS),
+            workers: self.workers,
+            seed: self.seed,
+        };
         let summary = run::run(&scenario, &plan, &mut say)?;
         self.output.show(&summary, &run::text(&summary))?;
         Ok(match summary.validity.valid {
             Level::Invalid => exit::INVALID_RUN,
             Level::Valid | Level::Suspect => exit::OK,
-        })
-    }
-
-    fn plan(&self, scenario: &Scenario) -> Result<Plan, CommandError> {
-        use engine::load;
-        let [first] = scenario.loads.as_slice() else { return Err(CommandError::NothingToMeasure) };
-        let load = match &first.load {
-            load::Load::ConstantVus { vus, .. } => {
-                Load::ConstantVus { vus: *vus, think_time_ns: first.think_time_ns }
-            }
-            load::Load::ConstantArrivalRate { rate, gaps, .. } => {
-                let gaps = match gaps {
-                    load::Gaps::Uniform => engine::Gaps::Uniform,
-                    load::Gaps::Poisson => engine::Gaps::Poisson,
-                };
-                Load::ConstantArrivalRate { rate: *rate, gaps }
-            }
-            _ => return Err(CommandError::NothingToMeasure),
-        };
-        Ok(Plan {
-            target: first.target.clone().unwrap_or_default(),
-            load,
-            duration_ns: first.load.duration_ns(),
-            warm_up_ns: self.warm_up.or(scenario.warm_up_ns).unwrap_or(WARM_UP_NS),
-            connections: first.load.pre_allocated_vus(),
-            workers: self.workers,
-            seed: self.seed,
         })
     }
 }

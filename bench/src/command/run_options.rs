@@ -1,8 +1,7 @@
 //! What the command line says about a run beside its scenario file, and goes before it.
 
 use clap::Args;
-use engine::load::{Gaps, Load, LoadError, Stage};
-use engine::{Nanos, SECOND};
+use engine::{Gaps, Load, LoadError, Nanos, SECOND, Stage};
 
 use crate::duration;
 use crate::scenario::{
@@ -127,24 +126,14 @@ impl RunOptions {
             scenario.target(name)?;
         }
         scenario.loads = self.loads(&scenario.loads)?;
-        let only = scenario.only_target().map(str::to_owned);
-        for load in &mut scenario.loads {
-            match (&self.target, &load.target) {
-                (Some(name), _) => load.target = Some(name.clone()),
-                (None, None) => {
-                    let only = only.as_deref();
-                    load.target = Some(match only {
-                        Ok(name) => name.to_owned(),
-                        Err(_) => {
-                            let names: Vec<_> =
-                                scenario.targets.keys().map(String::as_str).collect();
-                            return Err(ScenarioError::WhichTarget(names.join(", ")).into());
-                        }
-                    });
-                }
-                (None, Some(_)) => {}
-            }
+        for index in 0..scenario.loads.len() {
+            let load = &scenario.loads[index];
+            let name = match &self.target {
+                Some(name) => name.clone(),
+                None => scenario.target_of(load)?.to_owned(),
+            };
             load.load.check()?;
+            scenario.loads[index].target = Some(name);
         }
         self.choose(&mut scenario.operations)?;
         if let Some(share) = self.writes {

@@ -43,11 +43,12 @@ impl Places {
 }
 
 impl Scenario {
-    /// The target called `name` with every operation, ready for the engine.
+    /// The target called `name` with every operation, ready for the engine. `connections` are
+    /// those open before the start, and the most.
     pub(crate) fn engine_target(
         &self,
         name: &str,
-        connections: u32,
+        (connections, connections_max): (u32, u32),
         token: Option<&str>,
         places: &mut Places,
     ) -> Result<Target, ScenarioError> {
@@ -85,6 +86,7 @@ impl Scenario {
             opening,
             operations: operations.into(),
             connections,
+            connections_max,
             opening_at_once: 1,
             timeout_ns: TIMEOUT_NS,
         })

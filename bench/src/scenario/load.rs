@@ -1,7 +1,6 @@
 //! `[load]` and `[[loads]]`: k6's executors with k6's fields.
 
-use engine::load::{DURATION_MAX_NS, Gaps, Load, RATE_MAX, Stage, VUS_MAX};
-use engine::{MILLISECOND, Nanos, SECOND};
+use engine::{DURATION_MAX_NS, Gaps, Load, MILLISECOND, Nanos, RATE_MAX, SECOND, Stage, VUS_MAX};
 
 use super::fields::{self, Fields};
 use super::mistake::{Mistake, Mistakes, list, suggest};

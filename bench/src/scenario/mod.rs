@@ -226,6 +226,17 @@ impl Scenario {
         self.targets.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
     }
 
+    /// The target that a load goes to: the one it names, or the only one.
+    pub(crate) fn target_of<'a>(
+        &'a self,
+        load: &'a ScenarioLoad,
+    ) -> Result<&'a str, ScenarioError> {
+        match &load.target {
+            Some(name) => self.target(name).map(|_| name.as_str()),
+            None => self.only_target(),
+        }
+    }
+
     /// The scenario's only target.
     pub(crate) fn only_target(&self) -> Result<&str, ScenarioError> {
         let mut names = self.targets.keys();

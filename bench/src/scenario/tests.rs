@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use engine::SECOND;
-use engine::load::{Gaps, Load, Stage};
+use engine::{Gaps, Load, SECOND, Stage};
 use wire::Values;
 
 use super::*;

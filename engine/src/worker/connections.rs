@@ -11,15 +11,13 @@ use crate::{
 };
 
 impl Worker {
-    /// A connection is free: the arrival that waits longest takes it.
+    /// A connection is free.
     pub(super) fn idle(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
         let connection = &mut self.connections[id as usize];
         connection.state = State::Idle;
-        let pool = &mut self.pools[connection.target];
-        match pool.waiting.pop_front() {
-            Some(job) => self.start(id, job, now, transport),
-            None => pool.idle.push_back(id),
-        }
+        let target = connection.target;
+        self.pools[target].idle.push_back(id);
+        self.serve(target, now, transport);
     }
 
     pub(super) fn ready(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
@@ -27,17 +25,23 @@ impl Worker {
         connection.backoff_ns = 0;
         let target = connection.target;
         let pool = &mut self.pools[target];
+        pool.unready -= 1;
         if !pool.is_open() {
             pool.opened.connections += 1;
             pool.opened.connect.saturating_record(now.saturating_sub(connection.opening_since));
         }
         self.idle(id, now, transport);
-        self.open_next(target, now, transport);
+        self.open_beforehand(target, now, transport);
         self.is_open = self.is_open || self.pools.iter().all(Pool::is_open);
     }
 
-    pub(super) fn open_next(&mut self, target: usize, now: Nanos, transport: &mut impl Transport) {
-        if let Some(id) = self.pools[target].unopened.next() {
+    pub(super) fn open_beforehand(
+        &mut self,
+        target: usize,
+        now: Nanos,
+        transport: &mut impl Transport,
+    ) {
+        if let Some(id) = self.pools[target].next_beforehand() {
             self.connect(id, now, transport);
         }
     }
@@ -45,25 +49,29 @@ impl Worker {
     pub(super) fn connect(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
         let connection = &mut self.connections[id as usize];
         let target = &self.targets[connection.target];
+        if matches!(connection.state, State::Unopened | State::Idle | State::Busy) {
+            self.pools[connection.target].unready += 1;
+        }
         connection.state = State::Opening;
         connection.opening_since = now;
         connection.deadline = now + target.timeout_ns;
         transport.connect(id, &target.address);
     }
 
-    /// The peer ended the connection in an orderly way: a new one takes its place at once.
+    /// The connection ended in an orderly way, or was made to: a new one takes its place at once.
     pub(super) fn reopen(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
-        let pool = &mut self.pools[self.connections[id as usize].target];
-        pool.idle.retain(|other| *other != id);
-        pool.reopened += 1;
+        let target = self.connections[id as usize].target;
+        self.pools[target].idle.retain(|other| *other != id);
+        self.count_reopened(id);
         transport.close(id);
         self.connect(id, now, transport);
         // A query that goes out again need not wait for this connection.
-        let pool = &mut self.pools[self.connections[id as usize].target];
-        if !pool.waiting.is_empty()
-            && let Some(other) = pool.idle.pop_front()
-        {
-            self.idle(other, now, transport);
+        self.serve(target, now, transport);
+    }
+
+    fn count_reopened(&mut self, id: ConnectionId) {
+        if let Some(report) = self.report_of(id) {
+            report.reopened += 1;
         }
     }
 
@@ -77,17 +85,20 @@ impl Worker {
     ) {
         transport.close(id);
         let connection = &mut self.connections[id as usize];
-        connection.state = State::Down;
         let pool = &mut self.pools[connection.target];
+        if matches!(connection.state, State::Idle | State::Busy) {
+            pool.unready += 1;
+        }
+        connection.state = State::Down;
         pool.idle.retain(|other| *other != id);
         if !self.is_open {
             self.refusal.get_or_insert(refusal);
             return;
         }
-        pool.reopened += 1;
         connection.backoff_ns =
             (connection.backoff_ns * 2).clamp(BACKOFF_FIRST_NS, BACKOFF_MOST_NS);
         self.timers.push(Reverse((now + connection.backoff_ns, Timer::Reopen(id))));
+        self.count_reopened(id);
     }
 
     pub(super) fn refusal_of(&self, id: ConnectionId, outcome: Outcome) -> Refusal {
@@ -113,7 +124,7 @@ impl Worker {
                     refusal.failure.set(Code::None, b"no answer within the time limit");
                     self.lost(id, refusal, now, transport);
                 }
-                State::Idle | State::Down => {}
+                State::Unopened | State::Idle | State::Down => {}
             }
         }
     }

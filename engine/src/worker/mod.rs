@@ -1,18 +1,25 @@
 //! One core's state machine.
 
 mod connections;
+mod executors;
 mod requests;
+mod share;
 
-use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    sync::Arc,
+};
 
 use bytes::BytesMut;
 use wire::{Class, Code, Outcome, Progress, Values};
 
+use self::share::Share;
 use crate::{
-    Arrivals, ConnectionId, Load, Nanos, Phase, PhaseReport, Recording, Refusal, Target, Transport,
-    phase::Opened,
-    pool::{Connection, Pool, State},
-    schedule::MILLISECOND,
+    ConnectionId, Nanos, Opened, Phase, PhaseReport, Recording, Refusal, Stream, StreamReport,
+    Target, Transport,
+    load::MILLISECOND,
+    pool::{Connection, Job, Pool, State},
 };
 
 /// One core's state machine, without I/O and without a clock.
@@ -45,12 +52,18 @@ pub struct Worker {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    /// A virtual user's think time is over.
-    Think,
-    /// No more arrivals: a wake-up, so that [`Worker::is_drained`] is asked in time.
-    End,
-    /// Arrivals that still wait for a connection are given up.
-    DrainEnd,
+    /// The number of a stream's virtual users changes.
+    Step(u32),
+    /// A virtual user of a stream begins its next iteration.
+    Think(u32, u32),
+    /// The time of a virtual user that is to go is over.
+    RampDownEnd(u32, u32),
+    /// A stream begins no more iterations.
+    End(u32),
+    /// A stream's iterations that still wait for a connection are given up.
+    DrainEnd(u32),
+    /// A stream's requests in flight are interrupted.
+    GracefulEnd(u32),
     /// A connection that was lost may be opened again.
     Reopen(ConnectionId),
 }
@@ -58,19 +71,23 @@ enum Timer {
 /// The phase in progress.
 #[derive(Debug)]
 struct Running {
-    phase: Phase,
-    arrivals: Option<Arrivals>,
-    /// How many iterations this worker's virtual users have begun.
-    iterations: u64,
-    report: PhaseReport,
-    reopened_before: u64,
+    start: Nanos,
+    /// When the last request had its outcome.
+    end: Nanos,
+    shares: Vec<Share>,
+    interval_ns: Nanos,
+    /// When the next interval is over, if any are reported.
+    next_cut: Option<Nanos>,
+    /// Intervals that were handed out.
+    cut: u64,
+    /// Empty reports to go on with.
+    spares: Vec<Vec<StreamReport>>,
+    /// Intervals to be handed out.
+    pieces: VecDeque<Piece>,
 }
 
-impl Running {
-    fn end(&self) -> Nanos {
-        self.report.start + self.phase.duration_ns
-    }
-}
+/// Timers that a stream has beside its users'.
+const TIMERS_A_STREAM: usize = 4;
 
 const BACKOFF_FIRST_NS: Nanos = 10 * MILLISECOND;
 const BACKOFF_MOST_NS: Nanos = 1000 * MILLISECOND;
@@ -78,8 +95,33 @@ const BACKOFF_MOST_NS: Nanos = 1000 * MILLISECOND;
 /// Deadlines are looked at this many times within a time limit, so a request may run over by 1/32.
 const SWEEPS_PER_TIMEOUT: Nanos = 32;
 
-/// Think times must not be drawn from the numbers that decide a request's contents.
-const THINK_SEED: u64 = 0x7468_696e_6b74_696d;
+/// So many empty reports for the next intervals; one that is handed out has as long as that for
+/// its way back.
+pub(crate) const SPARES: usize = 2;
+
+/// Why a phase ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It is drained.
+    Complete,
+    /// The stop flag was raised.
+    Interrupted,
+    /// Whoever was told of its intervals did not want to go on.
+    Aborted,
+}
+
+/// What one worker did in some intervals of a phase, one as a rule.
+#[derive(Debug)]
+pub struct Piece {
+    /// The number of the first of them.
+    pub first: u64,
+    /// The number of the one after the last.
+    pub end: u64,
+    /// When the last of them ended, in ns after the phase's start.
+    pub end_ns: Nanos,
+    /// Per stream, in the phase's order.
+    pub streams: Vec<StreamReport>,
+}
 
 impl Worker {
     /// Worker `index` of `workers`, with its share of each target's connections (at least one).
@@ -88,9 +130,11 @@ impl Worker {
         let mut connections = Vec::new();
         for (number, target) in targets.iter().enumerate() {
             let first = connections.len() as ConnectionId;
-            let members = share(target.connections, index, workers).max(1);
-            connections.extend((0..members).map(|_| Connection::new(number, target.session())));
-            pools.push(Pool::new(first..first + members));
+            let beforehand = share(target.connections.into(), index, workers).max(1) as u32;
+            let places = share(target.connections_max.into(), index, workers) as u32;
+            let places = places.max(beforehand);
+            connections.extend((0..places).map(|_| Connection::new(number, target.session())));
+            pools.push(Pool::new(first..first + places, beforehand));
         }
         let shortest = targets.iter().map(|target| target.timeout_ns).min().unwrap_or(0);
         Self {
@@ -121,7 +165,7 @@ impl Worker {
     pub fn open(&mut self, now: Nanos, transport: &mut impl Transport) {
         for target in 0..self.pools.len() {
             for _ in 0..self.targets[target].opening_at_once.max(1) {
-                self.open_next(target, now, transport);
+                self.open_beforehand(target, now, transport);
             }
         }
     }
@@ -137,107 +181,150 @@ impl Worker {
         self.refusal.as_ref()
     }
 
-    /// Begins a phase whose arrivals start at `start`.
-    pub fn begin(&mut self, phase: Phase, start: Nanos) {
-        let end = start + phase.duration_ns;
-        self.timers.push(Reverse((end, Timer::End)));
-        self.timers.push(Reverse((end + phase.drain_ns, Timer::DrainEnd)));
-        let arrivals = match phase.load {
-            Load::ConstantVus { vus, .. } => {
-                let vus = share(vus, self.index, self.workers);
-                self.timers.reserve(vus as usize);
-                self.timers.extend((0..vus).map(|_| Reverse((start, Timer::Think))));
-                None
-            }
-            Load::ConstantArrivalRate { rate, gaps } => {
-                let share = (self.index, self.workers);
-                Some(Arrivals::new(rate, gaps, phase.seed, (start, end), share))
-            }
+    /// Begins a phase whose streams start at `start` at the earliest.
+    pub fn begin(&mut self, phase: &Phase, start: Nanos) {
+        for connection in &mut self.connections {
+            let is_its = |stream: &Stream| stream.target == connection.target;
+            connection.stream = phase.streams().iter().position(is_its).map(|found| found as u32);
+        }
+        // Streams on the same target are dealt out one after the other, so that each worker has
+        // as many connections to it as their users need together.
+        let mut dealt = vec![0_u32; self.pools.len()];
+        let mut shares = Vec::with_capacity(phase.streams().len());
+        for (number, stream) in (0..).zip(phase.streams()) {
+            let dealt = &mut dealt[stream.target];
+            let lane = (self.index + self.workers - *dealt % self.workers) % self.workers;
+            *dealt = dealt.wrapping_add(stream.load.vus_max());
+            let lane = (lane, self.workers);
+            let share = Share::new(stream.clone(), start, phase.waiting_max, lane);
+            let graceful_ns = stream.graceful_stop_ns;
+            let drained = share.end.saturating_add(phase.drain_ns.min(graceful_ns));
+            // One think time a user, and those that a user left behind when it had to go.
+            self.timers.reserve(2 * share.vus() + TIMERS_A_STREAM);
+            self.timers.extend([
+                Reverse((start + stream.start_ns, Timer::Step(number))),
+                Reverse((share.end, Timer::End(number))),
+                Reverse((drained, Timer::DrainEnd(number))),
+                Reverse((share.end.saturating_add(graceful_ns), Timer::GracefulEnd(number))),
+            ]);
+            shares.push(share);
+        }
+        let interval_ns = phase.interval_ns.map_or(Nanos::MAX, |ns| ns.max(1));
+        let empty = || {
+            let mixes = phase.streams().iter().map(|stream| &stream.mix);
+            mixes.map(|mix| StreamReport::new(Recording::new(mix.len()))).collect()
         };
-        let pool = &mut self.pools[phase.target];
-        pool.waiting.reserve(phase.waiting_max.min(1 << 16));
+        // A phase shorter than an interval needs none.
+        let spares = if phase.duration_ns() > interval_ns { SPARES } else { 0 };
         self.phase = Some(Running {
-            arrivals,
-            iterations: 0,
-            reopened_before: pool.reopened,
-            report: PhaseReport {
-                recording: Recording::new(phase.mix.len()),
-                planned: 0,
-                sent: 0,
-                dropped: 0,
-                unserved: 0,
-                resent: 0,
-                reopened: 0,
-                start,
-                end: start,
-                cpu_ns: 0,
-                is_interrupted: false,
-            },
-            phase,
+            start,
+            end: start,
+            shares,
+            interval_ns,
+            next_cut: (interval_ns < Nanos::MAX).then(|| start.saturating_add(interval_ns)),
+            cut: 0,
+            spares: (0..spares).map(|_| empty()).collect(),
+            pieces: VecDeque::with_capacity(SPARES),
         });
     }
 
     /// Whether every arrival of the phase has been served or given up.
     pub fn is_drained(&self, now: Nanos) -> bool {
-        let Some(running) = &self.phase else { return true };
-        let is_over = match &running.arrivals {
-            Some(arrivals) => arrivals.peek().is_none(),
-            None => now >= running.end(),
-        };
-        is_over && self.in_flight == 0 && self.pools[running.phase.target].waiting.is_empty()
+        self.phase.as_ref().is_none_or(|phase| phase.shares.iter().all(|share| share.is_over(now)))
     }
 
-    /// Ends the phase: once it is drained, or before its time where `is_interrupted`. Requests in
-    /// flight are then left without an outcome, and their connections are opened again.
+    /// The next interval that is over. Where one has come back empty through
+    /// [`Worker::give_back`], another can be handed out; else the current one becomes longer.
+    pub fn take_interval(&mut self) -> Option<Piece> {
+        self.phase.as_mut()?.pieces.pop_front()
+    }
+
+    /// Whether there is room for a report that comes back.
+    pub fn wants_back(&self) -> bool {
+        self.phase
+            .as_ref()
+            .is_some_and(|phase| phase.next_cut.is_some() && phase.spares.len() < SPARES)
+    }
+
+    /// Takes back the emptied reports of an interval of this phase.
+    pub fn give_back(&mut self, streams: Vec<StreamReport>) {
+        if let Some(phase) = &mut self.phase {
+            phase.spares.push(streams);
+        }
+    }
+
+    /// Ends the phase: once it is drained, or before its time. Requests in flight are then left
+    /// without an outcome, and their connections are opened again.
+    ///
+    /// Reports what happened since the last interval; take all intervals first.
     pub fn finish(
         &mut self,
-        is_interrupted: bool,
+        ending: Ending,
         now: Nanos,
         transport: &mut impl Transport,
-    ) -> Option<PhaseReport> {
-        let mut running = self.phase.take()?;
-        let pool = &mut self.pools[running.phase.target];
-        running.report.unserved += pool.waiting.len() as u64;
-        running.report.reopened = pool.reopened - running.reopened_before;
-        running.report.is_interrupted = is_interrupted;
-        pool.waiting.clear();
-        self.timers.retain(|Reverse((_, timer))| matches!(timer, Timer::Reopen(_)));
-        if self.in_flight > 0 {
-            let busy = |id: &ConnectionId| self.connections[*id as usize].state == State::Busy;
-            let left: Vec<_> = pool.members.clone().filter(busy).collect();
-            for id in left {
-                transport.close(id);
-                self.connect(id, now, transport);
-            }
-            self.in_flight = 0;
+    ) -> Option<(PhaseReport, Piece)> {
+        for share in self.phase.iter_mut().flat_map(|phase| &mut phase.shares) {
+            share.give_up_waiting();
         }
-        Some(running.report)
+        if self.in_flight > 0 {
+            for id in 0..self.connections.len() as ConnectionId {
+                if self.connections[id as usize].state == State::Busy {
+                    self.interrupt(id, now, transport);
+                }
+            }
+        }
+        let mut phase = self.phase.take()?;
+        self.timers.retain(|Reverse((_, timer))| matches!(timer, Timer::Reopen(_)));
+        let streams = phase.shares.iter_mut().map(Share::finish).collect();
+        let end_ns = now.saturating_sub(phase.start);
+        let piece = Piece {
+            first: phase.cut,
+            end: (end_ns / phase.interval_ns).max(phase.cut) + 1,
+            end_ns,
+            streams,
+        };
+        let report = PhaseReport {
+            streams: Vec::new(),
+            start: phase.start,
+            end: phase.end,
+            cpu_ns: 0,
+            is_interrupted: ending == Ending::Interrupted,
+            is_aborted: ending == Ending::Aborted,
+        };
+        Some((report, piece))
     }
 
     /// When [`Worker::poll`] has something to do next.
     pub fn deadline(&self) -> Nanos {
         let timer = self.timers.peek().map_or(Nanos::MAX, |Reverse((at, _))| *at);
-        let arrivals = self.phase.as_ref().and_then(|running| running.arrivals.as_ref());
-        let arrival = arrivals.and_then(Arrivals::peek).map_or(Nanos::MAX, |next| next.intended);
         let sweep = if self.is_open && self.in_flight == 0 { Nanos::MAX } else { self.next_sweep };
-        timer.min(arrival).min(sweep)
+        let soonest = timer.min(sweep);
+        let Some(phase) = &self.phase else { return soonest };
+        let arrivals = phase.shares.iter().filter_map(|share| share.arrivals.as_ref()?.peek());
+        let arrival = arrivals.map(|next| next.intended).min();
+        soonest.min(arrival.unwrap_or(Nanos::MAX)).min(phase.next_cut.unwrap_or(Nanos::MAX))
     }
 
     /// Does whatever is due.
     pub fn poll(&mut self, now: Nanos, transport: &mut impl Transport) {
+        self.cut_interval(now);
+        while let Some((stream, arrival)) = self.next_arrival(now) {
+            let job = Job { arrival, stream, vu: None, is_resent: false };
+            self.dispatch(job, now, transport);
+        }
         while let Some(Reverse((at, timer))) = self.timers.peek().copied()
             && at <= now
         {
             self.timers.pop();
             match timer {
                 Timer::Reopen(id) => self.connect(id, now, transport),
-                Timer::Think => self.iterate(at, now, transport),
-                Timer::End => {}
-                Timer::DrainEnd => self.give_up_waiting(),
+                Timer::Step(stream) => self.step(stream, at, now, transport),
+                Timer::Think(stream, vu) => self.iterate(stream, vu, at, now, transport),
+                Timer::RampDownEnd(stream, vu) => self.break_off(stream, vu, at, now, transport),
+                Timer::End(stream) => self.end_stream(stream),
+                Timer::DrainEnd(stream) => self.give_up_waiting(stream),
+                Timer::GracefulEnd(stream) => self.break_off_all(stream, now, transport),
             }
-        }
-        while let Some(arrival) = self.next_arrival(now) {
-            self.dispatch(arrival, now, transport);
         }
         if now >= self.next_sweep {
             self.next_sweep = now + self.sweep_interval_ns;
@@ -250,7 +337,7 @@ impl Worker {
         self.out.clear();
         let progress = self.connections[id as usize].session.open(&mut self.out);
         if !self.out.is_empty() {
-            transport.send(id, &self.out);
+            self.send(id, transport);
         }
         if progress == Progress::Ready {
             self.ready(id, now, transport);
@@ -279,12 +366,15 @@ impl Worker {
         transport: &mut impl Transport,
     ) {
         let mut is_answered = false;
+        if let Some(report) = self.report_of(id) {
+            report.data_received += bytes.len() as u64;
+        }
         while !bytes.is_empty() {
             self.out.clear();
             let session = &mut self.connections[id as usize].session;
             match session.receive(&mut bytes, &mut self.out) {
                 Progress::NeedMore => {}
-                Progress::Write => transport.send(id, &self.out),
+                Progress::Write => self.send(id, transport),
                 Progress::Ready => self.ready(id, now, transport),
                 Progress::Response(outcome) => {
                     self.respond(id, outcome, now);
@@ -322,6 +412,7 @@ impl Worker {
 }
 
 /// Worker `index`'s part of `whole`: the parts of all workers add up to it.
-fn share(whole: u32, index: u32, workers: u32) -> u32 {
-    whole / workers + u32::from(index < whole % workers)
+fn share(whole: u64, index: u32, workers: u32) -> u64 {
+    let (index, workers) = (u64::from(index), u64::from(workers));
+    whole / workers + u64::from(index < whole % workers)
 }
