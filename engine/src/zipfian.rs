@@ -43,6 +43,11 @@ impl Zipfian {
         Some(zipfian)
     }
 
+    /// The least number, which is the most popular, and the greatest.
+    pub fn bounds(&self) -> (i64, i64) {
+        (self.low, self.low + (self.ranks as i64 - 1))
+    }
+
     /// One number.
     pub fn draw(&self, random: &mut Random) -> i64 {
         loop {

@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod check;
 mod demo;
 mod layers;
 mod output;
@@ -30,6 +31,8 @@ enum Command {
     Stack(stack::Stack),
     /// One target under one load, closed or open
     Run(run::Run),
+    /// Whether a scenario can be run: its file, and what its targets say to it
+    Check(check::Check),
     /// What the gateway costs and what the pool costs, on a scenario of your own or on the stack
     Layers(layers::Layers),
     /// The whole of it: start a private stack, compare its layers for 30 s, stop it
@@ -97,6 +100,7 @@ impl Cli {
         match self.command {
             Command::Stack(stack) => stack.run(),
             Command::Run(run) => run.run(),
+            Command::Check(check) => check.run(),
             Command::Layers(layers) => layers.run(),
             Command::Demo(demo) => demo.run(),
         }

@@ -110,8 +110,7 @@ const DEFAULT_DURATION_NS: Nanos = 10 * SECOND;
 impl RunOptions {
     /// The value of `${NAME}`: `-e`, then the environment. The last `-e` of a name counts.
     pub(crate) fn variable(&self, name: &str) -> Option<String> {
-        let given = self.variables.iter().rev().find(|(given, _)| given == name);
-        given.map(|(_, value)| value.clone()).or_else(|| std::env::var(name).ok())
+        variable(&self.variables, name)
     }
 
     /// Whether the file need not say how long.
@@ -438,7 +437,14 @@ fn share(text: &str) -> Result<Share, String> {
     Ok(Share((percent * 100.0).round() as u32))
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
+/// The value of `${NAME}`: the last one of `given`, or the environment's.
+pub(super) fn variable(given: &[(String, String)], name: &str) -> Option<String> {
+    let given = given.iter().rev().find(|(given, _)| given == name);
+    given.map(|(_, value)| value.clone()).or_else(|| std::env::var(name).ok())
+}
+
+/// Reads `NAME=VALUE`.
+pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
         _ => Err(format!("{text} is not of the form NAME=VALUE")),

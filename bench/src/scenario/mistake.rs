@@ -63,6 +63,11 @@ impl Mistake {
         Self { is_syntax: true, ..Self::error(place, message) }
     }
 
+    /// Whether a scenario with it can't be used.
+    pub(super) fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
     /// What to do about it.
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }

@@ -21,6 +21,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod variables;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -77,7 +78,7 @@ pub(crate) struct MistakesError {
 impl std::fmt::Display for MistakesError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { file, report } = self;
-        write!(f, "{file} has {}, and nothing was sent:\n\n", report.tally())?;
+        write!(f, "{file} has {}, and nothing was measured:\n\n", report.tally())?;
         report.fmt(f)
     }
 }
