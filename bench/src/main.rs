@@ -21,7 +21,7 @@ mod statistics;
 mod table;
 mod validity;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -41,11 +41,12 @@ fn main() -> ExitCode {
     }
     match cli.run() {
         Ok(code) => ExitCode::from(code),
-        Err(error) => failed(&error.to_string(), error.exit_code()),
+        // The alternate form has colours, which are left out where nobody sees them.
+        Err(error) => failed(&format!("{error:#}"), error.exit_code()),
     }
 }
 
 fn failed(message: &str, code: u8) -> ExitCode {
-    let _ = writeln!(io::stderr(), "poolbench: {message}");
+    let _ = writeln!(anstream::stderr(), "poolbench: {message}");
     ExitCode::from(code)
 }

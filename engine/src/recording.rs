@@ -58,6 +58,16 @@ impl OperationRecording {
             .map(|((class, count), first)| (*class, *count, first.as_deref()))
     }
 
+    fn reset(&mut self) {
+        for histogram in
+            [&mut self.response, &mut self.service, &mut self.lateness, &mut self.failed]
+        {
+            histogram.reset();
+        }
+        self.failures = [0; Class::COUNT];
+        self.first_failures.fill(None);
+    }
+
     fn merge(&mut self, other: &Self) {
         for (ours, theirs) in [
             (&mut self.response, &other.response),
@@ -120,6 +130,12 @@ impl Recording {
                     .get_or_insert_with(|| Box::new(failure.clone()));
             }
         }
+    }
+
+    /// Empties it without giving up its memory.
+    pub(crate) fn reset(&mut self) {
+        self.operations.iter_mut().for_each(OperationRecording::reset);
+        self.above_top = 0;
     }
 
     /// Adds another worker's or another block's recording of the same mix.

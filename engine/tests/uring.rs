@@ -7,21 +7,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use engine::{
-    Fleet, FleetError, Gaps, Generator, Load, MILLISECOND, Mix, MixEntry, Opening, Phase,
-    PhaseReport, SECOND, Target,
+    Fleet, FleetError, Gaps, Generator, Load, MILLISECOND, Mix, MixEntry, Nanos, Opening, Phase,
+    PhaseReport, SECOND, Stream, StreamReport, Target,
 };
 use socket2::SockAddr;
 use wire::http::{Expect, Request};
 use wire::{Class, Operation, Piece, Template};
 
-trait Stream: Read + Write + Send {}
-impl<S: Read + Write + Send> Stream for S {}
+trait Socket: Read + Write + Send {}
+impl<S: Read + Write + Send> Socket for S {}
 
 /// Answers each request on each connection; `answer` gets the request's number on the connection
 /// and its id, and says whether to go on.
-type Answer = fn(&mut dyn Stream, u64, &str) -> bool;
+type Answer = fn(&mut dyn Socket, u64, &str) -> bool;
 
-fn serve_stream(mut stream: impl Stream, answer: Answer) {
+fn serve_stream(mut stream: impl Socket, answer: Answer) {
     let mut bytes = Vec::new();
     let mut chunk = vec![0; 64 * 1024];
     for number in 0.. {
@@ -83,6 +83,7 @@ fn target(address: SockAddr, connections: u32, padding: usize) -> Target {
         }]
         .into(),
         connections,
+        connections_max: connections,
         opening_at_once: 16,
         timeout_ns: 20 * SECOND,
     }
@@ -94,29 +95,40 @@ fn fleet(target: Target) -> (Fleet, Arc<AtomicBool>) {
     (Fleet::start(vec![target], &cores[..1], 0, Arc::clone(&stop)), stop)
 }
 
-fn phase(load: Load, duration_ns: u64) -> Phase {
+fn phase(load: Load) -> Phase {
     let entry = MixEntry { weight: 1, generators: vec![Generator::Sequence(1)] };
-    Phase {
+    let stream = Stream {
         target: 0,
         mix: Arc::new(Mix::new(vec![entry]).unwrap()),
         load,
+        think_time_ns: (0, 0),
+        start_ns: 0,
+        graceful_stop_ns: 20 * SECOND,
         seed: 1,
-        duration_ns,
-        drain_ns: 20 * SECOND,
-        waiting_max: usize::MAX,
-    }
+    };
+    let mut phase = Phase::new(vec![stream]).unwrap();
+    phase.drain_ns = 20 * SECOND;
+    phase
+}
+
+fn rate(rate: f64, gaps: Gaps, duration_ns: Nanos) -> Load {
+    Load::ConstantArrivalRate { rate, gaps, duration_ns, pre_allocated_vus: 1, max_vus: 1000 }
+}
+
+/// Runs a phase without reports of intervals.
+fn run_whole(fleet: &mut Fleet, phase: &Phase) -> PhaseReport {
+    fleet.run(phase, |_| unreachable!("no intervals are asked for")).unwrap()
 }
 
 /// So many requests as fast as they are due, over all connections.
-fn run(target: Target, requests: u32) -> PhaseReport {
+fn run(target: Target, requests: u32) -> StreamReport {
     let (mut fleet, _) = fleet(target);
     fleet.open().unwrap();
-    let rate = f64::from(requests) * 5.0;
-    let load = Load::ConstantArrivalRate { rate, gaps: Gaps::Uniform };
-    fleet.run(&phase(load, SECOND / 5)).unwrap()
+    let load = rate(f64::from(requests) * 5.0, Gaps::Uniform, SECOND / 5);
+    run_whole(&mut fleet, &phase(load)).streams.remove(0)
 }
 
-fn assert_all_ok(report: &PhaseReport, requests: u64) {
+fn assert_all_ok(report: &StreamReport, requests: u64) {
     let failures: Vec<_> =
         report.recording.whole().failures().map(|(c, n, f)| (c, n, f.cloned())).collect();
     assert!(failures.is_empty(), "{failures:?}");
@@ -164,8 +176,8 @@ fn a_thousand_connections_are_opened_and_used() {
     let opened = fleet.open().unwrap();
     assert_eq!(opened[0].connections, 1000);
     assert_eq!(opened[0].connect.len(), 1000);
-    let load = Load::ConstantArrivalRate { rate: 10_000.0, gaps: Gaps::Poisson };
-    let report = fleet.run(&phase(load, SECOND / 5)).unwrap();
+    let load = rate(10_000.0, Gaps::Poisson, SECOND / 5);
+    let report = run_whole(&mut fleet, &phase(load)).streams.remove(0);
     assert_all_ok(&report, report.planned);
     assert_eq!(report.reopened, 0);
 }
@@ -246,11 +258,12 @@ fn the_stop_flag_ends_a_phase_whose_server_never_answers() {
     let (mut fleet, stop) = fleet(target(address, 2, 10));
     fleet.open().unwrap();
     let raiser = std::thread::spawn(move || stop.store(true, Ordering::Relaxed));
-    let load = Load::ConstantVus { vus: 2, think_time_ns: (0, 0) };
-    let report = fleet.run(&phase(load, 600 * SECOND)).unwrap();
+    let load = Load::ConstantVus { vus: 2, duration_ns: 600 * SECOND };
+    let report = run_whole(&mut fleet, &phase(load));
     raiser.join().unwrap();
     assert!(report.is_interrupted);
-    assert_eq!(report.recording.completed(), 0);
+    let report = &report.streams[0];
+    assert_eq!((report.recording.completed(), report.planned), (0, report.interrupted));
 }
 
 #[test]
@@ -261,7 +274,7 @@ fn open_loops_are_split_over_workers_without_a_gap() {
     let stop = Arc::new(AtomicBool::new(false));
     let mut fleet = Fleet::start(vec![target(address, 8, 10)], &two, 0, stop);
     fleet.open().unwrap();
-    let load = Load::ConstantArrivalRate { rate: 2000.0, gaps: Gaps::Uniform };
-    let report = fleet.run(&phase(load, 250 * MILLISECOND)).unwrap();
-    assert_all_ok(&report, 500);
+    let load = rate(2000.0, Gaps::Uniform, 250 * MILLISECOND);
+    let report = run_whole(&mut fleet, &phase(load));
+    assert_all_ok(&report.streams[0], 500);
 }

@@ -1,15 +1,18 @@
 //! The subcommands, one file each.
 
+mod check;
 mod demo;
 mod layers;
 mod output;
 mod run;
+mod run_options;
 mod stack;
 
 use std::io;
 
 use clap::{Parser, Subcommand};
 
+use self::run_options::OptionsError;
 use crate::rig::RigError;
 use crate::scenario::ScenarioError;
 use crate::stack::StackError;
@@ -28,6 +31,8 @@ enum Command {
     Stack(stack::Stack),
     /// One target under one load, closed or open
     Run(run::Run),
+    /// Whether a scenario can be run: its file, and what its targets say to it
+    Check(check::Check),
     /// What the gateway costs and what the pool costs, on a scenario of your own or on the stack
     Layers(layers::Layers),
     /// The whole of it: start a private stack, compare its layers for 30 s, stop it
@@ -43,6 +48,9 @@ pub(crate) enum CommandError {
     /// The scenario cannot be used.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
+    /// The command line does not fit the scenario.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
     /// An experiment has no result.
     #[error(transparent)]
     Rig(#[from] RigError),
@@ -78,7 +86,7 @@ impl CommandError {
             Self::Stack(StackError::Interrupted) | Self::Rig(RigError::Interrupted) => {
                 exit::INTERRUPTED
             }
-            Self::Scenario(_) | Self::NothingToMeasure => exit::INVALID,
+            Self::Scenario(_) | Self::Options(_) | Self::NothingToMeasure => exit::INVALID,
             Self::Rig(RigError::Fleet(_)) => exit::FAILED,
             Self::Rig(_) => exit::INVALID,
             Self::Stack(_) | Self::Output { .. } => exit::FAILED,
@@ -92,6 +100,7 @@ impl Cli {
         match self.command {
             Command::Stack(stack) => stack.run(),
             Command::Run(run) => run.run(),
+            Command::Check(check) => check.run(),
             Command::Layers(layers) => layers.run(),
             Command::Demo(demo) => demo.run(),
         }

@@ -4,7 +4,7 @@ mod cost;
 mod summary;
 mod table;
 
-use engine::{Gaps, Load, MILLISECOND, Nanos, Random};
+use engine::{Gaps, Load, MILLISECOND, Nanos, Random, Stream};
 
 pub(crate) use self::summary::Summary;
 pub(crate) use self::table::text;
@@ -85,7 +85,8 @@ impl<'a> Experiment<'a> {
             }
         }
         let (pooler, server) = observe::connect(scenario)?;
-        let rig = Rig::open(scenario, &kinds, plan.connections, plan.workers, say)?;
+        let connections = vec![(plan.connections, plan.connections); kinds.len()];
+        let rig = Rig::open(scenario, &kinds, &connections, plan.workers, say)?;
         Ok(Self { scenario, plan, rig, processes, server, pooler })
     }
 
@@ -116,15 +117,16 @@ impl<'a> Experiment<'a> {
     fn warm_up(&mut self, say: &mut dyn FnMut(&str)) -> Result<(), RigError> {
         say("warming up");
         for arm in 0..self.rig.arms.len() {
-            self.rig.warm_up(arm, self.load(), WARM_UP_NS, self.seed(u64::MAX))?;
+            let stream = self.stream(arm, WARM_UP_NS, u64::MAX);
+            self.rig.warm_up(stream)?;
         }
         Ok(())
     }
 
     fn block(&mut self, arm: usize, round: u64) -> Result<(), RigError> {
         let before = self.cpu();
-        let (load, seed) = (self.load(), self.seed(round));
-        let report = self.rig.phase(arm, load, self.plan.block_ns, seed)?;
+        let stream = self.stream(arm, self.plan.block_ns, round);
+        let report = self.rig.phase(vec![stream])?;
         let used = self.cpu_since(&before);
         let backends = self.server.as_mut().map(Server::backends).transpose()?;
         let block = Block::new(report, self.plan.block_ns, used);
@@ -133,8 +135,17 @@ impl<'a> Experiment<'a> {
         Ok(())
     }
 
-    fn load(&self) -> Load {
-        Load::ConstantArrivalRate { rate: self.plan.rate, gaps: self.plan.gaps }
+    /// A block's load on one arm.
+    fn stream(&self, arm: usize, duration_ns: Nanos, round: u64) -> Stream {
+        let Plan { rate, gaps, connections, .. } = *self.plan;
+        let load = Load::ConstantArrivalRate {
+            rate,
+            gaps,
+            duration_ns,
+            pre_allocated_vus: connections,
+            max_vus: connections,
+        };
+        self.rig.stream(arm, load, (0, 0), self.seed(round))
     }
 
     /// A block's requests and arrivals depend on its round alone: they are the same in each arm.

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use engine::{Load, Nanos};
+use engine::{Gaps, Load, Nanos};
 use serde::Serialize;
 
 use super::Plan;
@@ -57,12 +57,15 @@ impl Summary {
             scenario: scenario.name.clone(),
             started: started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
             duration_ns: rig.arms.iter().map(|arm| arm.measured_ns).sum(),
-            phase_ns: plan.duration_ns,
+            phase_ns: plan.duration_ns(),
             seed: plan.seed,
             driver: "uring",
             workers: rig.workers,
-            connections: plan.connections,
-            load: words(plan.load),
+            connections: plan.connections(),
+            load: {
+                let words = plan.loads.iter().map(|load| words(&load.load, load.think_time_ns));
+                words.collect::<Vec<_>>().join("; ")
+            },
             validity,
             arms: rig.arms.iter().map(|arm| ArmSummary::new(arm, &names)).collect(),
             pool: PoolSummary::new(&watched.observations),
@@ -70,18 +73,37 @@ impl Summary {
     }
 }
 
-fn words(load: Load) -> String {
-    match load {
-        Load::ConstantVus { vus, think_time_ns: (0, 0) } => format!("{vus} VUs"),
-        Load::ConstantVus { vus, think_time_ns: (least, most) } => {
-            let show = |ns| crate::duration::show(ns as f64);
-            format!("{vus} VUs thinking {} to {}", show(least), show(most))
+/// The load, for people.
+fn words(load: &Load, think_time_ns: (Nanos, Nanos)) -> String {
+    let show = |ns| crate::duration::show(ns as f64);
+    let gaps = |gaps| match gaps {
+        Gaps::Uniform => "evenly spaced",
+        Gaps::Poisson => "Poisson",
+    };
+    let mut words = match load {
+        Load::ConstantVus { vus, .. } => format!("{vus} VUs"),
+        Load::RampingVus { start_vus, stages, .. } => {
+            let ends: Vec<_> = stages.iter().map(|stage| stage.target.to_string()).collect();
+            format!("{start_vus} to {} VUs", ends.join(" to "))
         }
-        Load::ConstantArrivalRate { rate, gaps: engine::Gaps::Uniform } => {
-            format!("{rate} requests a second, evenly spaced")
+        Load::PerVuIterations { vus, iterations, .. } => {
+            format!("{iterations} iterations by each of {vus} VUs")
         }
-        Load::ConstantArrivalRate { rate, gaps: engine::Gaps::Poisson } => {
-            format!("{rate} requests a second, Poisson")
+        Load::SharedIterations { vus, iterations, .. } => {
+            format!("{iterations} iterations shared by {vus} VUs")
         }
+        Load::ConstantArrivalRate { rate, gaps: spacing, .. } => {
+            format!("{rate} requests a second, {}", gaps(*spacing))
+        }
+        Load::RampingArrivalRate { start_rate, stages, gaps: spacing, .. } => {
+            let ends: Vec<_> = stages.iter().map(|stage| stage.target.to_string()).collect();
+            let ends = ends.join(" to ");
+            format!("{start_rate} to {ends} requests a second, {}", gaps(*spacing))
+        }
+    };
+    let (least, most) = think_time_ns;
+    if !load.is_open_loop() && most > 0 {
+        words += &format!(" thinking {} to {}", show(least), show(most));
     }
+    words
 }
