@@ -1,6 +1,7 @@
 //! Looking at the servers from outside, between blocks or once a second.
 
 mod cpu;
+mod login;
 mod pooler;
 mod pools;
 mod server;
