@@ -39,17 +39,17 @@ fn line(name: &str, places: &Places, class: Class, failure: &Failure, share: &st
     let remedy = match (class, failure.code, places.token_expiry) {
         (Class::Auth, Code::Status(_), Some(expiry)) => {
             let told = scenario::describe_expiry(expiry, SystemTime::now());
-            format!("the token {told}; {}", remedy(class, failure.code, name))
+            format!("the token {told}; {}", remedy(class, failure, name))
         }
-        _ => remedy(class, failure.code, name),
+        _ => remedy(class, failure, name),
     };
     format!("target {name} ({place}): {share}{code}{message}; {remedy}")
 }
 
-fn remedy(class: Class, code: Code, name: &str) -> String {
-    let is_http = matches!(code, Code::Status(_));
+fn remedy(class: Class, failure: &Failure, name: &str) -> String {
+    let is_http = matches!(failure.code, Code::Status(_));
     match class {
-        Class::ConnectFailed if message.contains("open files") => {
+        Class::ConnectFailed if failure.message.contains("open files") => {
             "it needs one for each connection: raise the hard limit (ulimit -Hn), or open fewer \
              connections"
                 .into()
