@@ -84,9 +84,9 @@ impl<'a> Experiment<'a> {
                 return Err(ObserveError::Process { target, pid }.into());
             }
         }
-        let (pooler, server) = observe::connect(scenario)?;
         let connections = vec![(plan.connections, plan.connections); kinds.len()];
         let rig = Rig::open(scenario, &kinds, &connections, plan.workers, say)?;
+        let (pooler, server) = observe::connect(scenario)?;
         Ok(Self { scenario, plan, rig, processes, server, pooler })
     }
 

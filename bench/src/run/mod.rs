@@ -76,9 +76,9 @@ pub(crate) fn run(
         connections[arm].1 += load.load.vus_max();
         arms.push(arm);
     }
-    let (pooler, server) = observe::connect(scenario)?;
     let kinds: Vec<_> = names.iter().copied().map(kind).collect();
     let mut rig = Rig::open(scenario, &kinds, &connections, plan.workers, say)?;
+    let (pooler, server) = observe::connect(scenario)?;
     let streams: Vec<_> = plan
         .loads
         .iter()
