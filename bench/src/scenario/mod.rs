@@ -15,6 +15,7 @@ mod load;
 mod mistake;
 mod node;
 mod operation;
+mod renewal;
 mod secret;
 mod substitute;
 mod target;
@@ -29,15 +30,16 @@ use std::path::{Path, PathBuf};
 use engine::{Mix, MixEntry, Nanos};
 use thiserror::Error;
 
-pub(crate) use auth::{AuthFile, renewal, token};
+pub(crate) use auth::{AuthFile, token};
 pub(crate) use encode::Places;
-pub(crate) use jwt::{describe as describe_expiry, expiry};
+pub(crate) use jwt::describe as describe_expiry;
 pub(crate) use load::{
     GRACEFUL_STOP_NS, MAX_DURATION_NS, PRE_ALLOCATED_VUS, ScenarioLoad, WARM_UP_NS,
 };
-pub(crate) use mistake::{Mistake, Place, Report};
+pub(crate) use mistake::Report;
 pub(crate) use node::Node;
 pub(crate) use operation::OperationFile;
+pub(crate) use renewal::Renewal;
 pub(crate) use target::TargetFile;
 
 use self::fields::Fields;
