@@ -450,3 +450,6 @@ pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
         _ => Err(format!("{text} is not of the form NAME=VALUE")),
     }
 }
+
+#[cfg(test)]
+mod tests;
