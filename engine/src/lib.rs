@@ -20,7 +20,7 @@ pub use fleet::{Fleet, FleetError};
 pub use mix::{Generator, Mix, MixEntry};
 pub use phase::{Opened, Phase, PhaseReport, Refusal};
 pub use random::Random;
-pub use recording::{HISTOGRAM_TOP_NS, OperationRecording, Recording, histogram};
+pub use recording::{Checked, HISTOGRAM_TOP_NS, OperationRecording, Recording, histogram};
 pub use schedule::{Arrival, Arrivals, Gaps, Load, MILLISECOND, Nanos, SECOND};
 pub use target::{Opening, Target};
 pub use transport::{ConnectionId, Transport};

@@ -397,6 +397,9 @@ impl Worker {
         };
         let times = (job.arrival.intended, sent, now);
         running.report.recording.record(operation, outcome, failure, times);
+        let checks = &self.targets[connection.target].operations[operation].checks;
+        let reply = connection.session.reply(outcome, now.saturating_sub(sent));
+        running.report.recording.check(operation, checks, &reply);
         self.think(now);
     }
 

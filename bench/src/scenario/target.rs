@@ -201,6 +201,11 @@ impl OperationFile {
     }
 
     fn operation(&self, request: Request) -> Operation {
-        Operation { name: self.name.clone(), idempotent: self.is_idempotent(), request }
+        Operation {
+            name: self.name.clone(),
+            idempotent: self.is_idempotent(),
+            request,
+            checks: Vec::new(),
+        }
     }
 }
