@@ -6,7 +6,10 @@ use engine::Nanos;
 use serde::Deserialize;
 
 use super::ScenarioError;
+use crate::band::BandFile;
+use crate::check::CheckFile;
 use crate::duration;
+use crate::threshold::ThresholdsFile;
 
 /// A scenario file.
 #[derive(Debug, Clone, Deserialize)]
@@ -27,6 +30,18 @@ pub(crate) struct Scenario {
     /// By target, the pid of its process on this machine, or a file that holds it.
     #[serde(default)]
     pub(crate) processes: BTreeMap<String, String>,
+    /// What a run must keep to.
+    #[serde(default)]
+    pub(crate) thresholds: ThresholdsFile,
+    /// What is counted about each reply.
+    #[serde(default)]
+    pub(crate) checks: Vec<CheckFile>,
+    /// How numbers are read, in place of what is built in.
+    #[serde(default)]
+    pub(crate) bands: Vec<BandFile>,
+    /// Tags of everything that is measured.
+    #[serde(default)]
+    pub(crate) tags: BTreeMap<String, String>,
 }
 
 /// One server. Either `url` or `conninfo` says where.
