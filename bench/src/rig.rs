@@ -7,6 +7,7 @@ use engine::{Fleet, FleetError, Load, MILLISECOND, Mix, Nanos, Phase, PhaseRepor
 use thiserror::Error;
 
 use crate::arm::{Arm, ArmKind};
+use crate::check::Checks;
 use crate::interrupt::{self, Interrupted};
 use crate::observe::ObserveError;
 use crate::scenario::{self, Places, Scenario, ScenarioError};
@@ -47,12 +48,13 @@ pub(crate) struct Rig {
 const DRAIN_NS: Nanos = 1000 * MILLISECOND;
 
 impl Rig {
-    /// Opens `connections` to each of the arms' targets.
+    /// Opens `connections` to each of the arms' targets, and has their replies checked.
     pub(crate) fn open(
         scenario: &Scenario,
         kinds: &[ArmKind],
         connections: u32,
         workers: Option<usize>,
+        checks: &Checks,
         say: &mut dyn FnMut(&str),
     ) -> Result<Self, RigError> {
         let mut places = Places::new();
@@ -65,7 +67,10 @@ impl Rig {
                 token = scenario::token(scenario, url)?;
             }
             let token = token.as_deref();
-            targets.push(scenario.engine_target(&kind.target, connections, token, &mut places)?);
+            let mut target =
+                scenario.engine_target(&kind.target, connections, token, &mut places)?;
+            checks.apply(&mut target);
+            targets.push(target);
             arms.push(Arm::new(kind, file.backends.clone()));
         }
         let cores = cores::choose(workers);

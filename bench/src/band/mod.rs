@@ -68,6 +68,8 @@ pub(crate) struct BandResult {
     pub(crate) advice: String,
     #[serde(skip)]
     pub(crate) submetric: Submetric,
+    #[serde(skip)]
+    pub(crate) aggregation: Aggregation,
 }
 
 impl Bands {
@@ -108,6 +110,7 @@ impl Bands {
                 value,
                 advice,
                 submetric: band.submetric.clone(),
+                aggregation: band.aggregation,
             }
         };
         self.0.iter().map(judge).collect()

@@ -11,6 +11,7 @@ use std::io;
 use clap::{Parser, Subcommand};
 
 use crate::rig::RigError;
+use crate::rules::RulesError;
 use crate::scenario::ScenarioError;
 use crate::stack::StackError;
 
@@ -43,6 +44,9 @@ pub(crate) enum CommandError {
     /// The scenario cannot be used.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
+    /// The scenario's thresholds, checks or bands cannot be used: one line each.
+    #[error("nothing was sent, since the scenario has rules that cannot be used:\n{0}")]
+    Rules(#[from] RulesError),
     /// An experiment has no result.
     #[error(transparent)]
     Rig(#[from] RigError),
@@ -63,8 +67,12 @@ pub(crate) mod exit {
     pub(crate) const OK: u8 = 0;
     /// Anything that has no code of its own.
     pub(crate) const FAILED: u8 = 1;
+    /// A threshold failed.
+    pub(crate) const THRESHOLDS: u8 = 99;
     /// The command line cannot be understood.
     pub(crate) const INVALID: u8 = 104;
+    /// A threshold ended the run.
+    pub(crate) const ABORTED: u8 = 108;
     /// The generator, or the stack itself, spoilt the run: its numbers are not about the target.
     pub(crate) const INVALID_RUN: u8 = 111;
     /// Stopped by a signal.
@@ -78,7 +86,7 @@ impl CommandError {
             Self::Stack(StackError::Interrupted) | Self::Rig(RigError::Interrupted) => {
                 exit::INTERRUPTED
             }
-            Self::Scenario(_) | Self::NothingToMeasure => exit::INVALID,
+            Self::Scenario(_) | Self::Rules(_) | Self::NothingToMeasure => exit::INVALID,
             Self::Rig(RigError::Fleet(_)) => exit::FAILED,
             Self::Rig(_) => exit::INVALID,
             Self::Stack(_) | Self::Output { .. } => exit::FAILED,

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use engine::{Gaps, Load, Nanos, SECOND};
 
-use super::output::{Output, say};
+use super::output::{self, Output};
 use super::{CommandError, exit};
-use crate::run::{self, Plan};
+use crate::metric::Aggregation;
+use crate::rules::Rules;
+use crate::run::{self, Plan, Progress, Summary};
 use crate::scenario::{Executor, Scenario, ScenarioError};
 use crate::validity::Level;
 use crate::{duration, nova, stack};
@@ -49,6 +51,20 @@ pub(crate) struct Run {
     /// Worker threads, each on a core of its own [default: all cores but one]
     #[arg(long)]
     workers: Option<usize>,
+    /// Show no progress
+    #[arg(short, long)]
+    quiet: bool,
+    /// The statistics of trends in the summary
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_value = "avg,min,med,max,p(90),p(95)"
+    )]
+    summary_trend_stats: Vec<Aggregation>,
+    /// Write the summary to FILE in the JSON shape of k6's option of this name
+    #[arg(long, value_name = "FILE")]
+    summary_export: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
 }
@@ -64,12 +80,17 @@ impl Run {
             },
         };
         let plan = self.plan(&scenario)?;
-        let summary = run::run(&scenario, &plan, &mut say)?;
-        self.output.show(&summary, &run::text(&summary))?;
-        Ok(match summary.validity.valid {
-            Level::Invalid => exit::INVALID_RUN,
-            Level::Valid | Level::Suspect => exit::OK,
-        })
+        let rules = Rules::read(&scenario)?;
+        let mut progress = if self.quiet { Progress::quiet() } else { Progress::new() };
+        let summary = run::run(&scenario, &plan, &rules, &mut progress)?;
+        progress.clear();
+        let stats = &self.summary_trend_stats;
+        if let Some(file) = &self.summary_export {
+            let text = run::export(&summary.verdicts, stats);
+            output::write(file, text)?;
+        }
+        self.output.show(&summary, &run::text(&summary, stats))?;
+        Ok(exit_code(&summary))
     }
 
     fn plan(&self, scenario: &Scenario) -> Result<Plan, CommandError> {
@@ -120,5 +141,15 @@ impl Run {
                 Load::ConstantArrivalRate { rate: file.rate()?, gaps }
             }
         })
+    }
+}
+
+/// What can't be trusted decides nothing: whether the numbers are valid comes first.
+fn exit_code(summary: &Summary) -> u8 {
+    match (summary.validity.valid, &summary.verdicts) {
+        (Level::Invalid, _) => exit::INVALID_RUN,
+        (_, verdicts) if verdicts.aborted_by.is_some() => exit::ABORTED,
+        (_, verdicts) if !verdicts.are_thresholds_ok() => exit::THRESHOLDS,
+        (Level::Valid | Level::Suspect, _) => exit::OK,
     }
 }

@@ -9,6 +9,7 @@ use engine::{Gaps, Load, MILLISECOND, Nanos, Random};
 pub(crate) use self::summary::Summary;
 pub(crate) use self::table::text;
 use crate::arm::{ARMS, ArmKind, Block};
+use crate::check::Checks;
 use crate::interrupt;
 use crate::observe::{CpuSample, ObserveError, Pooler, Server};
 use crate::rig::{Rig, RigError};
@@ -90,7 +91,9 @@ impl<'a> Experiment<'a> {
         let observer =
             postgres.and_then(|target| target.observer.as_deref().or(target.conninfo.as_deref()));
         let server = observer.map(Server::connect).transpose()?;
-        let rig = Rig::open(scenario, &kinds, plan.connections, plan.workers, say)?;
+        // A comparison has no checks: what they cost would be in it.
+        let checks = Checks::default();
+        let rig = Rig::open(scenario, &kinds, plan.connections, plan.workers, &checks, say)?;
         Ok(Self { scenario, plan, rig, processes, server, pooler })
     }
 

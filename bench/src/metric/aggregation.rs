@@ -48,6 +48,9 @@ impl Aggregation {
             let problem = match word {
                 "" => format!("expected an aggregation; known: {}", names(known)),
                 "p" => "expected a percentile, as in p(95)".into(),
+                word if is_percentile(word) => {
+                    format!("a percentile is written p({})", &word[1..])
+                }
                 word => format!("there is no aggregation `{word}`; {}", suggest(word, known)),
             };
             return Err(start.wrong(problem));
@@ -80,6 +83,12 @@ impl Aggregation {
         let percentile = Self::Percentile(0.0).fits(kind).then_some("p(N)");
         names(fitting.chain(percentile))
     }
+}
+
+/// As in p95.
+fn is_percentile(word: &str) -> bool {
+    let digits = word.strip_prefix(['p', 'P']).unwrap_or_default();
+    !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit())
 }
 
 fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -138,7 +147,7 @@ mod tests {
             read("mdd"),
             format!("column 1: there is no aggregation `mdd`; did you mean `med`? {all}")
         );
-        assert_eq!(read("p95"), format!("column 1: there is no aggregation `p95`; {all}"));
+        assert_eq!(read("p95"), "column 1: a percentile is written p(95)");
         assert_eq!(read("p"), "column 1: expected a percentile, as in p(95)");
         assert_eq!(read("p(x)"), "column 3: expected a number, found `x)`");
         assert_eq!(read("p(101)"), "column 3: a percentile is from 0 to 100");

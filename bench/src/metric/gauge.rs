@@ -52,4 +52,11 @@ impl Gauges {
     pub(crate) fn get(&self, metric: Metric) -> Option<Gauge> {
         self.0.get(&metric).copied()
     }
+
+    /// These, and those of `other` that are not among them.
+    pub(crate) fn with(&self, other: &Self) -> Self {
+        let mut both = other.0.clone();
+        both.extend(&self.0);
+        Self(both)
+    }
 }

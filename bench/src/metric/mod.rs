@@ -3,6 +3,7 @@
 mod aggregation;
 mod definition;
 mod gauge;
+mod loads;
 mod metrics;
 mod submetric;
 mod tally;
@@ -11,6 +12,7 @@ mod values;
 pub(crate) use aggregation::Aggregation;
 pub(crate) use definition::{Kind, Metric, Tag, Unit};
 pub(crate) use gauge::{Gauge, Gauges};
+pub(crate) use loads::{Load, Loads};
 pub(crate) use metrics::{Layer, Measured, Metrics};
 pub(crate) use submetric::{Known, Submetric};
 pub(crate) use tally::Tally;

@@ -75,9 +75,13 @@ impl Submetric {
         let name = cursor.take_while(|c| !":,{}".contains(c)).trim_end();
         let name = name.trim_matches(['"', '\'']);
         if name.is_empty() || !cursor.skip(":") {
-            let problem = format!(
-                "expected tag:value, found `{name}`; a value with a comma in it must be in quotes"
-            );
+            let problem = match name {
+                "" => "expected tag:value".to_owned(),
+                name => format!(
+                    "expected tag:value, found `{name}`; a value with a comma in it must be in \
+                     quotes"
+                ),
+            };
             return Err(cursor.wrong_at(tag_at, problem));
         }
         let tag = self.tag(name, known).map_err(|problem| cursor.wrong_at(tag_at, problem))?;
@@ -89,7 +93,14 @@ impl Submetric {
         let value = value(cursor)?;
         let values = self.values(&tag, known);
         if !values.contains(&value.as_str()) {
-            let problem = format!("there is no {name} `{value}`; {}", suggest(&value, values));
+            let problem = match tag {
+                Tag::ExpectedResponse => format!(
+                    "{} has no requests of expected_response `{value}`; the failed ones' times are \
+                     in http_req_response_time and pg_response_time",
+                    self.metric.name()
+                ),
+                _ => format!("there is no {name} `{value}`; {}", suggest(&value, values)),
+            };
             return Err(cursor.wrong_at(value_at, problem));
         }
         self.selector.push((tag, value));

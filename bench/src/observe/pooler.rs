@@ -13,6 +13,19 @@ pub(crate) struct Pooler {
     place: String,
 }
 
+/// What a pooler's pools hold.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pools {
+    /// Clients that are linked to a server connection, or have nothing to ask.
+    pub(crate) cl_active: u64,
+    /// Clients that wait for a server connection.
+    pub(crate) cl_waiting: u64,
+    /// Server connections that are linked to a client.
+    pub(crate) sv_active: u64,
+    /// Server connections in any state.
+    pub(crate) servers: u64,
+}
+
 impl Pooler {
     /// Logs in.
     pub(crate) fn connect(conninfo: &str) -> Result<Self, ObserveError> {
@@ -34,6 +47,23 @@ impl Pooler {
         let rows = self.rows("SHOW STATS_TOTALS", &["database", "query_count"])?;
         let databases = rows.iter().filter(|row| row[0] != "pgbouncer");
         Ok(databases.filter_map(|row| row[1].parse::<u64>().ok()).sum())
+    }
+
+    /// What its pools hold now, over all databases but its own (PgBouncer manual, "SHOW POOLS").
+    pub(crate) fn pools(&mut self) -> Result<Pools, ObserveError> {
+        let columns = ["database", "cl_active", "cl_waiting", "sv_active"];
+        let rows = self.rows("SHOW POOLS", &columns)?;
+        let mut pools = Pools::default();
+        for row in rows.iter().filter(|row| row[0] != "pgbouncer") {
+            let number = |column: usize| row[column].parse::<u64>().unwrap_or_default();
+            pools.cl_active += number(1);
+            pools.cl_waiting += number(2);
+            pools.sv_active += number(3);
+        }
+        // Whatever state they are in; versions differ in which states they show.
+        let servers = self.rows("SHOW SERVERS", &["database"])?;
+        pools.servers = servers.iter().filter(|row| row[0] != "pgbouncer").count() as u64;
+        Ok(pools)
     }
 
     /// Its version, as it says it.

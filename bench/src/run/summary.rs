@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use engine::{Load, Nanos};
 use serde::Serialize;
 
-use super::Plan;
+use super::{Plan, Verdicts};
 use crate::arm::ArmSummary;
 use crate::rig::Rig;
 use crate::scenario::Scenario;
@@ -29,11 +29,19 @@ pub(crate) struct Summary {
     pub(super) load: String,
     #[serde(flatten)]
     pub(crate) validity: Validity,
+    #[serde(flatten)]
+    pub(crate) verdicts: Verdicts,
     pub(super) arms: Vec<ArmSummary>,
 }
 
 impl Summary {
-    pub(super) fn new(scenario: &Scenario, plan: &Plan, rig: &Rig, started: SystemTime) -> Self {
+    pub(super) fn new(
+        scenario: &Scenario,
+        plan: &Plan,
+        rig: &Rig,
+        started: SystemTime,
+        verdicts: Verdicts,
+    ) -> Self {
         let names: Vec<_> = scenario.operations.iter().map(|op| op.name.as_str()).collect();
         let mut validity = Validity::default();
         rig.arms.iter().for_each(|arm| validity.judge(arm));
@@ -50,6 +58,7 @@ impl Summary {
             connections: plan.connections,
             load: words(plan.load),
             validity,
+            verdicts,
             arms: rig.arms.iter().map(|arm| ArmSummary::new(arm, &names)).collect(),
         }
     }

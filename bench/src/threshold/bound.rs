@@ -49,7 +49,13 @@ impl Bound {
         };
         cursor.skip_space();
         let value = cursor.number()?;
-        cursor.end()?;
+        cursor.end().map_err(|wrong| match cursor.peek() {
+            Some(unit) if unit.is_alphabetic() || unit == '%' => cursor.wrong(format!(
+                "{}; a time is a plain number, in ms, and a rate one from 0 to 1",
+                wrong.problem
+            )),
+            _ => wrong,
+        })?;
         Ok(Self { operator: *operator, value })
     }
 
