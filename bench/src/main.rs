@@ -4,21 +4,27 @@
 
 mod address;
 mod arm;
+mod band;
+mod check;
 mod command;
 mod conninfo;
 mod cores;
+mod cursor;
 mod duration;
 mod interrupt;
 mod layers;
+mod metric;
 mod nova;
 mod observe;
 mod remedy;
 mod rig;
+mod rules;
 mod run;
 mod scenario;
 mod stack;
 mod statistics;
 mod table;
+mod threshold;
 mod validity;
 
 use std::io::Write;

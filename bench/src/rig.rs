@@ -11,6 +11,7 @@ use engine::{
 use thiserror::Error;
 
 use crate::arm::{Arm, ArmKind};
+use crate::check::Checks;
 use crate::interrupt::{self, Interrupted};
 use crate::observe::ObserveError;
 use crate::scenario::{self, Places, Renewal, Scenario, ScenarioError};
@@ -59,12 +60,14 @@ const GRACEFUL_STOP_NS: Nanos = 30 * SECOND;
 const INTERVAL_NS: Nanos = SECOND;
 
 impl Rig {
-    /// Opens connections to each of the arms' targets: so many before the start, and at most.
+    /// Opens connections to each of the arms' targets, so many before the start and at most, and has
+    /// their replies checked.
     pub(crate) fn open(
         scenario: &Scenario,
         kinds: &[ArmKind],
         connections: &[(u32, u32)],
         workers: Option<usize>,
+        checks: &Checks,
         say: &mut dyn FnMut(&str),
     ) -> Result<Self, RigError> {
         let mut places = Places::new();
@@ -77,7 +80,10 @@ impl Rig {
                 token = scenario::token(scenario, url)?;
             }
             let token = token.as_deref();
-            targets.push(scenario.engine_target(&kind.target, *connections, token, &mut places)?);
+            let mut target =
+                scenario.engine_target(&kind.target, *connections, token, &mut places)?;
+            target.operations = checks.apply(&target.operations);
+            targets.push(target);
             arms.push(Arm::new(kind, file.backends.clone()));
         }
         let cores = cores::choose(workers);
@@ -90,9 +96,10 @@ impl Rig {
         let gateways = kinds.iter().enumerate().filter(|(_, kind)| is_gateway(kind));
         let gateways = gateways.map(|(number, kind)| (number, kind.target.to_string())).collect();
         let exchange = fleet.exchange();
+        let checks = checks.clone();
         let _renewal = token.and_then(|token| {
             Renewal::start(scenario, gateways, &token, move |number, operations| {
-                exchange.replace_operations(number, operations);
+                exchange.replace_operations(number, &checks.apply(operations));
             })
         });
         let mut rig = Self { arms, fleet, workers: cores.len(), mix, places, _renewal };

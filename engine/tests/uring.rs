@@ -80,6 +80,7 @@ fn target(address: SockAddr, connections: u32, padding: usize) -> Target {
             name: "user".into(),
             idempotent: true,
             request: wire::Request::Http(request),
+            checks: Vec::new(),
         }]
         .into(),
         connections,

@@ -8,7 +8,7 @@ use engine::{
     SECOND, Stream, StreamReport, Target, Worker,
 };
 use wire::http::Request;
-use wire::{Class, Operation, Piece, Template};
+use wire::{Check, Class, Condition, Operation, Piece, Template};
 
 /// A peer whose answer to request n (counted over all connections) is a function of n and time.
 struct Scripted<F> {
@@ -99,6 +99,10 @@ impl Run {
             name: "a".into(),
             idempotent: self.idempotent,
             request: wire::Request::Http(Request::new("/graphql", "peer", body).unwrap()),
+            checks: vec![
+                Check { place: 0, condition: Condition::Status(200) },
+                Check { place: 1, condition: Condition::Latency(5 * MILLISECOND) },
+            ],
         };
         Target {
             name: "peer".into(),
@@ -354,4 +358,21 @@ fn two_workers_together_send_what_one_would() {
     let run = Run { connections: 7, ..Run::default() };
     let share = |index| Worker::new(index, 2, Arc::new([run.target()])).connections();
     assert_eq!((share(0), share(1)), (4, 3));
+}
+
+#[test]
+fn checks_are_counted_for_every_reply_and_fail_no_request() {
+    let (report, _) = Run::default().against(|n, now| match n % 4 {
+        0 => vec![(now + 9 * MILLISECOND, ok())],
+        1 => vec![(now + MILLISECOND, Event::Closed)],
+        _ => vec![(now + MILLISECOND, ok())],
+    });
+    let whole = &report.recording.operations[0];
+    let replies = whole.completed();
+    let (status, latency) = (whole.check(0), whole.check(1));
+    assert_eq!(status.passes, whole.response.len(), "a request without a reply has no status");
+    assert_eq!(status.passes + status.fails, replies);
+    assert_eq!(latency.passes + latency.fails, replies);
+    let slow = whole.service.count_between(6 * MILLISECOND, u64::MAX);
+    assert!(slow > 100 && latency.passes == whole.response.len() - slow);
 }

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use crate::{http, postgres};
+use crate::{Check, http, postgres};
 
 /// How a value is written where a protocol distinguishes: JSON quotes text and not numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +131,8 @@ pub struct Operation {
     pub idempotent: bool,
     /// Its bytes.
     pub request: Request,
+    /// What is counted about its replies.
+    pub checks: Vec<Check>,
 }
 
 impl Operation {

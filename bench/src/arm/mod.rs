@@ -44,7 +44,7 @@ const fn arm(name: &'static str, target: &'static str, layers: &'static [&'stati
 pub(crate) struct Arm {
     pub(crate) kind: ArmKind,
     /// The application_name of its backends.
-    backends_name: Option<String>,
+    pub(crate) backends_name: Option<String>,
     pub(crate) connect: Option<Histogram<u64>>,
     pub(crate) blocks: Vec<Sample>,
     pub(crate) whole: Option<Recording>,

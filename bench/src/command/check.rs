@@ -7,6 +7,7 @@ use clap::Args;
 use super::output::{print, warn};
 use super::run_options::{assignment, variable};
 use super::{CommandError, exit};
+use crate::rules::Rules;
 use crate::scenario::{Reading, Scenario, ScenarioError, counted};
 
 /// The arguments of `poolbench check`.
@@ -30,6 +31,7 @@ impl Check {
         let reading = Reading { lookup: &lookup, has_duration: false };
         let scenario = Scenario::read_with(&self.file, &reading)?;
         warn(&scenario.report);
+        Rules::read(&scenario)?;
         let file = self.file.display().to_string();
         let mut text = String::new();
         if !self.offline {

@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand};
 
 use self::run_options::OptionsError;
 use crate::rig::RigError;
+use crate::rules::RulesError;
 use crate::scenario::ScenarioError;
 use crate::stack::StackError;
 
@@ -30,7 +31,7 @@ enum Command {
     /// A private stack to measure: Postgres, PgBouncer and two gateways
     Stack(stack::Stack),
     /// One target under one load, closed or open
-    Run(run::Run),
+    Run(Box<run::Run>),
     /// Whether a scenario can be run: its file, and what its targets say to it
     Check(check::Check),
     /// What the gateway costs and what the pool costs, on a scenario of your own or on the stack
@@ -51,6 +52,9 @@ pub(crate) enum CommandError {
     /// The command line does not fit the scenario.
     #[error(transparent)]
     Options(#[from] OptionsError),
+    /// The scenario's thresholds, checks or bands cannot be used: one line each.
+    #[error("nothing was sent, since the scenario has rules that cannot be used:\n{0}")]
+    Rules(#[from] RulesError),
     /// An experiment has no result.
     #[error(transparent)]
     Rig(#[from] RigError),
@@ -71,8 +75,12 @@ pub(crate) mod exit {
     pub(crate) const OK: u8 = 0;
     /// Anything that has no code of its own.
     pub(crate) const FAILED: u8 = 1;
+    /// A threshold failed.
+    pub(crate) const THRESHOLDS: u8 = 99;
     /// The command line cannot be understood.
     pub(crate) const INVALID: u8 = 104;
+    /// A threshold ended the run.
+    pub(crate) const ABORTED: u8 = 108;
     /// The generator, or the stack itself, spoilt the run: its numbers are not about the target.
     pub(crate) const INVALID_RUN: u8 = 111;
     /// Stopped by a signal.
@@ -86,7 +94,9 @@ impl CommandError {
             Self::Stack(StackError::Interrupted) | Self::Rig(RigError::Interrupted) => {
                 exit::INTERRUPTED
             }
-            Self::Scenario(_) | Self::Options(_) | Self::NothingToMeasure => exit::INVALID,
+            Self::Scenario(_) | Self::Options(_) | Self::Rules(_) | Self::NothingToMeasure => {
+                exit::INVALID
+            }
             Self::Rig(RigError::Fleet(_)) => exit::FAILED,
             Self::Rig(_) => exit::INVALID,
             Self::Stack(_) | Self::Output { .. } => exit::FAILED,

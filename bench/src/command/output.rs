@@ -22,21 +22,25 @@ impl Output {
     /// Writes `report` to the file, if there is one, and `text` to stdout.
     pub(super) fn show(&self, report: &impl Serialize, text: &str) -> Result<(), CommandError> {
         let Some(file) = &self.json else { return print(text) };
-        let what = || file.display().to_string();
-        let fault = |source| CommandError::Output { what: what(), source };
         let json = serde_json::to_string_pretty(report).map_err(io::Error::other);
-        let json = json.map_err(fault)? + "\n";
-        if file == Path::new("-") {
-            return print(&json);
+        let json = json.map(|json| json + "\n");
+        match json {
+            Ok(json) if file == Path::new("-") => return print(&json),
+            json => write(file, json)?,
         }
-        fs::write(file, json).map_err(fault)?;
         print(text)
     }
 }
 
-/// A result, to stdout.
+/// Writes a file, if there is something to write.
+pub(super) fn write(file: &Path, text: io::Result<String>) -> Result<(), CommandError> {
+    let written = text.and_then(|text| fs::write(file, text));
+    written.map_err(|source| CommandError::Output { what: file.display().to_string(), source })
+}
+
+/// A result, to stdout: without colours where nobody sees them (NO_COLOR, a pipe).
 pub(super) fn print(text: &str) -> Result<(), CommandError> {
-    let written = io::stdout().write_all(text.as_bytes());
+    let written = anstream::stdout().write_all(text.as_bytes());
     written.map_err(|source| CommandError::Output { what: "to stdout".into(), source })
 }
 

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use engine::Nanos;
 
-use super::output::{Output, say};
+use super::output::{self, Output};
 use super::run_options::RunOptions;
 use super::{CommandError, exit};
-use crate::run::{self, Plan};
+use crate::metric::Aggregation;
+use crate::rules::Rules;
+use crate::run::{self, Plan, Progress, Summary};
 use crate::scenario::{Reading, Scenario, WARM_UP_NS};
 use crate::validity::Level;
 use crate::{duration, nova, stack};
@@ -29,6 +31,15 @@ pub(crate) struct Run {
     /// Worker threads, each on a core of its own [default: all cores but one]
     #[arg(long)]
     workers: Option<usize>,
+    /// Show no progress
+    #[arg(short, long)]
+    quiet: bool,
+    /// The statistics of trends in the summary [default: avg,min,med,max,p(90),p(95)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    summary_trend_stats: Option<Vec<Aggregation>>,
+    /// Write the summary to FILE in the JSON shape of k6's option of this name
+    #[arg(long, value_name = "FILE")]
+    summary_export: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
 }
@@ -47,7 +58,7 @@ impl Run {
                 None => return Err(CommandError::NothingToMeasure),
             },
         };
-        super::output::warn(&scenario.report);
+        output::warn(&scenario.report);
         self.options.apply(&mut scenario)?;
         let plan = Plan {
             loads: scenario.loads.clone(),
@@ -55,11 +66,25 @@ impl Run {
             workers: self.workers,
             seed: self.seed,
         };
-        let summary = run::run(&scenario, &plan, &mut say)?;
-        self.output.show(&summary, &run::text(&summary))?;
-        Ok(match summary.validity.valid {
-            Level::Invalid => exit::INVALID_RUN,
-            Level::Valid | Level::Suspect => exit::OK,
-        })
+        let rules = Rules::read(&scenario)?;
+        let mut progress = if self.quiet { Progress::quiet() } else { Progress::new() };
+        let summary = run::run(&scenario, &plan, &rules, &mut progress)?;
+        progress.clear();
+        let stats = self.summary_trend_stats.as_deref().unwrap_or(&run::STATS);
+        if let Some(file) = &self.summary_export {
+            output::write(file, run::export(&summary.verdicts, stats))?;
+        }
+        self.output.show(&summary, &run::text(&summary, stats))?;
+        Ok(exit_code(&summary))
+    }
+}
+
+/// What can't be trusted decides nothing: whether the numbers are valid comes first.
+fn exit_code(summary: &Summary) -> u8 {
+    match (summary.validity.valid, &summary.verdicts) {
+        (Level::Invalid, _) => exit::INVALID_RUN,
+        (_, verdicts) if verdicts.aborted_by.is_some() => exit::ABORTED,
+        (_, verdicts) if !verdicts.are_thresholds_ok() => exit::THRESHOLDS,
+        (Level::Valid | Level::Suspect, _) => exit::OK,
     }
 }

@@ -9,6 +9,7 @@ use engine::{Gaps, Load, MILLISECOND, Nanos, Random, Stream};
 pub(crate) use self::summary::Summary;
 pub(crate) use self::table::text;
 use crate::arm::{ARMS, ArmKind, Block};
+use crate::check::Checks;
 use crate::interrupt;
 use crate::observe::{self, CpuSample, ObserveError, Pooler, Server};
 use crate::rig::{Rig, RigError};
@@ -85,7 +86,9 @@ impl<'a> Experiment<'a> {
             }
         }
         let connections = vec![(plan.connections, plan.connections); kinds.len()];
-        let rig = Rig::open(scenario, &kinds, &connections, plan.workers, say)?;
+        // A comparison has no checks: what they cost would be in it.
+        let checks = Checks::default();
+        let rig = Rig::open(scenario, &kinds, &connections, plan.workers, &checks, say)?;
         let (pooler, server) = observe::connect(scenario)?;
         Ok(Self { scenario, plan, rig, processes, server, pooler })
     }

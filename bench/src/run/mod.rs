@@ -1,20 +1,32 @@
 //! One load, or several at once, each on its target.
 
+mod export;
+mod lines;
+mod number;
 mod pool;
+mod progress;
+mod results;
 mod summary;
 mod table;
+mod verdicts;
+mod watch;
 
-use std::ops::ControlFlow;
 use std::time::SystemTime;
 
-use engine::{Nanos, PhaseReport, Random, SECOND, Stream};
+use engine::{Nanos, PhaseReport, Random, SECOND, Stream, StreamReport};
 
+pub(crate) use self::export::export;
+pub(crate) use self::progress::Progress;
 pub(crate) use self::summary::Summary;
-pub(crate) use self::table::text;
+pub(crate) use self::table::{STATS, text};
+pub(crate) use self::verdicts::Verdicts;
+use self::watch::{Told, Watch};
 use crate::arm::{ARMS, ArmKind, Block};
 use crate::interrupt;
-use crate::observe::{self, Watch};
+use crate::metric::{self, Loads, Tally};
+use crate::observe::{self, Observer};
 use crate::rig::{Rig, RigError};
+use crate::rules::{self, Rules};
 use crate::scenario::{Scenario, ScenarioLoad};
 
 /// What is run.
@@ -56,11 +68,12 @@ fn kind(target: &str) -> ArmKind {
     })
 }
 
-/// Runs it; `say` gets a line of progress now and then.
+/// Runs it, once its rules were read.
 pub(crate) fn run(
     scenario: &Scenario,
     plan: &Plan,
-    say: &mut dyn FnMut(&str),
+    rules: &Rules,
+    progress: &mut Progress,
 ) -> Result<Summary, RigError> {
     let mut names: Vec<&str> = Vec::new();
     let mut connections: Vec<(u32, u32)> = Vec::new();
@@ -77,7 +90,8 @@ pub(crate) fn run(
         arms.push(arm);
     }
     let kinds: Vec<_> = names.iter().copied().map(kind).collect();
-    let mut rig = Rig::open(scenario, &kinds, &connections, plan.workers, say)?;
+    let say = &mut |line: &str| progress.say(line);
+    let mut rig = Rig::open(scenario, &kinds, &connections, plan.workers, &rules.checks, say)?;
     let (pooler, server) = observe::connect(scenario)?;
     let streams: Vec<_> = plan
         .loads
@@ -100,16 +114,69 @@ pub(crate) fn run(
     }
     let duration_ns = plan.duration_ns();
     say(&format!("measuring for {} s", duration_ns as f64 / SECOND as f64));
+    let loads = Loads {
+        loads: metric_loads(scenario, plan, &arms, &rig)?,
+        operations: scenario.operations.iter().map(|operation| operation.name.clone()).collect(),
+        checks: rules.checks.names().to_vec(),
+    };
+    let backends: Vec<_> = rig.arms.iter().filter_map(|arm| arm.backends_name.clone()).collect();
+    let mut watch = Watch::new(rules, &loads, progress, duration_ns);
     let started = SystemTime::now();
-    let watch = Watch::start(pooler, server);
-    let report = rig.watch(streams, |_| ControlFlow::Continue(()))?;
-    let watched = watch.finish();
+    let mut observer = Observer::start(pooler, server);
+    let report = rig.watch(streams, |interval| {
+        observer.hear().iter().for_each(|seen| watch.see(seen, &backends));
+        let tallies: Vec<_> = interval.streams.iter().map(tally).collect();
+        let sum = |count: fn(&StreamReport) -> u32| interval.streams.iter().map(count).sum();
+        watch.tell(&Told {
+            elapsed_ns: interval.end_ns,
+            interval_ns: interval.end_ns - interval.start_ns,
+            vus: (sum(|stream| stream.vus.current), sum(|stream| stream.vus.max)),
+            tallies: &tallies,
+        })
+    })?;
+    observer.hear().iter().for_each(|seen| watch.see(seen, &backends));
+    let watched = observer.finish();
     interrupt::check()?;
+    let tallies: Vec<_> = report.streams.iter().map(tally).collect();
     for (arm, report) in rig.arms.iter_mut().zip(by_arm(report, &arms)) {
         arm.push(Block::new(report, duration_ns, Vec::new()));
         watched.observations.iter().for_each(|seen| arm.saw(seen.backends.as_ref()));
     }
-    Ok(Summary::new(scenario, plan, &rig, started, &watched))
+    let elapsed_ns = rig.arms.iter().map(|arm| arm.measured_ns).max().unwrap_or(duration_ns);
+    let metrics = loads.metrics(elapsed_ns, &tallies, &watch.gauges);
+    let verdicts = Verdicts::new(rules, &metrics, watch.aborted_by);
+    Ok(Summary::new(scenario, plan, &rig, started, &watched, verdicts))
+}
+
+/// What makes tallies of the loads metrics. `arms` has each load's arm.
+fn metric_loads(
+    scenario: &Scenario,
+    plan: &Plan,
+    arms: &[usize],
+    rig: &Rig,
+) -> Result<Vec<metric::Load>, RigError> {
+    let load = |(number, (load, arm)): (usize, (&ScenarioLoad, &usize))| {
+        let target = scenario.target_of(load)?;
+        // Loads on the same target share its connections: they are counted once.
+        let is_first = arms.iter().position(|other| other == arm) == Some(number);
+        Ok(metric::Load {
+            scenario: rules::load_name(load).into(),
+            target: target.into(),
+            layer: rules::layer(scenario.target(target)?),
+            connect: rig.arms[*arm].connect.clone().filter(|_| is_first),
+        })
+    };
+    plan.loads.iter().zip(arms).enumerate().map(load).collect()
+}
+
+fn tally(stream: &StreamReport) -> Tally {
+    Tally {
+        recording: stream.recording.clone(),
+        iterations: stream.iterations,
+        dropped: stream.dropped + stream.unserved,
+        data_sent: stream.data_sent,
+        data_received: stream.data_received,
+    }
 }
 
 /// A phase's report taken apart: each arm gets its own streams, and of the generator's CPU time

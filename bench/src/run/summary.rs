@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use engine::{Gaps, Load, Nanos};
 use serde::Serialize;
 
-use super::Plan;
 use super::pool::PoolSummary;
+use super::{Plan, Verdicts};
 use crate::arm::ArmSummary;
 use crate::observe::Watched;
 use crate::rig::Rig;
@@ -31,9 +31,11 @@ pub(crate) struct Summary {
     pub(super) load: String,
     #[serde(flatten)]
     pub(crate) validity: Validity,
+    #[serde(flatten)]
+    pub(crate) verdicts: Verdicts,
     pub(super) arms: Vec<ArmSummary>,
     /// The pooler's connections, where its console could be read.
-    pub(super) pool: Option<PoolSummary>,
+    pool: Option<PoolSummary>,
 }
 
 impl Summary {
@@ -43,6 +45,7 @@ impl Summary {
         rig: &Rig,
         started: SystemTime,
         watched: &Watched,
+        verdicts: Verdicts,
     ) -> Self {
         let names: Vec<_> = scenario.operations.iter().map(|op| op.name.as_str()).collect();
         let mut validity = Validity::default();
@@ -67,6 +70,7 @@ impl Summary {
                 words.collect::<Vec<_>>().join("; ")
             },
             validity,
+            verdicts,
             arms: rig.arms.iter().map(|arm| ArmSummary::new(arm, &names)).collect(),
             pool: PoolSummary::new(&watched.observations),
         }

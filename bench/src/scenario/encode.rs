@@ -160,6 +160,6 @@ impl OperationFile {
 
     fn operation(&self, request: Request) -> Operation {
         // What writes may not be sent again when a stale connection swallowed it.
-        Operation { name: self.name.clone(), idempotent: !self.writes, request }
+        Operation { name: self.name.clone(), idempotent: !self.writes, request, checks: Vec::new() }
     }
 }

@@ -46,7 +46,10 @@ use self::fields::Fields;
 use self::include::Files;
 use self::mistake::Mistakes;
 use self::node::Node;
+use crate::band::BandFile;
+use crate::check::CheckFile;
 use crate::conninfo::ConninfoError;
+use crate::threshold::ThresholdsFile;
 
 /// Where `${NAME}` in a scenario is looked up.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -117,11 +120,11 @@ pub(crate) struct Scenario {
     /// What every series of the run is marked with.
     pub(crate) tags: BTreeMap<String, String>,
     /// `[thresholds]`: by metric, as they stand in the file.
-    pub(crate) thresholds: BTreeMap<String, toml::Value>,
+    pub(crate) thresholds: ThresholdsFile,
     /// `[[checks]]`, as they stand in the file.
-    pub(crate) checks: Vec<toml::Table>,
+    pub(crate) checks: Vec<CheckFile>,
     /// `[[bands]]`, as they stand in the file.
-    pub(crate) bands: Vec<toml::Table>,
+    pub(crate) bands: Vec<BandFile>,
     /// The files that it was read from, with what is odd in them but no error.
     pub(crate) report: Report,
 }

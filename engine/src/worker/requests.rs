@@ -139,6 +139,9 @@ impl Worker {
         };
         let times = (job.arrival.intended, sent, now);
         share.report.recording.record(operation, outcome, failure, times);
+        let checks = &self.targets[connection.target].operations[operation].checks;
+        let reply = connection.session.reply(outcome, now.saturating_sub(sent));
+        share.report.recording.check(operation, checks, &reply);
         share.report.iterations += 1;
         self.rest(job.stream, job.vu, now);
     }

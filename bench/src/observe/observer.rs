@@ -29,9 +29,10 @@ impl Observation {
 
 /// Looks once a second, on a thread of its own.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct Observer {
     stop: Sender<()>,
     looks: Receiver<Result<Observation, ObserveError>>,
+    watched: Watched,
 }
 
 /// All that was seen.
@@ -46,7 +47,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// A look that takes longer after the end is not waited for: the server may have stopped for good.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-impl Watch {
+impl Observer {
     /// Begins; the first look is at once.
     pub(crate) fn start(mut pooler: Option<Pooler>, mut server: Option<Server>) -> Self {
         let (stop, stopped) = mpsc::channel();
@@ -65,24 +66,40 @@ impl Watch {
                 }
             }
         });
-        Self { stop, looks }
+        Self { stop, looks, watched: Watched::default() }
     }
 
-    /// Ends it and gives what it saw.
-    pub(crate) fn finish(self) -> Watched {
+    /// What was seen since this was last asked.
+    pub(crate) fn hear(&mut self) -> &[Observation] {
+        let heard = self.watched.observations.len();
+        while let Ok(look) = self.looks.try_recv() {
+            self.watched.take(look);
+        }
+        &self.watched.observations[heard..]
+    }
+
+    /// Ends it and gives all that it saw.
+    pub(crate) fn finish(mut self) -> Watched {
         // Where the thread has ended already, its last look says why.
         let _ = self.stop.send(());
-        let mut watched = Watched::default();
         loop {
             match self.looks.recv_timeout(PATIENCE) {
-                Ok(Ok(observation)) => watched.observations.push(observation),
-                Ok(Err(error)) => watched.error = Some(error),
-                Err(RecvTimeoutError::Disconnected) => return watched,
+                Ok(look) => self.watched.take(look),
+                Err(RecvTimeoutError::Disconnected) => return self.watched,
                 Err(RecvTimeoutError::Timeout) => {
-                    watched.error = Some(ObserveError::Silent);
-                    return watched;
+                    self.watched.error = Some(ObserveError::Silent);
+                    return self.watched;
                 }
             }
+        }
+    }
+}
+
+impl Watched {
+    fn take(&mut self, look: Result<Observation, ObserveError>) {
+        match look {
+            Ok(observation) => self.observations.push(observation),
+            Err(error) => self.error = Some(error),
         }
     }
 }
