@@ -54,14 +54,9 @@ pub(crate) struct Run {
     /// Show no progress
     #[arg(short, long)]
     quiet: bool,
-    /// The statistics of trends in the summary
-    #[arg(
-        long,
-        value_name = "LIST",
-        value_delimiter = ',',
-        default_value = "avg,min,med,max,p(90),p(95)"
-    )]
-    summary_trend_stats: Vec<Aggregation>,
+    /// The statistics of trends in the summary [default: avg,min,med,max,p(90),p(95)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    summary_trend_stats: Option<Vec<Aggregation>>,
     /// Write the summary to FILE in the JSON shape of k6's option of this name
     #[arg(long, value_name = "FILE")]
     summary_export: Option<PathBuf>,
@@ -84,7 +79,7 @@ impl Run {
         let mut progress = if self.quiet { Progress::quiet() } else { Progress::new() };
         let summary = run::run(&scenario, &plan, &rules, &mut progress)?;
         progress.clear();
-        let stats = &self.summary_trend_stats;
+        let stats = self.summary_trend_stats.as_deref().unwrap_or(&run::STATS);
         if let Some(file) = &self.summary_export {
             let text = run::export(&summary.verdicts, stats);
             output::write(file, text)?;

@@ -19,7 +19,7 @@ pub(crate) use self::export::export;
 use self::observer::Observer;
 pub(crate) use self::progress::Progress;
 pub(crate) use self::summary::Summary;
-pub(crate) use self::table::text;
+pub(crate) use self::table::{STATS, text};
 pub(crate) use self::verdicts::Verdicts;
 use self::watch::{Told, Watch};
 use crate::arm::{ARMS, ArmKind, Block};
@@ -65,8 +65,8 @@ pub(crate) fn run(
     let kind = kind(&plan.target);
     let say = &mut |line: &str| progress.say(line);
     let connections = plan.connections;
-    let mut rig =
-        Rig::open(scenario, &[kind.clone()], connections, plan.workers, &rules.checks, say)?;
+    let kinds = std::slice::from_ref(&kind);
+    let mut rig = Rig::open(scenario, kinds, connections, plan.workers, &rules.checks, say)?;
     let observer = Observer::start(scenario, &kind)?;
     if plan.warm_up_ns > 0 {
         say("warming up");
