@@ -19,7 +19,7 @@ const DEFAULTS: [Default; 5] = [
         "find the layer that takes the time with `poolbench layers`: if clients wait for a server \
          connection (cl_waiting), enlarge the pool; if Postgres is slow, look for the query in \
          pg_stat_statements; else look at the gateway's CPU",
-        "no request over HTTP succeeded",
+        "the load went to no gateway, or nothing of it succeeded",
     ),
     Default(
         Metric::Errors,

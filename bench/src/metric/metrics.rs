@@ -207,3 +207,106 @@ fn is_http_failure(class: Class) -> bool {
             | Class::EmptyReply
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::SECOND;
+    use wire::{Check, Condition, Failure, Outcome, Reply};
+
+    use super::*;
+    use crate::metric::{Known, Load, Loads};
+
+    fn load(scenario: &str, target: &str, layer: Layer) -> Load {
+        Load { scenario: scenario.into(), target: target.into(), layer, connect: None }
+    }
+
+    fn loads() -> Loads {
+        let mut connect = engine::histogram();
+        connect.record(5_000_000).unwrap();
+        let pooler = load("sql", "pooler", Layer::Pooler);
+        Loads {
+            loads: vec![
+                load("web", "gateway", Layer::Gateway),
+                Load { connect: Some(connect), ..pooler },
+            ],
+            operations: vec!["read".into(), "write".into()],
+            checks: vec!["fast".into(), "right".into()],
+        }
+    }
+
+    /// Of each operation ten replies of `ms` milliseconds, and one failure of each class.
+    fn tally(ms: u64, failures: &[Class]) -> Tally {
+        let mut recording = Recording::new(2);
+        let check = |place, condition| Check { place, condition };
+        let checks = [check(0, Condition::Latency(1)), check(1, Condition::NoErrors)];
+        let failed = failures.iter().map(|class| Outcome::Failed(*class));
+        for outcome in std::iter::repeat_n(Outcome::Ok, 10).chain(failed) {
+            for operation in 0..2 {
+                let times = (0, 1_000_000, ms * 1_000_000);
+                recording.record(operation, outcome, &Failure::default(), times);
+                recording.check(operation, &checks, &Reply { outcome, service_ns: 9, http: None });
+            }
+        }
+        let iterations = recording.completed();
+        Tally { recording, iterations, dropped: 4, data_sent: 1000, data_received: 0 }
+    }
+
+    #[test]
+    fn each_metric_comes_from_the_loads_and_operations_that_are_selected() {
+        let loads = loads();
+        let failures = [Class::GraphqlError, Class::Unavailable, Class::WrongReply];
+        let tallies = [tally(20, &failures), tally(5, &[Class::Sql])];
+        let mut gauges = Gauges::default();
+        gauges.push(Metric::ClWaiting, 3.0);
+        let metrics = loads.metrics(2 * SECOND, &tallies, &gauges);
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let known = Known {
+            operations: loads.operations.clone(),
+            targets: list(&["gateway", "pooler"]),
+            layers: list(&["gateway", "pooler"]),
+            scenarios: list(&["web", "sql"]),
+            checks: loads.checks.clone(),
+            ..Known::default()
+        };
+        for (metric, aggregation, expected) in [
+            ("iterations", "count", Some(48.0)),
+            ("iterations", "rate", Some(24.0)),
+            ("iterations{scenario:sql}", "count", Some(22.0)),
+            ("dropped_iterations{target:gateway}", "count", Some(4.0)),
+            ("http_reqs", "count", Some(26.0)),
+            ("http_reqs{operation:read}", "count", Some(13.0)),
+            ("http_reqs{layer:pooler}", "count", None),
+            ("http_req_duration", "count", Some(20.0)),
+            ("http_req_duration", "max", Some(19.0)),
+            ("http_req_response_time", "max", Some(20.0)),
+            ("http_req_response_time{expected_response:false}", "count", Some(6.0)),
+            ("pg_query_duration{operation:write}", "count", Some(10.0)),
+            ("pg_response_time", "max", Some(5.0)),
+            ("pg_connect_duration", "med", Some(5.0)),
+            ("schedule_lag", "max", Some(1.0)),
+            ("iteration_duration", "count", Some(48.0)),
+            // A GraphQL error and another's reply came with status 200.
+            ("http_req_failed", "rate", Some(2.0 / 26.0)),
+            ("errors", "rate", Some(8.0 / 48.0)),
+            ("errors{layer:pooler,operation:read}", "rate", Some(1.0 / 11.0)),
+            ("wrong_replies", "count", Some(2.0)),
+            ("wrong_replies{scenario:sql}", "count", Some(0.0)),
+            ("checks{check:fast}", "rate", Some(0.0)),
+            ("checks{check:right,target:pooler}", "rate", Some(20.0 / 22.0)),
+            ("data_sent", "count", Some(2000.0)),
+            ("data_received", "count", None),
+            ("cl_waiting", "value", Some(3.0)),
+            ("sv_active", "value", None),
+        ] {
+            let submetric = Submetric::parse(metric, &known).unwrap();
+            let mut cursor = crate::cursor::Cursor::new(aggregation);
+            let found = metrics.query(&submetric, Aggregation::read(&mut cursor).unwrap());
+            let is_near = match (found, expected) {
+                // A histogram is 0.1 % off at most.
+                (Some(found), Some(expected)) => (found - expected).abs() <= expected * 0.001,
+                (found, expected) => found == expected,
+            };
+            assert!(is_near, "{metric} {aggregation}: {found:?}, not {expected:?}");
+        }
+    }
+}

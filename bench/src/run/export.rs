@@ -39,7 +39,7 @@ pub(crate) fn export(verdicts: &Verdicts, stats: &[Aggregation]) -> io::Result<S
 }
 
 fn numbers(values: &Values, stats: &[Aggregation]) -> Value {
-    let number = |aggregation| json!(values.aggregate(aggregation));
+    let number = |aggregation| json_number(values.aggregate(aggregation));
     match values {
         Values::Trend(_) => {
             stats.iter().map(|stat| (stat.to_string(), number(*stat))).collect::<Map<_, _>>().into()
@@ -54,8 +54,18 @@ fn numbers(values: &Values, stats: &[Aggregation]) -> Value {
             "fails": total - hits,
         }),
         Values::Gauge(gauge) => {
-            json!({ "value": gauge.value, "min": gauge.min, "max": gauge.max })
+            let [value, min, max] =
+                [gauge.value, gauge.min, gauge.max].map(|n| json_number(Some(n)));
+            json!({ "value": value, "min": min, "max": max })
         }
+    }
+}
+
+/// A whole number without a fraction, as JavaScript writes it.
+fn json_number(number: Option<f64>) -> Value {
+    match number {
+        Some(whole) if whole.fract() == 0.0 && whole.abs() < 2_f64.powi(53) => json!(whole as i64),
+        number => json!(number),
     }
 }
 

@@ -177,7 +177,7 @@ mod tests {
         insta::assert_snapshot!(lines(&metrics, &STATS));
         metrics.retain(|(submetric, _)| submetric.metric == Metric::HttpReqDuration);
         let stats = ["count", "p(99.9)", "max"].map(|stat| stat.parse().unwrap());
-        insta::assert_snapshot!("other statistics", lines(&metrics, &stats));
+        insta::assert_snapshot!("other_statistics", lines(&metrics, &stats));
     }
 
     #[test]

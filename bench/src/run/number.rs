@@ -11,6 +11,7 @@ pub(super) fn show(metric: Metric, aggregation: Aggregation, value: f64) -> Stri
         (Kind::Trend, _, Aggregation::Count) => decimal(value, 0),
         (_, Unit::Time, _) => time(value),
         (_, Unit::Data, _) => bytes(value),
+        (Kind::Gauge, Unit::None, _) => decimal(value, 2),
         (_, Unit::None, _) => decimal(value, 6),
     }
 }
