@@ -30,7 +30,7 @@ enum Command {
     /// A private stack to measure: Postgres, PgBouncer and two gateways
     Stack(stack::Stack),
     /// One target under one load, closed or open
-    Run(run::Run),
+    Run(Box<run::Run>),
     /// Whether a scenario can be run: its file, and what its targets say to it
     Check(check::Check),
     /// What the gateway costs and what the pool costs, on a scenario of your own or on the stack
