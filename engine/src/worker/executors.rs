@@ -38,10 +38,11 @@ impl Worker {
                 self.timers.push(Reverse((by, Timer::RampDownEnd(stream, vu))));
             }
         }
+        if let Some(share) = self.share(stream) {
+            staying.clone().for_each(|vu| share.join(vu, at));
+        }
         for vu in staying {
-            if self.share(stream).is_some_and(|share| share.join(vu, at)) {
-                self.iterate(stream, vu, at, now, transport);
-            }
+            self.iterate(stream, vu, at, now, transport);
         }
         if let Some(next) = next {
             self.timers.push(Reverse((next, Timer::Step(stream))));

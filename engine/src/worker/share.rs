@@ -132,16 +132,14 @@ impl Share {
         (0..vus, vus..self.vus.len() as u32)
     }
 
-    /// User `vu` is to be there from `at` on. Whether it has to be started.
-    pub(super) fn join(&mut self, vu: u32, at: Nanos) -> bool {
+    /// User `vu` is to be there from `at` on: if it is not, its next iteration begins then.
+    pub(super) fn join(&mut self, vu: u32, at: Nanos) {
         let user = &mut self.vus[vu as usize];
         user.leave_by = None;
-        if user.state != VuState::Gone {
-            return false;
+        if user.state == VuState::Gone {
+            user.state = VuState::Thinking(at);
+            self.set_active(self.active + 1);
         }
-        user.state = VuState::Thinking(at);
-        self.set_active(self.active + 1);
-        true
     }
 
     /// User `vu` is to go. Until when its iteration may go on, if it has one.
