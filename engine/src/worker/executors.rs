@@ -31,7 +31,7 @@ impl Worker {
         transport: &mut impl Transport,
     ) {
         let Some(share) = self.share(stream) else { return };
-        let (staying, going) = share.step();
+        let (coming, going) = share.step();
         let next = share.next_step();
         for vu in going {
             if let Some(by) = self.share(stream).and_then(|share| share.leave(vu, at)) {
@@ -39,9 +39,9 @@ impl Worker {
             }
         }
         if let Some(share) = self.share(stream) {
-            staying.clone().for_each(|vu| share.join(vu, at));
+            coming.clone().for_each(|vu| share.join(vu, at));
         }
-        for vu in staying {
+        for vu in coming {
             self.iterate(stream, vu, at, now, transport);
         }
         if let Some(next) = next {
