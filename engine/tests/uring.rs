@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::ops::ControlFlow;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use engine::{
     Fleet, FleetError, Gaps, Generator, Load, MILLISECOND, Mix, MixEntry, Nanos, Opening, Phase,
@@ -337,4 +337,29 @@ fn connections_are_opened_during_the_phase_when_all_are_busy() {
     assert_all_ok(stream, 50);
     assert!((2..=20).contains(&stream.vus.max), "{:?}", stream.vus);
     assert_eq!(stream.reopened, 0);
+}
+
+#[test]
+fn operations_are_exchanged_while_a_phase_runs_and_no_request_is_lost() {
+    static RENEWED: AtomicU64 = AtomicU64::new(0);
+    let address = serve(|stream, _, id| {
+        RENEWED.fetch_add(u64::from(id == "0"), Ordering::Relaxed);
+        stream.write_all(&reply(id)).is_ok()
+    });
+    let (mut fleet, _) = fleet(target(address, 4, 0));
+    fleet.open().unwrap();
+    let body = Template::new(vec![Piece::Bytes(br#"{"id":0}"#.as_slice().into())]);
+    let request = wire::Request::Http(Request::new("/graphql", "peer", body).unwrap());
+    let operations = [Operation { name: "user".into(), idempotent: true, request }].into();
+    let exchange = fleet.exchange();
+    let mut phase = phase(rate(1000.0, Gaps::Uniform, SECOND / 2));
+    phase.interval_ns = Some(50 * MILLISECOND);
+    let told = |_: &engine::Interval| {
+        exchange.replace_operations(0, &operations);
+        ControlFlow::Continue(())
+    };
+    let report = fleet.run(&phase, told).unwrap().streams.remove(0);
+    assert_all_ok(&report, 500);
+    let renewed = RENEWED.load(Ordering::Relaxed);
+    assert!(0 < renewed && renewed < 500, "{renewed}");
 }
