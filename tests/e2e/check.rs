@@ -45,7 +45,8 @@ fn documents_and_statements_are_compared_with_the_servers() {
         "wrong.toml has 2 errors",
         "operation getUser: Cannot query field \"idd\" on type \"User\".",
         "operation getUser: Postgres says: relation \"usrs\" does not exist (SQLSTATE 42P01)",
-        "wrong.toml:14:",
+        "wrong.toml:15:",
+        "wrong.toml:17:",
     ] {
         assert!(ended.stderr.contains(words), "{words} is missing in {}", ended.stderr);
     }

@@ -57,7 +57,7 @@ pub(crate) struct RunOptions {
     /// Sets ${NAME} in the scenario, before the environment's
     #[arg(short = 'e', long = "env", value_name = "NAME=VALUE", value_parser = assignment)]
     variables: Vec<(String, String)>,
-    /// Marks the run's figures, before the scenario's [tags]
+    /// Marks the run's figures, before the scenario's tags
     #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = assignment)]
     tags: Vec<(String, String)>,
 }

@@ -13,7 +13,7 @@ mod watch;
 
 use std::time::SystemTime;
 
-use engine::{Nanos, PhaseReport, Random, SECOND, Stream, StreamReport};
+use engine::{Load, Nanos, PhaseReport, Random, SECOND, Stream, StreamReport};
 
 pub(crate) use self::export::export;
 pub(crate) use self::progress::Progress;
@@ -41,10 +41,17 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// From the start of the first load to the end of the last, in ns.
+    /// From the start to the end of the last load, in ns; one of iterations may end before.
     pub(crate) fn duration_ns(&self) -> Nanos {
-        let end = |load: &ScenarioLoad| load.start_ns.saturating_add(load.load.duration_ns());
-        self.loads.iter().map(end).max().unwrap_or(0)
+        self.loads.iter().map(end_ns).max().unwrap_or(0)
+    }
+
+    /// As [`Self::duration_ns`], without loads that last as long as their iterations take.
+    fn fixed_duration_ns(&self) -> Nanos {
+        let is_fixed = |load: &&ScenarioLoad| {
+            !matches!(load.load, Load::PerVuIterations { .. } | Load::SharedIterations { .. })
+        };
+        self.loads.iter().filter(is_fixed).map(end_ns).max().unwrap_or(0)
     }
 
     /// Connections that are open before the start, over all targets.
@@ -56,6 +63,10 @@ impl Plan {
     fn seed(&self, load: usize) -> u64 {
         if load == 0 { self.seed } else { Random::new(self.seed, load as u64).draw() }
     }
+}
+
+fn end_ns(load: &ScenarioLoad) -> Nanos {
+    load.start_ns.saturating_add(load.load.duration_ns())
 }
 
 /// What is not one of the arms of `layers` gets its target's name.
@@ -113,7 +124,8 @@ pub(crate) fn run(
         }
     }
     let duration_ns = plan.duration_ns();
-    say(&format!("measuring for {} s", duration_ns as f64 / SECOND as f64));
+    let at_most = if plan.fixed_duration_ns() < duration_ns { "at most " } else { "" };
+    say(&format!("measuring for {at_most}{} s", duration_ns as f64 / SECOND as f64));
     let loads = Loads {
         loads: metric_loads(scenario, plan, &arms, &rig)?,
         operations: scenario.operations.iter().map(|operation| operation.name.clone()).collect(),
@@ -138,8 +150,10 @@ pub(crate) fn run(
     let watched = observer.finish();
     interrupt::check()?;
     let tallies: Vec<_> = report.streams.iter().map(tally).collect();
+    // A run that was ended before its time lasted until its last reply.
+    let least_ns = if report.is_aborted { 0 } else { plan.fixed_duration_ns() };
     for (arm, report) in rig.arms.iter_mut().zip(by_arm(report, &arms)) {
-        arm.push(Block::new(report, duration_ns, Vec::new()));
+        arm.push(Block::new(report, least_ns, Vec::new()));
         watched.observations.iter().for_each(|seen| arm.saw(seen.backends.as_ref()));
     }
     let elapsed_ns = rig.arms.iter().map(|arm| arm.measured_ns).max().unwrap_or(duration_ns);

@@ -13,7 +13,7 @@ use super::{OFFLINE, Scenario, TargetFile, counted, mistake_in, value};
 use crate::conninfo::{Conninfo, with_sources};
 
 /// How long a login and all statements of a target may take.
-const TIMEOUT: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One statement and the types that the scenario gives its parameters; 0 for those it leaves to
 /// the server.
