@@ -7,6 +7,7 @@ mod arm;
 mod command;
 mod conninfo;
 mod cores;
+mod doctor;
 mod duration;
 mod interrupt;
 mod layers;

@@ -1,13 +1,14 @@
 //! Looking at the servers from outside, between blocks.
 
 mod cpu;
+mod login;
 mod pooler;
 mod server;
 
 use thiserror::Error;
 
 pub(crate) use cpu::CpuSample;
-pub(crate) use pooler::Pooler;
+pub(crate) use pooler::{Pooler, Row};
 pub(crate) use server::Server;
 
 use crate::conninfo::ConninfoError;

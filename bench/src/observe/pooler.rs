@@ -1,8 +1,11 @@
 //! The pooler's admin console.
 
-use postgres::{Client, NoTls, SimpleQueryMessage};
+use std::collections::BTreeMap;
+
+use postgres::{Client, SimpleQueryMessage};
 
 use super::ObserveError;
+use super::login::login;
 use crate::conninfo::{Conninfo, with_sources};
 
 const WHAT: &str = "the pooler's console";
@@ -13,16 +16,19 @@ pub(crate) struct Pooler {
     place: String,
 }
 
+/// The cells of a row by the names of their columns: versions differ in what they show, and where.
+pub(crate) type Row = BTreeMap<String, String>;
+
 impl Pooler {
     /// Logs in.
     pub(crate) fn connect(conninfo: &str) -> Result<Self, ObserveError> {
         let conninfo = Conninfo::parse(conninfo)
             .map_err(|error| ObserveError::Conninfo { what: WHAT, error })?;
         let place = conninfo.place();
-        let client = conninfo.config().connect(NoTls).map_err(|error| ObserveError::Connect {
+        let client = login(&conninfo).map_err(|problem| ObserveError::Connect {
             what: WHAT,
             place: place.clone(),
-            problem: with_sources(&error),
+            problem,
             remedy: "check `console` of the pooler's target, and that its user is among \
                      admin_users or stats_users",
         })?;
@@ -31,35 +37,72 @@ impl Pooler {
 
     /// Queries that the pooler has counted, over all databases but its own.
     pub(crate) fn queries(&mut self) -> Result<u64, ObserveError> {
-        let rows = self.rows("SHOW STATS_TOTALS", &["database", "query_count"])?;
+        let rows = self.columns("SHOW STATS_TOTALS", &["database", "query_count"])?;
         let databases = rows.iter().filter(|row| row[0] != "pgbouncer");
         Ok(databases.filter_map(|row| row[1].parse::<u64>().ok()).sum())
     }
 
     /// Its version, as it says it.
     pub(crate) fn version(&mut self) -> Result<String, ObserveError> {
-        let rows = self.rows("SHOW VERSION", &["version"])?;
+        let rows = self.columns("SHOW VERSION", &["version"])?;
         Ok(rows.into_iter().next().map(|mut row| row.remove(0)).unwrap_or_default())
     }
 
-    /// The named columns of each row, whatever their order; versions differ in what they show.
-    fn rows(&mut self, command: &str, columns: &[&str]) -> Result<Vec<Vec<String>>, ObserveError> {
-        let fault =
-            |problem| ObserveError::Query { what: WHAT, place: self.place.clone(), problem };
-        let messages =
-            self.client.simple_query(command).map_err(|error| fault(with_sources(&error)))?;
+    /// Its settings by name.
+    pub(crate) fn settings(&mut self) -> Result<BTreeMap<String, String>, ObserveError> {
+        let rows = self.columns("SHOW CONFIG", &["key", "value"])?;
+        Ok(rows.into_iter().map(|row| row.into_iter()).filter_map(pair).collect())
+    }
+
+    /// Its pools, one row for each database and user: `SHOW POOLS`.
+    pub(crate) fn pools(&mut self) -> Result<Vec<Row>, ObserveError> {
+        self.rows("SHOW POOLS")
+    }
+
+    /// Its databases: `SHOW DATABASES`.
+    pub(crate) fn databases(&mut self) -> Result<Vec<Row>, ObserveError> {
+        self.rows("SHOW DATABASES")
+    }
+
+    /// The named columns of each row, whatever their order; one that is not there is an error.
+    fn columns(
+        &mut self,
+        command: &str,
+        columns: &[&str],
+    ) -> Result<Vec<Vec<String>>, ObserveError> {
         let mut rows = Vec::new();
-        for message in messages {
-            let SimpleQueryMessage::Row(row) = message else { continue };
-            let cells: Result<Vec<_>, _> = columns
-                .iter()
-                .map(|column| {
-                    let cell = row.try_get(*column);
-                    cell.map(|cell| cell.unwrap_or_default().to_owned())
-                })
-                .collect();
-            rows.push(cells.map_err(|error| fault(format!("{command}: {error}")))?);
+        for row in self.rows(command)? {
+            let cell = |column: &&str| {
+                row.get(*column)
+                    .cloned()
+                    .ok_or_else(|| self.fault(format!("{command}: there is no column {column}")))
+            };
+            rows.push(columns.iter().map(cell).collect::<Result<Vec<_>, _>>()?);
         }
         Ok(rows)
     }
+
+    fn rows(&mut self, command: &str) -> Result<Vec<Row>, ObserveError> {
+        let messages = self.client.simple_query(command);
+        let messages = messages.map_err(|error| self.fault(with_sources(&error)))?;
+        let rows = messages.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => {
+                let names = row.columns().iter().map(|column| column.name());
+                let cells = names.enumerate().filter_map(|(index, name)| {
+                    Some((name.to_owned(), row.get(index)?.to_owned()))
+                });
+                Some(cells.collect())
+            }
+            _ => None,
+        });
+        Ok(rows.collect())
+    }
+
+    fn fault(&self, problem: String) -> ObserveError {
+        ObserveError::Query { what: WHAT, place: self.place.clone(), problem }
+    }
+}
+
+fn pair(mut cells: impl Iterator<Item = String>) -> Option<(String, String)> {
+    Some((cells.next()?, cells.next()?))
 }
