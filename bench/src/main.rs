@@ -10,6 +10,7 @@ mod command;
 mod conninfo;
 mod cores;
 mod cursor;
+mod doctor;
 mod duration;
 mod interrupt;
 mod layers;

@@ -79,6 +79,7 @@ fn target() -> Target {
         name: "a".into(),
         idempotent: true,
         request: wire::Request::Http(Request::new("/graphql", "peer", body).unwrap()),
+        checks: Vec::new(),
     };
     Target {
         name: "peer".into(),

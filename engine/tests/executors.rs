@@ -57,6 +57,7 @@ fn target(connections: u32, connections_max: u32) -> Target {
         name: "a".into(),
         idempotent: true,
         request: wire::Request::Http(Request::new("/graphql", "peer", body).unwrap()),
+        checks: Vec::new(),
     };
     Target {
         name: "peer".into(),

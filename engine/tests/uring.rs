@@ -351,7 +351,8 @@ fn operations_are_exchanged_while_a_phase_runs_and_no_request_is_lost() {
     fleet.open().unwrap();
     let body = Template::new(vec![Piece::Bytes(br#"{"id":0}"#.as_slice().into())]);
     let request = wire::Request::Http(Request::new("/graphql", "peer", body).unwrap());
-    let operations = [Operation { name: "user".into(), idempotent: true, request }].into();
+    let operations =
+        [Operation { name: "user".into(), idempotent: true, request, checks: Vec::new() }].into();
     let exchange = fleet.exchange();
     let mut phase = phase(rate(1000.0, Gaps::Uniform, SECOND / 2));
     phase.interval_ns = Some(50 * MILLISECOND);

@@ -27,7 +27,7 @@ pub(crate) struct Check {
 impl Check {
     /// Does it and gives the exit code.
     pub(crate) fn run(self) -> Result<u8, CommandError> {
-        let lookup = |name: &str| variable(&self.variables, name);
+        let lookup = |name: &str| crate::nova::or_stack(variable(&self.variables, name), name);
         let reading = Reading { lookup: &lookup, has_duration: false };
         let scenario = Scenario::read_with(&self.file, &reading)?;
         warn(&scenario.report);

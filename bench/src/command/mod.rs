@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod doctor;
 mod layers;
 mod output;
 mod run;
@@ -34,6 +35,8 @@ enum Command {
     Run(Box<run::Run>),
     /// Whether a scenario can be run: its file, and what its targets say to it
     Check(check::Check),
+    /// What will spoil a run, with reason and remedy, before it is started
+    Doctor(doctor::Doctor),
     /// What the gateway costs and what the pool costs, on a scenario of your own or on the stack
     Layers(layers::Layers),
     /// The whole of it: start a private stack, compare its layers for 30 s, stop it
@@ -111,6 +114,7 @@ impl Cli {
             Command::Stack(stack) => stack.run(),
             Command::Run(run) => run.run(),
             Command::Check(check) => check.run(),
+            Command::Doctor(doctor) => doctor.run(),
             Command::Layers(layers) => layers.run(),
             Command::Demo(demo) => demo.run(),
         }

@@ -54,7 +54,7 @@ impl Run {
     pub(crate) fn run(self) -> Result<u8, CommandError> {
         let mut scenario = match &self.file {
             Some(file) => {
-                let lookup = |name: &str| self.options.variable(name);
+                let lookup = |name: &str| nova::or_stack(self.options.variable(name), name);
                 let has_duration = self.options.has_duration();
                 Scenario::read_with(file, &Reading { lookup: &lookup, has_duration })?
             }

@@ -11,7 +11,7 @@ use crate::scenario::{
 
 /// The load, the operations and the variables of a run. An option that is not given leaves what
 /// the file says.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, PartialEq, Args)]
 pub(crate) struct RunOptions {
     /// Closed loop: so many virtual users, each waiting for its reply. With --stage where it
     /// begins, with --rps how many requests may be under way at once
@@ -116,6 +116,12 @@ impl RunOptions {
     /// Whether the file need not say how long.
     pub(crate) fn has_duration(&self) -> bool {
         self.duration.is_some() || !self.stage.is_empty() || self.iterations.is_some()
+    }
+
+    /// Whether anything is said beside variables and tags.
+    pub(crate) fn says_load(&self) -> bool {
+        let (variables, tags) = (self.variables.clone(), self.tags.clone());
+        *self != Self { variables, tags, ..Self::default() }
     }
 
     /// Changes the scenario as the options say. Afterwards it has at least one load, and each has a

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 pub(crate) use cpu::CpuSample;
 pub(crate) use observer::{Observation, Observer, Watched};
-pub(crate) use pooler::Pooler;
+pub(crate) use pooler::{Pooler, Row};
 pub(crate) use pools::Pools;
 pub(crate) use server::Server;
 

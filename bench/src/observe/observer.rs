@@ -21,7 +21,7 @@ impl Observation {
         server: &mut Option<Server>,
     ) -> Result<Self, ObserveError> {
         Ok(Self {
-            pools: pooler.as_mut().map(Pooler::pools).transpose()?,
+            pools: pooler.as_mut().map(Pooler::pools).transpose()?.map(|rows| Pools::new(&rows)),
             backends: server.as_mut().map(Server::backends).transpose()?,
         })
     }

@@ -1,9 +1,11 @@
 //! The pooler's admin console.
 
-use postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
+use std::collections::BTreeMap;
 
+use postgres::{Client, SimpleQueryMessage};
+
+use super::ObserveError;
 use super::login::login;
-use super::{ObserveError, Pools};
 use crate::conninfo::with_sources;
 
 const WHAT: &str = "the pooler's console";
@@ -13,6 +15,10 @@ pub(crate) struct Pooler {
     client: Client,
     place: String,
 }
+
+/// The cells of a row by the names of their columns: versions differ in what they show, and where.
+/// What is NULL is empty.
+pub(crate) type Row = BTreeMap<String, String>;
 
 impl Pooler {
     /// Logs in.
@@ -39,33 +45,48 @@ impl Pooler {
         Ok(rows.into_iter().next().map(|mut row| row.remove(0)).unwrap_or_default())
     }
 
-    /// Its connections.
-    pub(crate) fn pools(&mut self) -> Result<Pools, ObserveError> {
-        let mut pools = Pools::default();
-        for row in self.show("SHOW POOLS")? {
-            if row.try_get("database").ok().flatten() != Some("pgbouncer") {
-                pools.add(|column| row.try_get(column).ok().flatten()?.parse().ok());
-            }
-        }
-        Ok(pools)
+    /// Its settings by name.
+    pub(crate) fn settings(&mut self) -> Result<BTreeMap<String, String>, ObserveError> {
+        let rows = self.rows("SHOW CONFIG", &["key", "value"])?;
+        Ok(rows.into_iter().map(|row| row.into_iter()).filter_map(pair).collect())
     }
 
-    /// The named columns of each row, whatever their order; versions differ in what they show.
+    /// Its databases, as it resolves them.
+    pub(crate) fn databases(&mut self) -> Result<Vec<Row>, ObserveError> {
+        self.show("SHOW DATABASES")
+    }
+
+    /// Its pools, one for each database and user.
+    pub(crate) fn pools(&mut self) -> Result<Vec<Row>, ObserveError> {
+        self.show("SHOW POOLS")
+    }
+
+    /// The named columns of each row, whatever their order; one that is not there is an error.
     fn rows(&mut self, command: &str, columns: &[&str]) -> Result<Vec<Vec<String>>, ObserveError> {
-        let rows = self.show(command)?;
-        let cells = |row: &SimpleQueryRow| -> Result<Vec<_>, _> {
-            let cell = |column: &&str| row.try_get(*column).map(Option::unwrap_or_default);
-            columns.iter().map(|column| cell(column).map(str::to_owned)).collect()
-        };
-        let cells: Result<_, postgres::Error> = rows.iter().map(cells).collect();
-        cells.map_err(|error| self.fault(format!("{command}: {error}")))
+        let mut rows = Vec::new();
+        for row in self.show(command)? {
+            let cell = |column: &&str| {
+                row.get(*column)
+                    .cloned()
+                    .ok_or_else(|| self.fault(format!("{command}: there is no column {column}")))
+            };
+            rows.push(columns.iter().map(cell).collect::<Result<Vec<_>, _>>()?);
+        }
+        Ok(rows)
     }
 
-    fn show(&mut self, command: &str) -> Result<Vec<SimpleQueryRow>, ObserveError> {
+    /// Every row that a SHOW command gives; what one version has, another may not.
+    fn show(&mut self, command: &str) -> Result<Vec<Row>, ObserveError> {
         let messages = self.client.simple_query(command);
         let messages = messages.map_err(|error| self.fault(with_sources(&error)))?;
         let rows = messages.into_iter().filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(row),
+            SimpleQueryMessage::Row(row) => {
+                let names = row.columns().iter().map(|column| column.name());
+                let cells = names.enumerate().map(|(index, name)| {
+                    (name.to_owned(), row.get(index).unwrap_or_default().to_owned())
+                });
+                Some(cells.collect())
+            }
             _ => None,
         });
         Ok(rows.collect())
@@ -74,4 +95,8 @@ impl Pooler {
     fn fault(&self, problem: String) -> ObserveError {
         ObserveError::Query { what: WHAT, place: self.place.clone(), problem }
     }
+}
+
+fn pair(mut cells: impl Iterator<Item = String>) -> Option<(String, String)> {
+    Some((cells.next()?, cells.next()?))
 }

@@ -25,6 +25,10 @@ pub(crate) struct ScenarioLoad {
     pub(crate) load: Load,
     /// The least and the most, uniform between; only a closed loop has one.
     pub(crate) think_time_ns: (Nanos, Nanos),
+    /// What the file says for an open loop all the same: nothing, but a mistake to tell of.
+    pub(crate) ignored_think_time_ns: (Nanos, Nanos),
+    /// Iterations a second that this load is meant to offer; only compared, by `doctor`.
+    pub(crate) expected_rate: Option<f64>,
     /// After the run's start.
     pub(crate) start_ns: Nanos,
     /// How long replies are waited for after the end.
@@ -39,6 +43,8 @@ impl ScenarioLoad {
             target: None,
             load,
             think_time_ns: (0, 0),
+            ignored_think_time_ns: (0, 0),
+            expected_rate: None,
             start_ns: 0,
             graceful_stop_ns: GRACEFUL_STOP_NS,
         }
@@ -200,6 +206,8 @@ fn load(
         target,
         load: shape.clone().unwrap_or(Load::ConstantVus { vus: 1, duration_ns: 0 }),
         think_time_ns: if executor.is_open_loop() { (0, 0) } else { think_time_ns },
+        ignored_think_time_ns: if executor.is_open_loop() { think_time_ns } else { (0, 0) },
+        expected_rate: expected_rate(&fields),
         start_ns: fields.duration("start_time").unwrap_or(0),
         graceful_stop_ns: fields.duration("graceful_stop").unwrap_or(GRACEFUL_STOP_NS),
     };
@@ -366,6 +374,12 @@ fn rate(fields: &Fields<'_>, name: &'static str, unit: f64) -> Option<f64> {
         return None;
     }
     Some(rate)
+}
+
+/// In iterations a second, whatever the `time_unit`: it is compared with the whole load.
+fn expected_rate(fields: &Fields<'_>) -> Option<f64> {
+    fields.get("expected_rate")?;
+    fields.number("expected_rate")
 }
 
 fn gaps(fields: &Fields<'_>) -> Option<Gaps> {
