@@ -17,6 +17,7 @@ pub(crate) struct Pooler {
 }
 
 /// The cells of a row by the names of their columns: versions differ in what they show, and where.
+/// What is NULL is empty.
 pub(crate) type Row = BTreeMap<String, String>;
 
 impl Pooler {
@@ -37,41 +38,27 @@ impl Pooler {
 
     /// Queries that the pooler has counted, over all databases but its own.
     pub(crate) fn queries(&mut self) -> Result<u64, ObserveError> {
-        let rows = self.columns("SHOW STATS_TOTALS", &["database", "query_count"])?;
+        let rows = self.rows("SHOW STATS_TOTALS", &["database", "query_count"])?;
         let databases = rows.iter().filter(|row| row[0] != "pgbouncer");
         Ok(databases.filter_map(|row| row[1].parse::<u64>().ok()).sum())
     }
 
     /// Its version, as it says it.
     pub(crate) fn version(&mut self) -> Result<String, ObserveError> {
-        let rows = self.columns("SHOW VERSION", &["version"])?;
+        let rows = self.rows("SHOW VERSION", &["version"])?;
         Ok(rows.into_iter().next().map(|mut row| row.remove(0)).unwrap_or_default())
     }
 
     /// Its settings by name.
     pub(crate) fn settings(&mut self) -> Result<BTreeMap<String, String>, ObserveError> {
-        let rows = self.columns("SHOW CONFIG", &["key", "value"])?;
+        let rows = self.rows("SHOW CONFIG", &["key", "value"])?;
         Ok(rows.into_iter().map(|row| row.into_iter()).filter_map(pair).collect())
     }
 
-    /// Its pools, one row for each database and user: `SHOW POOLS`.
-    pub(crate) fn pools(&mut self) -> Result<Vec<Row>, ObserveError> {
-        self.rows("SHOW POOLS")
-    }
-
-    /// Its databases: `SHOW DATABASES`.
-    pub(crate) fn databases(&mut self) -> Result<Vec<Row>, ObserveError> {
-        self.rows("SHOW DATABASES")
-    }
-
     /// The named columns of each row, whatever their order; one that is not there is an error.
-    fn columns(
-        &mut self,
-        command: &str,
-        columns: &[&str],
-    ) -> Result<Vec<Vec<String>>, ObserveError> {
+    fn rows(&mut self, command: &str, columns: &[&str]) -> Result<Vec<Vec<String>>, ObserveError> {
         let mut rows = Vec::new();
-        for row in self.rows(command)? {
+        for row in self.show(command)? {
             let cell = |column: &&str| {
                 row.get(*column)
                     .cloned()
@@ -82,14 +69,15 @@ impl Pooler {
         Ok(rows)
     }
 
-    fn rows(&mut self, command: &str) -> Result<Vec<Row>, ObserveError> {
+    /// Every row that a SHOW command gives; what one version has, another may not.
+    pub(crate) fn show(&mut self, command: &str) -> Result<Vec<Row>, ObserveError> {
         let messages = self.client.simple_query(command);
         let messages = messages.map_err(|error| self.fault(with_sources(&error)))?;
         let rows = messages.into_iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => {
                 let names = row.columns().iter().map(|column| column.name());
-                let cells = names.enumerate().filter_map(|(index, name)| {
-                    Some((name.to_owned(), row.get(index)?.to_owned()))
+                let cells = names.enumerate().map(|(index, name)| {
+                    (name.to_owned(), row.get(index).unwrap_or_default().to_owned())
                 });
                 Some(cells.collect())
             }
