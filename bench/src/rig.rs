@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::arm::{Arm, ArmKind};
 use crate::interrupt::{self, Interrupted};
 use crate::observe::ObserveError;
-use crate::scenario::{self, Places, Scenario, ScenarioError};
+use crate::scenario::{self, Places, Renewal, Scenario, ScenarioError};
 use crate::{cores, remedy};
 
 /// Why an experiment has no result.
@@ -47,6 +47,8 @@ pub(crate) struct Rig {
     pub(crate) workers: usize,
     mix: Arc<Mix>,
     places: Places,
+    /// Keeps the gateways' token fresh.
+    _renewal: Option<Renewal>,
 }
 
 /// Arrivals that wait for a connection for longer than this after their phase are given up.
@@ -83,7 +85,17 @@ impl Rig {
         let stop: Arc<AtomicBool> = interrupt::flag();
         let fleet = Fleet::start(targets, &cores, cores::spin_ns(&cores), stop);
         let mix = Arc::new(scenario.mix()?);
-        let mut rig = Self { arms, fleet, workers: cores.len(), mix, places };
+        let is_gateway =
+            |kind: &ArmKind| scenario.target(&kind.target).is_ok_and(|t| t.url.is_some());
+        let gateways = kinds.iter().enumerate().filter(|(_, kind)| is_gateway(kind));
+        let gateways = gateways.map(|(number, kind)| (number, kind.target.to_string())).collect();
+        let exchange = fleet.exchange();
+        let _renewal = token.and_then(|token| {
+            Renewal::start(scenario, gateways, &token, move |number, operations| {
+                exchange.replace_operations(number, operations);
+            })
+        });
+        let mut rig = Self { arms, fleet, workers: cores.len(), mix, places, _renewal };
         let count: u32 = connections.iter().map(|(first, _)| first).sum();
         let names: Vec<_> = kinds.iter().map(|kind| &*kind.target).collect();
         say(&format!("opening {count} connections to {}", names.join(", ")));

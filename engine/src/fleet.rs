@@ -12,6 +12,7 @@ use std::{
 
 use core_affinity::CoreId;
 use thiserror::Error;
+use wire::Operation;
 
 use crate::{
     Ending, Interval, MILLISECOND, Nanos, Opened, Phase, PhaseReport, Piece, Refusal, StreamReport,
@@ -54,8 +55,26 @@ pub struct Fleet {
     reports: Receiver<Result<Report, FleetError>>,
 }
 
+/// Exchanges a target's operations while a fleet runs: for a token that is renewed. Workers take
+/// note between two turns.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    workers: Vec<Sender<(usize, Arc<[Operation]>)>>,
+}
+
+impl Exchange {
+    /// From now on requests to the HTTP target number `target` are these, in the order of the mix.
+    pub fn replace_operations(&self, target: usize, operations: &Arc<[Operation]>) {
+        for worker in &self.workers {
+            // A worker that is gone needs none.
+            let _ = worker.send((target, Arc::clone(operations)));
+        }
+    }
+}
+
 #[derive(Debug)]
 struct WorkerThread {
+    exchanged: Sender<(usize, Arc<[Operation]>)>,
     commands: Option<Sender<Command>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -102,6 +121,7 @@ impl Fleet {
         let workers = cores.iter().enumerate().map(|(index, core)| {
             let worker = Worker::new(index as u32, cores.len() as u32, Arc::clone(&targets));
             let (commands, orders) = channel();
+            let (exchanged, exchange) = channel();
             let stops = [Arc::clone(&stop), Arc::clone(&closing)];
             let abort = Arc::clone(&abort);
             let reporter = reporter.clone();
@@ -111,13 +131,14 @@ impl Fleet {
                 .spawn(move || {
                     core_affinity::set_for_current(core);
                     let reporter = &reporter;
-                    let pump = Pump { index, worker, clock, stops, abort, orders, reporter };
+                    let pump =
+                        Pump { index, worker, clock, stops, abort, exchange, orders, reporter };
                     if let Err(error) = pump.run(spin_ns) {
                         let _ = reporter.send(Err(error.into()));
                     }
                 })
                 .ok();
-            WorkerThread { commands: Some(commands), thread }
+            WorkerThread { exchanged, commands: Some(commands), thread }
         });
         let workers = workers.collect();
         Self { clock, closing, abort, workers, reports }
@@ -126,6 +147,11 @@ impl Fleet {
     /// The run's clock.
     pub fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// What exchanges operations while phases run.
+    pub fn exchange(&self) -> Exchange {
+        Exchange { workers: self.workers.iter().map(|worker| worker.exchanged.clone()).collect() }
     }
 
     /// Opens every connection to every target. Per target, what it came to.
@@ -225,6 +251,7 @@ struct Pump<'a> {
     stops: [Arc<AtomicBool>; 2],
     /// Ends the phase in progress.
     abort: Arc<AtomicBool>,
+    exchange: Receiver<(usize, Arc<[Operation]>)>,
     orders: Receiver<Command>,
     reporter: &'a SyncSender<Result<Report, FleetError>>,
 }
@@ -240,6 +267,9 @@ impl Pump<'_> {
         let mut driver = Uring::new(self.worker.connections(), spin_ns)?;
         let mut task = Task::Nothing;
         loop {
+            if let Ok((target, operations)) = self.exchange.try_recv() {
+                self.worker.replace_operations(target, operations);
+            }
             let now = self.clock.now();
             self.worker.poll(now, driver.transport());
             match &task {

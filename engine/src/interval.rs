@@ -114,3 +114,92 @@ impl Intervals {
         self.whole.unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Recording;
+
+    fn piece(first: u64, end: u64, planned: u64) -> Piece {
+        let mut report = StreamReport::new(Recording::new(1));
+        report.planned = planned;
+        report.vus.current = 1;
+        report.vus.max = planned as u32;
+        Piece { first, end, end_ns: end * 1000, streams: vec![report] }
+    }
+
+    fn next(intervals: &mut Intervals) -> Option<(Nanos, Nanos, u64, Vec<usize>)> {
+        let merged = intervals.take()?;
+        let Interval { start_ns, end_ns, streams } = &merged.interval;
+        let told = (*start_ns, *end_ns, streams[0].planned);
+        let mut workers: Vec<_> = intervals.append(merged).iter().map(|(to, _)| *to).collect();
+        workers.sort_unstable();
+        Some((told.0, told.1, told.2, workers))
+    }
+
+    #[test]
+    fn an_interval_is_told_when_every_worker_has_reported_and_its_memory_goes_back() {
+        let mut intervals = Intervals::new(2, Some(1000));
+        intervals.push(0, piece(0, 1, 5), false);
+        assert_eq!(next(&mut intervals), None);
+        intervals.push(1, piece(0, 1, 7), false);
+        assert_eq!(next(&mut intervals), Some((0, 1000, 12, vec![0, 1])));
+        assert_eq!(next(&mut intervals), None);
+    }
+
+    #[test]
+    fn a_worker_that_stretched_its_interval_stretches_the_whole() {
+        let mut intervals = Intervals::new(2, Some(1000));
+        intervals.push(0, piece(0, 2, 10), false);
+        intervals.push(1, piece(0, 1, 5), false);
+        assert_eq!(next(&mut intervals), None, "it would lack the first worker's");
+        intervals.push(1, piece(1, 2, 5), false);
+        assert_eq!(next(&mut intervals), Some((0, 2000, 20, vec![0, 1, 1])));
+    }
+
+    #[test]
+    fn a_worker_that_is_done_is_not_waited_for() {
+        let mut intervals = Intervals::new(2, Some(1000));
+        intervals.push(0, piece(0, 1, 1), true);
+        for number in 0..3 {
+            intervals.push(1, piece(number, number + 1, 2), number == 2);
+        }
+        let told: Vec<_> = std::iter::from_fn(|| next(&mut intervals)).map(|told| told.2).collect();
+        assert_eq!(told, [3, 2, 2]);
+        assert_eq!(intervals.whole()[0].planned, 7);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_workers_do_intervals_follow_each_other_and_add_up(
+            lengths in prop::collection::vec(prop::collection::vec(1_u64..4, 1..12), 1..5),
+            order in prop::collection::vec(any::<prop::sample::Index>(), 60),
+        ) {
+            let mut intervals = Intervals::new(lengths.len(), Some(1000));
+            let mut left: Vec<_> = lengths.iter().map(|lengths| (0, lengths.as_slice())).collect();
+            let (mut told_to, mut sum, mut pushed) = (0, 0, 0);
+            for index in order.iter().cycle() {
+                let open: Vec<_> = (0..left.len()).filter(|w| !left[*w].1.is_empty()).collect();
+                if open.is_empty() {
+                    break;
+                }
+                let worker = *index.get(&open);
+                let (first, lengths) = left[worker];
+                let end = first + lengths[0];
+                left[worker] = (end, &lengths[1..]);
+                pushed += end;
+                intervals.push(worker, piece(first, end, end), lengths.len() == 1);
+                while let Some((start, end, planned, _)) = next(&mut intervals) {
+                    prop_assert_eq!(start, told_to);
+                    prop_assert!(end > start);
+                    told_to = end;
+                    sum += planned;
+                }
+            }
+            prop_assert_eq!(sum, pushed);
+            prop_assert_eq!(intervals.whole()[0].planned, pushed);
+        }
+    }
+}

@@ -27,7 +27,7 @@ mod worker;
 mod zipfian;
 
 pub use arrivals::{Arrival, Arrivals};
-pub use fleet::{Fleet, FleetError};
+pub use fleet::{Exchange, Fleet, FleetError};
 pub use generator::{Column, Generator, Order};
 pub use interval::Interval;
 pub use load::{

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Load, LoadError, Mix, Nanos};
+use crate::{DURATION_MAX_NS, Load, LoadError, Mix, Nanos};
 
 /// A load on one target; several may run at the same time (k6's `scenarios`).
 #[derive(Clone, Debug)]
@@ -37,6 +37,37 @@ impl Stream {
         if least > most {
             return Err(LoadError::ThinkTime(least, most));
         }
-        self.load.check()
+        self.load.check()?;
+        let end_ns = self.end_ns();
+        (end_ns <= DURATION_MAX_NS).then_some(()).ok_or(LoadError::Duration(end_ns))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{MixEntry, Phase, SECOND};
+
+    #[test]
+    fn a_phase_refuses_streams_that_cannot_be_run() {
+        let mix = Mix::new(vec![MixEntry { weight: 1, generators: vec![] }]).unwrap();
+        let good = Stream {
+            target: 0,
+            mix: Arc::new(mix),
+            load: Load::ConstantVus { vus: 1, duration_ns: SECOND },
+            think_time_ns: (1, 2),
+            start_ns: SECOND,
+            graceful_stop_ns: Nanos::MAX,
+            seed: 1,
+        };
+        let refusal = |stream: Stream| Phase::new(vec![good.clone(), stream]).unwrap_err();
+        assert_eq!(Phase::new(vec![good.clone()]).unwrap().duration_ns(), 2 * SECOND);
+        assert_eq!(Phase::new(vec![]).unwrap_err(), LoadError::NoStreams);
+        let stream = Stream { think_time_ns: (2, 1), ..good.clone() };
+        assert_eq!(refusal(stream), LoadError::ThinkTime(2, 1));
+        let stream = Stream { start_ns: Nanos::MAX, ..good.clone() };
+        assert_eq!(refusal(stream), LoadError::Duration(Nanos::MAX));
+        let load = Load::ConstantVus { vus: 0, duration_ns: SECOND };
+        assert_eq!(refusal(Stream { load, ..good.clone() }), LoadError::Vus(0));
     }
 }

@@ -101,12 +101,16 @@ mod tests {
             }
             let weights: Vec<f64> = (1..=10).map(|rank| f64::from(rank).powf(-s)).collect();
             let total: f64 = weights.iter().sum();
-            for (count, weight) in counts.iter().zip(&weights) {
-                let share = weight / total;
-                let mean = share * DRAWS as f64;
-                let deviation = (mean * (1.0 - share)).sqrt();
-                assert!((f64::from(*count) - mean).abs() < 5.0 * deviation, "s {s}: {counts:?}");
-            }
+            let chi_square: f64 = counts
+                .iter()
+                .zip(&weights)
+                .map(|(count, weight)| {
+                    let expected = weight / total * DRAWS as f64;
+                    (f64::from(*count) - expected).powi(2) / expected
+                })
+                .sum();
+            // One in a million with 9 degrees of freedom.
+            assert!(chi_square < 45.1, "s {s}: {chi_square} {counts:?}");
         }
     }
 

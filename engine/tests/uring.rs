@@ -2,9 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::ops::ControlFlow;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use engine::{
     Fleet, FleetError, Gaps, Generator, Load, MILLISECOND, Mix, MixEntry, Nanos, Opening, Phase,
@@ -277,4 +278,88 @@ fn open_loops_are_split_over_workers_without_a_gap() {
     let load = rate(2000.0, Gaps::Uniform, 250 * MILLISECOND);
     let report = run_whole(&mut fleet, &phase(load));
     assert_all_ok(&report.streams[0], 500);
+}
+
+#[test]
+fn intervals_are_told_while_the_phase_runs_and_are_the_whole_of_it() {
+    let address = serve(|stream, _, id| stream.write_all(&reply(id)).is_ok());
+    let (mut fleet, _) = fleet(target(address, 8, 10));
+    fleet.open().unwrap();
+    let mut phase = phase(rate(1000.0, Gaps::Uniform, 500 * MILLISECOND));
+    phase.interval_ns = Some(100 * MILLISECOND);
+    let mut intervals = Vec::new();
+    let report = fleet.run(&phase, |interval| {
+        intervals.push(interval.clone());
+        ControlFlow::Continue(())
+    });
+    let report = report.unwrap();
+    assert!(!report.is_aborted);
+    let report = &report.streams[0];
+    assert_all_ok(report, 500);
+    assert!((2..=6).contains(&intervals.len()), "{}", intervals.len());
+    assert!(intervals.is_sorted_by(|a, b| a.end_ns == b.start_ns));
+    let mut sum = intervals[0].streams[0].clone();
+    intervals[1..].iter().for_each(|interval| sum.append(&interval.streams[0]));
+    assert_eq!(sum.recording.whole().response, report.recording.whole().response);
+    assert_eq!((sum.data_sent, sum.data_received), (report.data_sent, report.data_received));
+}
+
+#[test]
+fn whoever_is_told_of_an_interval_may_end_the_phase() {
+    let address = serve(|stream, _, id| stream.write_all(&reply(id)).is_ok());
+    let (mut fleet, _) = fleet(target(address, 2, 10));
+    fleet.open().unwrap();
+    let mut endless = phase(Load::ConstantVus { vus: 2, duration_ns: 600 * SECOND });
+    endless.interval_ns = Some(50 * MILLISECOND);
+    let report = fleet.run(&endless, |_| ControlFlow::Break(())).unwrap();
+    assert!(report.is_aborted && !report.is_interrupted);
+    let stream = &report.streams[0];
+    assert_eq!(stream.planned, stream.iterations + stream.interrupted + stream.unserved);
+    assert!(stream.iterations > 0);
+
+    let after = run_whole(&mut fleet, &phase(rate(500.0, Gaps::Uniform, 200 * MILLISECOND)));
+    assert!(!after.is_aborted, "the next phase is whole");
+    assert_all_ok(&after.streams[0], 100);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the peer is slow, not the worker")]
+fn connections_are_opened_during_the_phase_when_all_are_busy() {
+    let address = serve(|stream, _, id| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        stream.write_all(&reply(id)).is_ok()
+    });
+    let target = Target { connections_max: 20, ..target(address, 1, 10) };
+    let (mut fleet, _) = fleet(target);
+    assert_eq!(fleet.open().unwrap()[0].connections, 1);
+    let report = run_whole(&mut fleet, &phase(rate(100.0, Gaps::Uniform, 500 * MILLISECOND)));
+    let stream = &report.streams[0];
+    assert_all_ok(stream, 50);
+    assert!((2..=20).contains(&stream.vus.max), "{:?}", stream.vus);
+    assert_eq!(stream.reopened, 0);
+}
+
+#[test]
+fn operations_are_exchanged_while_a_phase_runs_and_no_request_is_lost() {
+    static RENEWED: AtomicU64 = AtomicU64::new(0);
+    let address = serve(|stream, _, id| {
+        RENEWED.fetch_add(u64::from(id == "0"), Ordering::Relaxed);
+        stream.write_all(&reply(id)).is_ok()
+    });
+    let (mut fleet, _) = fleet(target(address, 4, 0));
+    fleet.open().unwrap();
+    let body = Template::new(vec![Piece::Bytes(br#"{"id":0}"#.as_slice().into())]);
+    let request = wire::Request::Http(Request::new("/graphql", "peer", body).unwrap());
+    let operations = [Operation { name: "user".into(), idempotent: true, request }].into();
+    let exchange = fleet.exchange();
+    let mut phase = phase(rate(1000.0, Gaps::Uniform, SECOND / 2));
+    phase.interval_ns = Some(50 * MILLISECOND);
+    let told = |_: &engine::Interval| {
+        exchange.replace_operations(0, &operations);
+        ControlFlow::Continue(())
+    };
+    let report = fleet.run(&phase, told).unwrap().streams.remove(0);
+    assert_all_ok(&report, 500);
+    let renewed = RENEWED.load(Ordering::Relaxed);
+    assert!(0 < renewed && renewed < 500, "{renewed}");
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use super::output::{print, warn};
 use super::run_options::{assignment, variable};
 use super::{CommandError, exit};
-use crate::scenario::{Reading, Scenario, ScenarioError};
+use crate::scenario::{Reading, Scenario, ScenarioError, counted};
 
 /// The arguments of `poolbench check`.
 #[derive(Debug, Args)]
@@ -40,8 +40,16 @@ impl Check {
             warn(&verified.report);
             verified.lines.iter().for_each(|line| text += &format!("{line}\n"));
         }
-        let (operations, loads) = (scenario.operations.len(), scenario.loads.len());
-        text += &format!("{file} can be run: {operations} operations, {loads} loads\n");
+        let counts = [
+            (scenario.operations.len(), "operation"),
+            (scenario.loads.len(), "load"),
+            (scenario.thresholds.len(), "threshold"),
+            (scenario.checks.len(), "check"),
+            (scenario.bands.len(), "band"),
+        ];
+        let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+        let counts: Vec<_> = counts.map(|(count, what)| counted(count, what)).collect();
+        text += &format!("{file} can be run: {}\n", counts.join(", "));
         print(&text)?;
         Ok(exit::OK)
     }

@@ -31,7 +31,7 @@ enum Command {
     /// A private stack to measure: Postgres, PgBouncer and two gateways
     Stack(stack::Stack),
     /// One target under one load, closed or open
-    Run(run::Run),
+    Run(Box<run::Run>),
     /// Whether a scenario can be run: its file, and what its targets say to it
     Check(check::Check),
     /// What will spoil a run, with reason and remedy, before it is started

@@ -13,8 +13,13 @@ use crate::scenario::{Reading, Scenario, WARM_UP_NS};
 use crate::validity::Level;
 use crate::{duration, nova, stack};
 
+const TOKEN_HELP: &str = "\
+The gateways' token is the scenario's [auth] jwt; else what its [auth.login] gives, renewed before \
+it expires; else JWT_TOKEN, from -e or the environment.";
+
 /// The arguments of `poolbench run`. What is given here goes before what the scenario says.
 #[derive(Debug, Args)]
+#[command(after_help = TOKEN_HELP)]
 pub(crate) struct Run {
     /// The scenario; without one, the nova scenario on the stack that `poolbench stack up` started
     file: Option<PathBuf>,

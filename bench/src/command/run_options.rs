@@ -57,7 +57,7 @@ pub(crate) struct RunOptions {
     /// Sets ${NAME} in the scenario, before the environment's
     #[arg(short = 'e', long = "env", value_name = "NAME=VALUE", value_parser = assignment)]
     variables: Vec<(String, String)>,
-    /// Marks the run's figures, before the scenario's [tags]
+    /// Marks the run's figures, before the scenario's tags
     #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = assignment)]
     tags: Vec<(String, String)>,
 }
@@ -456,3 +456,6 @@ pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
         _ => Err(format!("{text} is not of the form NAME=VALUE")),
     }
 }
+
+#[cfg(test)]
+mod tests;

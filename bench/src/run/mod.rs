@@ -6,7 +6,7 @@ mod table;
 use std::ops::ControlFlow;
 use std::time::SystemTime;
 
-use engine::{Nanos, PhaseReport, Random, SECOND, Stream};
+use engine::{Load, Nanos, PhaseReport, Random, SECOND, Stream};
 
 pub(crate) use self::summary::Summary;
 pub(crate) use self::table::text;
@@ -27,10 +27,17 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// From the start of the first load to the end of the last, in ns.
+    /// From the start to the end of the last load, in ns; one of iterations may end before.
     pub(crate) fn duration_ns(&self) -> Nanos {
-        let end = |load: &ScenarioLoad| load.start_ns.saturating_add(load.load.duration_ns());
-        self.loads.iter().map(end).max().unwrap_or(0)
+        self.loads.iter().map(end_ns).max().unwrap_or(0)
+    }
+
+    /// As [`Self::duration_ns`], without loads that last as long as their iterations take.
+    fn fixed_duration_ns(&self) -> Nanos {
+        let is_fixed = |load: &&ScenarioLoad| {
+            !matches!(load.load, Load::PerVuIterations { .. } | Load::SharedIterations { .. })
+        };
+        self.loads.iter().filter(is_fixed).map(end_ns).max().unwrap_or(0)
     }
 
     /// Connections that are open before the start, over all targets.
@@ -42,6 +49,10 @@ impl Plan {
     fn seed(&self, load: usize) -> u64 {
         if load == 0 { self.seed } else { Random::new(self.seed, load as u64).draw() }
     }
+}
+
+fn end_ns(load: &ScenarioLoad) -> Nanos {
+    load.start_ns.saturating_add(load.load.duration_ns())
 }
 
 /// What is not one of the arms of `layers` gets its target's name.
@@ -96,12 +107,13 @@ pub(crate) fn run(
         }
     }
     let duration_ns = plan.duration_ns();
-    say(&format!("measuring for {} s", duration_ns as f64 / SECOND as f64));
+    let at_most = if plan.fixed_duration_ns() < duration_ns { "at most " } else { "" };
+    say(&format!("measuring for {at_most}{} s", duration_ns as f64 / SECOND as f64));
     let started = SystemTime::now();
     let report = rig.watch(streams, |_| ControlFlow::Continue(()))?;
     interrupt::check()?;
     for (arm, report) in by_arm(report, &arms).into_iter().enumerate() {
-        rig.arms[arm].push(Block::new(report, duration_ns, Vec::new()), None);
+        rig.arms[arm].push(Block::new(report, plan.fixed_duration_ns(), Vec::new()), None);
     }
     Ok(Summary::new(scenario, plan, &rig, started))
 }

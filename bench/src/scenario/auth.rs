@@ -104,7 +104,7 @@ pub(crate) fn token(scenario: &Scenario, url: &str) -> Result<Option<String>, Sc
 
 /// When the next login is due for a token that a login gave at `now`; `None` where the token does
 /// not expire or comes from somewhere else.
-pub(crate) fn renewal(scenario: &Scenario, token: &str, now: SystemTime) -> Option<SystemTime> {
+pub(super) fn renewal_due(scenario: &Scenario, token: &str, now: SystemTime) -> Option<SystemTime> {
     let AuthFile::Login(_) = scenario.auth else { return None };
     let left = jwt::expiry(token)?.duration_since(now).ok()?;
     Some(now + (left - RENEWAL_LEAD.min(left / RENEWAL_SHARE)))
@@ -164,13 +164,13 @@ mod tests {
             format!("e30.{coded}.c2ln")
         };
         let in_seconds = |auth, exp| {
-            let due = renewal(&with(auth), &token(exp), now)?;
+            let due = renewal_due(&with(auth), &token(exp), now)?;
             Some(due.duration_since(now).unwrap().as_secs())
         };
         assert_eq!(in_seconds(AuthFile::Login(login.clone()), 1_003_600), Some(3540));
         assert_eq!(in_seconds(AuthFile::Login(login.clone()), 1_000_020), Some(15));
         assert_eq!(in_seconds(AuthFile::Login(login.clone()), 999_999), None);
         assert_eq!(in_seconds(AuthFile::Jwt(token(1_003_600)), 1_003_600), None);
-        assert_eq!(renewal(&with(AuthFile::Login(login)), "opaque", now), None);
+        assert_eq!(renewal_due(&with(AuthFile::Login(login)), "opaque", now), None);
     }
 }

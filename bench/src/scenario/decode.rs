@@ -11,19 +11,18 @@ use super::mistake::{Mistake, Place};
 use super::node::{Key, Node, Value};
 
 impl Node {
-    /// The node as a `T`, or its first mistake. A `toml::Spanned` in `T` gets its span in bytes of
-    /// the file that the node is in; see [`Node::at`].
-    pub(crate) fn decode<T: DeserializeOwned>(&self) -> Result<T, Mistake> {
+    /// The node as a `T`, or its first mistake; `None` where it depends on a `${NAME}` that is not
+    /// set, which was reported. A `toml::Spanned` in `T` gets its span in bytes of its file.
+    pub(super) fn decode<T: DeserializeOwned>(&self) -> Result<T, Option<Mistake>> {
         T::deserialize(self).map_err(|Wrong { message, place }| {
-            Mistake::error(&place.unwrap_or_else(|| self.place.clone()), message)
+            let place = place.unwrap_or_else(|| self.place.clone());
+            (message != UNSET).then(|| Mistake::error(&place, message))
         })
     }
-
-    /// The place of a `toml::Spanned`'s span, for a mistake in what was decoded from this node.
-    pub(crate) fn at(&self, span: std::ops::Range<usize>) -> Place {
-        Place::new(self.place.file, span)
-    }
 }
+
+/// What stops the reading of a value that depends on something unset.
+const UNSET: &str = "unset";
 
 /// A mistake and the innermost place that is known.
 #[derive(Debug)]
@@ -75,7 +74,7 @@ impl<'de> serde::Deserializer<'de> for &'de Node {
                 let entries = table.0.iter().map(|(key, node)| (key, node));
                 visitor.visit_map(MapDeserializer::new(entries))
             }
-            Value::Unknown => visitor.visit_unit(),
+            Value::Unknown => Err(Wrong::custom(UNSET)),
         };
         value.map_err(|wrong| wrong.at(&self.place))
     }
@@ -94,8 +93,8 @@ impl<'de> serde::Deserializer<'de> for &'de Node {
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        name: &'static str,
-        variants: &'static [&'static str],
+        _: &'static str,
+        _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Wrong> {
         let value = match &self.value {
@@ -105,13 +104,11 @@ impl<'de> serde::Deserializer<'de> for &'de Node {
                 let map = MapDeserializer::new(entries);
                 visitor.visit_enum(serde::de::value::MapAccessDeserializer::new(map))
             }
-            _ => {
-                let _ = (name, variants);
-                Err(Wrong::custom(format!(
-                    "{} is none of the words that can stand here",
-                    self.kind()
-                )))
-            }
+            Value::Unknown => Err(Wrong::custom(UNSET)),
+            _ => Err(Wrong::custom(format!(
+                "{} is none of the words that can stand here",
+                self.kind()
+            ))),
         };
         value.map_err(|wrong| wrong.at(&self.place))
     }
@@ -178,5 +175,79 @@ impl<'de> serde::Deserializer<'de> for &'de Key {
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
         unit unit_struct newtype_struct seq tuple tuple_struct map identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use toml::Spanned;
+
+    use super::super::mistake::{Mistakes, Source};
+    use super::super::node;
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    struct Rule {
+        metric: Spanned<String>,
+        level: Option<Level>,
+        #[serde(default)]
+        abort_on_fail: bool,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(rename_all = "lowercase")]
+    enum Level {
+        Warning,
+        Above(f64),
+    }
+
+    fn decode(text: &str) -> Result<Vec<Rule>, (String, String)> {
+        let source = Source { name: "a.toml".into(), text: text.into() };
+        let root = node::parse(0, &source, &|_| None, &Mistakes::default());
+        let Value::Table(table) = &root.value else { panic!("a table") };
+        let decoded = table.get("rules").unwrap().decode();
+        decoded.map_err(|mistake| {
+            let report = super::super::Report::new(vec![source], mistake.into_iter().collect());
+            let shown = report.to_string();
+            let mut lines = shown.lines();
+            let message = lines.next().unwrap_or_default().to_owned();
+            (message, lines.next().unwrap_or_default().trim().to_owned())
+        })
+    }
+
+    #[test]
+    fn types_of_serdes_are_read_with_their_spans() {
+        let text = "[[rules]]\nmetric = \"errors\"\nlevel = \"warning\"\n\
+                    [[rules]]\nmetric = \"vus\"\nlevel = { above = 5.5 }\nabortOnFail = true";
+        let rules = decode(text).unwrap();
+        assert_eq!(rules[0].level, Some(Level::Warning));
+        assert_eq!(
+            (rules[1].level.as_ref(), rules[1].abort_on_fail),
+            (Some(&Level::Above(5.5)), true)
+        );
+        assert_eq!(&text[rules[1].metric.span()], "\"vus\"");
+    }
+
+    #[test]
+    fn what_serde_refuses_is_shown_in_its_place() {
+        for (text, message, place) in [
+            ("metric = 5", "error: invalid type: integer `5`, expected a string", "2:10"),
+            ("metric = \"a\"\nabort = true", "error: unknown field `abort`", "3:1"),
+            ("metric = \"a\"\nlevel = \"low\"", "error: unknown variant `low`", "3:9"),
+            ("metric = \"a\"\nlevel = 2026-01-01", "error: a date is none of the words", "3:9"),
+            ("level = \"warning\"", "error: missing field `metric`", "1:1"),
+        ] {
+            let (told, at) = decode(&format!("[[rules]]\n{text}")).unwrap_err();
+            assert!(told.starts_with(message), "{told}");
+            assert_eq!(at, format!("--> a.toml:{place}"));
+        }
+    }
+
+    #[test]
+    fn what_is_unset_was_reported_already() {
+        let (told, _) = decode("[[rules]]\nmetric = \"${NO}\"").unwrap_err();
+        assert_eq!(told, "");
     }
 }

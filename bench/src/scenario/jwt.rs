@@ -21,15 +21,18 @@ pub(crate) fn expiry(token: &str) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(since_epoch)
 }
 
+const DAY_S: u64 = 24 * 60 * 60;
+
 /// `expired at 2026-11-25T07:00:00Z, 3h 2m ago`, or `is good until … (for another …)`.
 pub(crate) fn describe(expiry: SystemTime, now: SystemTime) -> String {
     let instant = Timestamp::try_from(expiry).and_then(|at| at.round(jiff::Unit::Second));
     let instant = instant.map_or_else(|_| "a time far away".into(), |at| at.to_string());
-    let apart = |duration: Duration| {
-        format!(
-            "{:#}",
-            SignedDuration::from_secs(duration.as_secs().try_into().unwrap_or(i64::MAX))
-        )
+    let apart = |duration: Duration| match duration.as_secs() {
+        seconds if seconds >= 2 * DAY_S => format!("{} days", seconds / DAY_S),
+        seconds => {
+            let seconds = seconds.try_into().unwrap_or(i64::MAX);
+            format!("{:#}", SignedDuration::from_secs(seconds))
+        }
     };
     match now.duration_since(expiry) {
         Ok(ago) => format!("expired at {instant}, {} ago", apart(ago)),
@@ -65,6 +68,7 @@ mod tests {
         let expiry = SystemTime::UNIX_EPOCH + Duration::from_secs(1_764_054_000);
         let after = |seconds: u64| describe(expiry, expiry + Duration::from_secs(seconds));
         assert_eq!(after(10_920), "expired at 2025-11-25T07:00:00Z, 3h 2m ago");
+        assert_eq!(after(3 * DAY_S + 5), "expired at 2025-11-25T07:00:00Z, 3 days ago");
         let before = describe(expiry, expiry - Duration::from_secs(90));
         assert_eq!(before, "is good until 2025-11-25T07:00:00Z, for another 1m 30s");
     }

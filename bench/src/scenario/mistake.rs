@@ -137,13 +137,11 @@ impl Report {
 
     /// `2 errors, 1 warning`.
     pub(crate) fn tally(&self) -> String {
-        let counted = |count, what: &str| match count {
-            0 => None,
-            1 => Some(format!("1 {what}")),
-            more => Some(format!("{more} {what}s")),
+        let tally = |severity, what| {
+            Some(self.count(severity)).filter(|count| *count > 0).map(|count| counted(count, what))
         };
-        let errors = counted(self.count(Severity::Error), "error");
-        let warnings = counted(self.count(Severity::Warning), "warning");
+        let (errors, warnings) =
+            (tally(Severity::Error, "error"), tally(Severity::Warning, "warning"));
         errors.into_iter().chain(warnings).collect::<Vec<_>>().join(", ")
     }
 
@@ -182,6 +180,11 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+/// `1 operation`, `5 operations`.
+pub(crate) fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// The one of `known` that was meant by `word`, a misspelling.

@@ -15,6 +15,7 @@ mod load;
 mod mistake;
 mod node;
 mod operation;
+mod renewal;
 mod secret;
 mod substitute;
 mod target;
@@ -27,22 +28,24 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use engine::{Mix, MixEntry, Nanos};
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-pub(crate) use auth::{AuthFile, renewal, token};
+pub(crate) use auth::{AuthFile, token};
 pub(crate) use encode::Places;
-pub(crate) use jwt::{describe as describe_expiry, expiry};
+pub(crate) use jwt::describe as describe_expiry;
 pub(crate) use load::{
     GRACEFUL_STOP_NS, MAX_DURATION_NS, PRE_ALLOCATED_VUS, ScenarioLoad, WARM_UP_NS,
 };
-pub(crate) use mistake::{Mistake, Place, Report};
-pub(crate) use node::Node;
+pub(crate) use mistake::{Report, counted};
 pub(crate) use operation::OperationFile;
+pub(crate) use renewal::Renewal;
 pub(crate) use target::TargetFile;
 
 use self::fields::Fields;
 use self::include::Files;
 use self::mistake::Mistakes;
+use self::node::Node;
 use crate::conninfo::ConninfoError;
 
 /// Where `${NAME}` in a scenario is looked up.
@@ -113,10 +116,12 @@ pub(crate) struct Scenario {
     pub(crate) processes: BTreeMap<String, String>,
     /// What every series of the run is marked with.
     pub(crate) tags: BTreeMap<String, String>,
-    /// `[thresholds]`, `[[checks]]` and `[[bands]]` as they stand in the file.
-    pub(crate) thresholds: Option<Node>,
-    pub(crate) checks: Option<Node>,
-    pub(crate) bands: Option<Node>,
+    /// `[thresholds]`: by metric, as they stand in the file.
+    pub(crate) thresholds: BTreeMap<String, toml::Value>,
+    /// `[[checks]]`, as they stand in the file.
+    pub(crate) checks: Vec<toml::Table>,
+    /// `[[bands]]`, as they stand in the file.
+    pub(crate) bands: Vec<toml::Table>,
     /// The files that it was read from, with what is odd in them but no error.
     pub(crate) report: Report,
 }
@@ -194,9 +199,9 @@ impl Scenario {
             warm_up_ns: loads.warm_up_ns,
             processes: target::processes(&root),
             tags: target::tags(&root),
-            thresholds: root.get("thresholds").cloned(),
-            checks: root.get("checks").cloned(),
-            bands: root.get("bands").cloned(),
+            thresholds: section(&root, "thresholds"),
+            checks: section(&root, "checks"),
+            bands: section(&root, "bands"),
             targets,
             report: Report::default(),
         };
@@ -246,6 +251,15 @@ impl Scenario {
             _ => Err(ScenarioError::WhichTarget(self.target_names())),
         }
     }
+}
+
+/// A section that serde reads, as far as it is right.
+fn section<T: DeserializeOwned + Default>(root: &Fields<'_>, name: &'static str) -> T {
+    let Some(node) = root.get(name) else { return T::default() };
+    node.decode().unwrap_or_else(|mistake| {
+        mistake.into_iter().for_each(|mistake| root.mistakes.push(mistake));
+        T::default()
+    })
 }
 
 /// A pid, given as such or by the path of a file that holds it.

@@ -30,6 +30,15 @@ fn shown(error: &ScenarioError) -> String {
     error.to_string().replace(&format!("{FOLDER}/"), "")
 }
 
+/// A JWT with nothing but an expiry so many seconds from now.
+pub(super) fn unsigned_token(lifetime_s: u64) -> String {
+    use base64::Engine as _;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let payload = format!("{{\"exp\":{}}}", now.as_secs() + lifetime_s);
+    let coded = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(payload);
+    format!("e30.{coded}.c2ln")
+}
+
 #[test]
 fn each_malformed_file_has_its_one_clear_message() {
     let mut count = 0;

@@ -31,17 +31,18 @@ impl Worker {
         transport: &mut impl Transport,
     ) {
         let Some(share) = self.share(stream) else { return };
-        let (staying, going) = share.step();
+        let (coming, going) = share.step();
         let next = share.next_step();
         for vu in going {
             if let Some(by) = self.share(stream).and_then(|share| share.leave(vu, at)) {
                 self.timers.push(Reverse((by, Timer::RampDownEnd(stream, vu))));
             }
         }
-        for vu in staying {
-            if self.share(stream).is_some_and(|share| share.join(vu, at)) {
-                self.iterate(stream, vu, at, now, transport);
-            }
+        if let Some(share) = self.share(stream) {
+            coming.clone().for_each(|vu| share.join(vu, at));
+        }
+        for vu in coming {
+            self.iterate(stream, vu, at, now, transport);
         }
         if let Some(next) = next {
             self.timers.push(Reverse((next, Timer::Step(stream))));

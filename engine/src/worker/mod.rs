@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use wire::{Class, Code, Outcome, Progress, Values};
+use wire::{Class, Code, Operation, Outcome, Progress, Values};
 
 use self::share::Share;
 use crate::{
@@ -154,6 +154,15 @@ impl Worker {
             values: Values::new(),
             out: BytesMut::new(),
         }
+    }
+
+    /// From now on requests to `target` are these, in the order of the mix: a token was renewed.
+    /// What is in flight stays as it is. Not for Postgres, whose sessions know their statements
+    /// from the start.
+    pub fn replace_operations(&mut self, target: usize, operations: Arc<[Operation]>) {
+        let mut targets = self.targets.to_vec();
+        targets[target].operations = operations;
+        self.targets = targets.into();
     }
 
     /// How many connections the driver must have places for.

@@ -24,6 +24,8 @@ pub(super) struct Share {
     steps: VecDeque<Step>,
     /// A closed loop's users: user n of this worker is user n * workers + lane of the stream.
     vus: Vec<Vu>,
+    /// So many of them, the first ones, are to be there.
+    wanted: u32,
     /// In shared-iterations: those that this worker's users have begun together.
     begun: u64,
     /// Iterations that wait for a connection, the one that waits longest first.
@@ -99,6 +101,7 @@ impl Share {
             arrivals: Arrivals::new(load, stream.seed, start, (lane, workers)),
             steps: steps(load).into(),
             vus: vec![Vu { state: VuState::Gone, begun: 0, leave_by: None }; vus as usize],
+            wanted: 0,
             begun: 0,
             waiting: VecDeque::with_capacity(waiting_max.min(WAITING_RESERVED)),
             waiting_max,
@@ -120,8 +123,8 @@ impl Share {
         self.steps.front().map(|step| self.start + step.at_ns)
     }
 
-    /// Takes that change. Users that are to start are to be given to [`Share::join`], those that
-    /// are to go to [`Share::leave`].
+    /// Takes that change: the users that are to start, for [`Share::join`], and those that are to
+    /// go, for [`Share::leave`].
     pub(super) fn step(&mut self) -> (Range<u32>, Range<u32>) {
         let Some(step) = self.steps.pop_front() else { return (0..0, 0..0) };
         let vus = share(step.vus.into(), self.lane, self.workers) as u32;
@@ -129,19 +132,18 @@ impl Share {
             self.set_active(self.active.max(vus));
             return (0..0, 0..0);
         }
-        (0..vus, vus..self.vus.len() as u32)
+        let before = std::mem::replace(&mut self.wanted, vus);
+        (before..vus, vus..before)
     }
 
-    /// User `vu` is to be there from `at` on. Whether it has to be started.
-    pub(super) fn join(&mut self, vu: u32, at: Nanos) -> bool {
+    /// User `vu` is to be there from `at` on: if it is not, its next iteration begins then.
+    pub(super) fn join(&mut self, vu: u32, at: Nanos) {
         let user = &mut self.vus[vu as usize];
         user.leave_by = None;
-        if user.state != VuState::Gone {
-            return false;
+        if user.state == VuState::Gone {
+            user.state = VuState::Thinking(at);
+            self.set_active(self.active + 1);
         }
-        user.state = VuState::Thinking(at);
-        self.set_active(self.active + 1);
-        true
     }
 
     /// User `vu` is to go. Until when its iteration may go on, if it has one.
@@ -154,8 +156,6 @@ impl Share {
                 self.gone(vu);
                 None
             }
-            // It was told before.
-            _ if user.leave_by.is_some() => None,
             VuState::Waiting | VuState::InFlight(_) => {
                 let by = at.saturating_add(graceful_ramp_down_ns);
                 user.leave_by = Some(by);

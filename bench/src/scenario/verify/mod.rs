@@ -4,9 +4,12 @@
 mod graphql;
 mod schema;
 mod sql;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use super::mistake::Mistake;
+use super::mistake::counted;
 use super::node::{Node, Value};
 use super::{Report, Scenario, TargetFile, auth};
 
@@ -60,11 +63,6 @@ impl TargetFile {
 
 /// For targets that are not there.
 const OFFLINE: &str = "is it up, and its address right? --offline leaves the targets out";
-
-/// `5 operations`.
-fn counted(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
 
 /// A mistake in the text of a node, at a line and a column of it.
 fn mistake_in(node: &Node, line: usize, column: usize, message: String) -> Mistake {

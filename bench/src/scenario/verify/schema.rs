@@ -26,9 +26,6 @@ fragment Type on __Type {
     kind name ofType { kind name ofType { kind name } } } } } } }
 }";
 
-/// Every GraphQL server has these (section 3.5).
-const BUILT_IN: [&str; 5] = ["Int", "Float", "String", "Boolean", "ID"];
-
 /// The schema that a reply to [`INTROSPECTION`] tells.
 pub(super) fn read(reply: &Json) -> Result<Document, String> {
     let schema = reply.pointer("/data/__schema").filter(|schema| schema.is_object());
@@ -54,7 +51,7 @@ fn sdl(schema: &Json) -> String {
     sdl += " }\n";
     for ty in items(&schema["types"]) {
         let name = text(&ty["name"]);
-        if !name.starts_with("__") && !BUILT_IN.contains(&name) {
+        if !name.starts_with("__") {
             sdl += &definition(ty, name);
         }
     }
