@@ -24,9 +24,9 @@ pub(crate) fn text(diagnosis: &Diagnosis) -> String {
             Level::Warning => "warning",
             Level::Note => "note",
         };
-        paragraph(&mut text, mark, &format!("{}: {}", finding.name, finding.seen));
-        paragraph(&mut text, "", &finding.reason);
-        paragraph(&mut text, "->", &finding.remedy);
+        paragraph(&mut text, mark, INDENT, &format!("{}: {}", finding.name, finding.seen));
+        paragraph(&mut text, "", INDENT, &finding.reason);
+        paragraph(&mut text, "->", INDENT, &finding.remedy);
         text.push('\n');
     }
     let count = |level, what: &str| match findings
@@ -44,19 +44,20 @@ pub(crate) fn text(diagnosis: &Diagnosis) -> String {
         count(Level::Note, "note"),
     ];
     let counts: Vec<_> = counts.into_iter().flatten().collect();
-    let _ = writeln!(text, "{subject}: {} (looked at {looked_at})", counts.join(", "));
+    let summary = format!("{subject}: {} (looked at {looked_at})", counts.join(", "));
+    paragraph(&mut text, "", 0, &summary);
     text
 }
 
-/// Words in lines, the mark before the first one.
-fn paragraph(text: &mut String, mark: &str, words: &str) {
-    let mut line = format!("{mark:<INDENT$}");
+/// Words in lines that begin after `indent` columns, the mark before the first one.
+fn paragraph(text: &mut String, mark: &str, indent: usize, words: &str) {
+    let mut line = format!("{mark:<indent$}");
     let mut is_first = true;
     for word in words.split(' ') {
         let width = line.chars().count() + 1 + word.chars().count();
         if !is_first && width > WIDTH {
             let _ = writeln!(text, "{}", line.trim_end());
-            line = " ".repeat(INDENT);
+            line = " ".repeat(indent);
             is_first = true;
         }
         if !is_first {

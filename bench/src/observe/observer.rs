@@ -20,8 +20,9 @@ impl Observation {
         pooler: &mut Option<Pooler>,
         server: &mut Option<Server>,
     ) -> Result<Self, ObserveError> {
+        let rows = pooler.as_mut().map(|pooler| pooler.show("SHOW POOLS")).transpose()?;
         Ok(Self {
-            pools: pooler.as_mut().map(Pooler::pools).transpose()?.map(|rows| Pools::new(&rows)),
+            pools: rows.map(|rows| Pools::new(&rows)),
             backends: server.as_mut().map(Server::backends).transpose()?,
         })
     }

@@ -51,16 +51,6 @@ impl Pooler {
         Ok(rows.into_iter().map(|row| row.into_iter()).filter_map(pair).collect())
     }
 
-    /// Its databases, as it resolves them.
-    pub(crate) fn databases(&mut self) -> Result<Vec<Row>, ObserveError> {
-        self.show("SHOW DATABASES")
-    }
-
-    /// Its pools, one for each database and user.
-    pub(crate) fn pools(&mut self) -> Result<Vec<Row>, ObserveError> {
-        self.show("SHOW POOLS")
-    }
-
     /// The named columns of each row, whatever their order; one that is not there is an error.
     fn rows(&mut self, command: &str, columns: &[&str]) -> Result<Vec<Vec<String>>, ObserveError> {
         let mut rows = Vec::new();
@@ -76,7 +66,7 @@ impl Pooler {
     }
 
     /// Every row that a SHOW command gives; what one version has, another may not.
-    fn show(&mut self, command: &str) -> Result<Vec<Row>, ObserveError> {
+    pub(crate) fn show(&mut self, command: &str) -> Result<Vec<Row>, ObserveError> {
         let messages = self.client.simple_query(command);
         let messages = messages.map_err(|error| self.fault(with_sources(&error)))?;
         let rows = messages.into_iter().filter_map(|message| match message {

@@ -81,7 +81,12 @@ fn pooler(console: &str, conninfo: &str) -> Result<PoolerFacts, ObserveError> {
     let database = Conninfo::parse(conninfo).ok();
     let database = database.and_then(|conninfo| conninfo.config().get_dbname().map(str::to_owned));
     let settings = pooler.settings()?;
-    Ok(describe(settings, &pooler.databases()?, &pooler.pools()?, database.as_deref()))
+    Ok(describe(
+        settings,
+        &pooler.show("SHOW DATABASES")?,
+        &pooler.show("SHOW POOLS")?,
+        database.as_deref(),
+    ))
 }
 
 fn describe(
