@@ -33,7 +33,7 @@ use thiserror::Error;
 
 pub(crate) use auth::{AuthFile, token};
 pub(crate) use encode::Places;
-pub(crate) use jwt::describe as describe_expiry;
+pub(crate) use jwt::{describe as describe_expiry, expiry};
 pub(crate) use load::{
     GRACEFUL_STOP_NS, MAX_DURATION_NS, PRE_ALLOCATED_VUS, ScenarioLoad, WARM_UP_NS,
 };
