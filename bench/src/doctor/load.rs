@@ -42,9 +42,12 @@ fn too_low(load: &ScenarioLoad) -> Option<Finding> {
     let vus = load.load.vus_max();
     let (is_open, think_time) = (load.load.is_open_loop(), mean_think_time(load));
     let seen = |rest: &str| {
-        let who = match is_open {
-            true => name(load),
-            false => format!("{}: {vus} VUs that think {think_time:.2} s on average", name(load)),
+        let who = match (is_open, &load.name) {
+            (true, _) => name(load),
+            (false, None) => format!("{vus} VUs that think {think_time:.2} s on average"),
+            (false, Some(own)) => {
+                format!("load {own}: {vus} VUs that think {think_time:.2} s on average")
+            }
         };
         let verb = if is_open { "offers" } else { "offer" };
         format!("{who} {verb} at most {offered:.1} iterations a second{rest}")
