@@ -1,0 +1,82 @@
+//! Whether a goal was met.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::spread::{Spread, number};
+
+/// A goal beside what was measured: smaller is better.
+#[derive(Debug, Serialize)]
+pub(crate) struct Goal {
+    /// What is to be at most so much, with its unit.
+    pub(crate) what: String,
+    pub(crate) at_most: f64,
+    /// A sentence where there is no measurement.
+    pub(crate) measured: Result<Spread, String>,
+}
+
+/// What it came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Met,
+    /// Missed at the median, but the rounds' lower quartile meets it.
+    WithinSpread,
+    Missed,
+    NotMeasured,
+}
+
+impl Goal {
+    /// What it came to.
+    pub(crate) fn verdict(&self) -> Verdict {
+        let Ok(measured) = &self.measured else { return Verdict::NotMeasured };
+        if measured.median() <= self.at_most {
+            Verdict::Met
+        } else if measured.quartiles()[0] <= self.at_most {
+            Verdict::WithinSpread
+        } else {
+            Verdict::Missed
+        }
+    }
+
+    /// What, goal, measured, spread, verdict.
+    pub(crate) fn cells(&self) -> [String; 5] {
+        let (measured, spread) = match &self.measured {
+            Ok(spread) => {
+                let [low, high] = spread.quartiles().map(number);
+                (number(spread.median()), format!("{low} to {high}"))
+            }
+            Err(why) => (why.clone(), "-".into()),
+        };
+        let goal = format!("<= {}", number(self.at_most));
+        [self.what.clone(), goal, measured, spread, self.verdict().to_string()]
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Met => "met",
+            Self::WithinSpread => "within the spread",
+            Self::Missed => "MISSED",
+            Self::NotMeasured => "not measured",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goal_is_missed_only_by_more_than_the_spread() {
+        let verdict = |values: &[f64]| {
+            let measured = Spread::new(values.iter().copied()).ok_or_else(|| "no oha".to_owned());
+            Goal { what: "x".into(), at_most: 0.8, measured }.verdict()
+        };
+        assert_eq!(verdict(&[0.7, 0.8, 0.9, 0.8, 0.7]), Verdict::Met);
+        assert_eq!(verdict(&[0.7, 0.8, 0.9, 0.9, 0.9]), Verdict::WithinSpread);
+        assert_eq!(verdict(&[0.7, 0.81, 0.9, 0.9, 0.9]), Verdict::Missed);
+        assert_eq!(verdict(&[]), Verdict::NotMeasured);
+    }
+}
