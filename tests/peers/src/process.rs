@@ -24,7 +24,7 @@ impl Ended {
     /// The last line that says something, for an error.
     pub(crate) fn last_words(&self) -> String {
         let lines = self.stderr.lines().chain(self.stdout.lines());
-        lines.map(str::trim).filter(|line| !line.is_empty()).next_back().unwrap_or("").to_owned()
+        lines.map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("").to_owned()
     }
 }
 

@@ -48,7 +48,8 @@ fn version(program: &Path, argument: &str) -> Result<String, String> {
     let output = output.map_err(|error| error.to_string())?;
     let both = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&both);
-    Ok(text.lines().next().unwrap_or("of unknown version").trim().to_owned())
+    let line = text.lines().next().unwrap_or("of unknown version");
+    Ok(line.split(" Copyright").next().unwrap_or(line).trim().to_owned())
 }
 
 /// Debian's, the newest first.

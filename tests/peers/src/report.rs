@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::experiment::Section;
 use crate::machine::Machine;
 use crate::spread::Spread;
-use crate::verdict::{Goal, Verdict};
+use crate::verdict::Goal;
 
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
@@ -26,9 +26,10 @@ impl Results {
         Self { schema: 1, machine, how, sections }
     }
 
-    /// Whether a goal was missed by more than the spread.
-    pub(crate) fn is_missed(&self) -> bool {
-        self.goals().any(|goal| goal.verdict() == Verdict::Missed)
+    /// Whether a goal was missed by more than the spread, or could not be measured for our own
+    /// fault.
+    pub(crate) fn is_failure(&self) -> bool {
+        self.goals().any(|goal| goal.verdict().is_failure())
     }
 
     fn goals(&self) -> impl Iterator<Item = &Goal> {
@@ -39,7 +40,12 @@ impl Results {
     pub(crate) fn text(&self) -> String {
         let mut text = format!("# make bench\n\n{}\n{}\n", self.machine.text(), self.how);
         for section in &self.sections {
-            text.push_str(&format!("\n## {}\n\n{}\n", section.title, table(section)));
+            text.push_str(&format!(
+                "\n## {}\n\n{}\n\n{}\n",
+                section.title,
+                section.about,
+                table(section)
+            ));
         }
         if self.goals().next().is_some() {
             text.push_str(&format!("\n## Goals\n\n{}\n", goals(self.goals())));
@@ -104,6 +110,7 @@ mod tests {
     use super::*;
     use crate::cores::Cores;
     use crate::experiment::Entry;
+    use crate::verdict::Missing;
 
     fn spread(values: [f64; 3]) -> Option<Spread> {
         Spread::new(values)
@@ -136,6 +143,7 @@ mod tests {
         let ratio = spread([0.78, 0.81, 0.84]);
         let section = Section {
             title: "HTTP".into(),
+            about: "Closed loops.",
             columns: &["requests/s", "CPU us a request", "ours / theirs"],
             entries: vec![
                 entry("poolbench", vec![spread([1e5; 3]), spread([3.1, 3.2, 3.9]), None], None),
@@ -147,12 +155,12 @@ mod tests {
                 Goal {
                     what: "ours / oha".into(),
                     at_most: 0.5,
-                    measured: Err("oha is not installed".into()),
+                    measured: Err(Missing::Peer("oha is not installed".into())),
                 },
             ],
         };
         let results = Results::new(machine, "3 rounds of 1 s.".into(), vec![section]);
-        assert!(!results.is_missed());
+        assert!(!results.is_failure());
         insta::assert_snapshot!(results.text());
     }
 }

@@ -8,10 +8,12 @@ use crate::work::{self, Server};
 
 const COLUMNS: &[&str] = &["requests/s", "CPU us a request", "requests/s of a whole core"];
 
+const ABOUT: &str = "Closed loops of ours on null servers of our own. The server may be what holds \
+    the rate: the last column is what a core does that does nothing else.";
+
 /// Ours on null servers.
 pub(crate) fn ceiling(bench: &Bench<'_>, work: &[work::Ceiling]) -> Result<Section, Interrupted> {
-    let title = "Ceiling, null servers".to_owned();
-    let mut section = Section { title, columns: COLUMNS, entries: Vec::new(), goals: Vec::new() };
+    let mut section = Section::new("Ceiling".into(), ABOUT, COLUMNS);
     for work in work {
         let server = match work.server {
             Server::Http => "HTTP",

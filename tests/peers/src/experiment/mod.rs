@@ -43,6 +43,8 @@ pub(crate) struct Interrupted;
 #[derive(Debug, Serialize)]
 pub(crate) struct Section {
     pub(crate) title: String,
+    /// How it was measured, in a sentence or two.
+    pub(crate) about: &'static str,
     /// The names of the figures.
     pub(crate) columns: &'static [&'static str],
     pub(crate) entries: Vec<Entry>,
@@ -100,6 +102,12 @@ impl Bench<'_> {
 
     fn run(&self, client: &Client, load: &Load<'_>) -> Result<Report, String> {
         client.run(load, self.folder)
+    }
+}
+
+impl Section {
+    fn new(title: String, about: &'static str, columns: &'static [&'static str]) -> Self {
+        Self { title, about, columns, entries: Vec::new(), goals: Vec::new() }
     }
 }
 

@@ -6,10 +6,14 @@ use super::{Bench, Entry, Interrupted, Section, null_server};
 use crate::client::{Client, Load, Quantiles, Report};
 use crate::server::{Holds, Notes};
 use crate::spread::Spread;
-use crate::verdict::Goal;
+use crate::verdict::{Goal, Missing};
 use crate::work::{self, Server};
 
 const COLUMNS: &[&str] = &["requests/s", "late p50 us", "p99 us", "p99.9 us"];
+
+const ABOUT: &str = "Open loops on null servers of our own: how late requests leave. Where the \
+    server saw it: how late they arrive behind the most punctual one, with the way and the server's \
+    own jitter. pgbench has random gaps and tells its lag itself.";
 
 /// One round of one client.
 struct Round {
@@ -27,8 +31,8 @@ pub(crate) fn punctuality(
         Server::Http => "HTTP",
         Server::Postgres => "Postgres",
     };
-    let title = format!("Punctuality, {name}, {} connections, null server", work.connections);
-    let mut section = Section { title, columns: COLUMNS, entries: Vec::new(), goals: Vec::new() };
+    let title = format!("Punctuality, {name}");
+    let mut section = Section::new(title, ABOUT, COLUMNS);
     let clients: Vec<&Client> = std::iter::once(bench.ours).chain(&work.peers).collect();
     for &rate in &work.rates {
         let cell = format!("{rate}/s");
@@ -43,13 +47,14 @@ pub(crate) fn punctuality(
         }
         for goal in work.goals.iter().filter(|goal| goal.rate == rate) {
             let measured = match &rounds[0] {
-                Err(why) => Err(why.clone()),
+                Err(why) => Err(Missing::Ours(why.clone())),
                 Ok(rounds) => {
                     let own = rounds.iter().filter_map(|round| round.report.lateness);
-                    spread(own, &goal.quantile).ok_or_else(|| "it does not say".to_owned())
+                    let spread = spread(own, &goal.quantile);
+                    spread.ok_or_else(|| Missing::Ours(format!("it says no {}", goal.quantile)))
                 }
             };
-            let what = format!("{}: {cell}: our lateness {}, us", section.title, goal.quantile);
+            let what = format!("{}, {cell}: our lateness {}, us", section.title, goal.quantile);
             section.goals.push(Goal { what, at_most: goal.us, measured });
         }
     }

@@ -6,11 +6,16 @@ use super::{Bench, Entry, Interrupted, Section, null_server};
 use crate::client::{Client, Load, Quantiles};
 use crate::server::{Holds, Notes};
 use crate::spread::Spread;
-use crate::verdict::Goal;
+use crate::verdict::{Goal, Missing};
 use crate::work::{self, Server, Tolerance};
 
 const COLUMNS: &[&str] =
     &["p50 ms", "p90 ms", "p95 ms", "p99 ms", "p99.9 ms", "max ms", "off, of what is allowed"];
+
+const ABOUT: &str = "Open loops on a server of our own that holds each reply for 2 ms, one in a \
+    hundred for 50 ms, and stalls for 1 s every 10 s. It knows what each request took from when it \
+    was due: the last column says how far the worst percentile is off, in units of what is allowed. \
+    The first row is the truth of poolbench's rounds; each client is held against that of its own.";
 
 const HOLDS: Holds = Holds {
     usual: Duration::from_millis(2),
@@ -27,8 +32,7 @@ struct Round {
 
 /// On a server of our own that holds replies and stalls.
 pub(crate) fn truth(bench: &Bench<'_>, work: &work::Truth) -> Result<Section, Interrupted> {
-    let title = format!("Truth, {}/s, replies held 2 ms, 1 % 50 ms, a stall of 1 s", work.rate);
-    let mut section = Section { title, columns: COLUMNS, entries: Vec::new(), goals: Vec::new() };
+    let mut section = Section::new(format!("Truth, {}/s", work.rate), ABOUT, COLUMNS);
     let clients: Vec<&Client> = std::iter::once(bench.ours).chain(&work.peers).collect();
     for &connections in &work.connections {
         let cell = format!("{connections} connections");
@@ -49,13 +53,15 @@ pub(crate) fn truth(bench: &Bench<'_>, work: &work::Truth) -> Result<Section, In
                 }
             });
         }
-        let measured = rounds[0].as_ref().map_err(Clone::clone).and_then(|rounds| {
-            off(rounds, work.tolerance).ok_or_else(|| "it says no percentile".to_owned())
+        let measured = rounds[0].as_ref().map_err(|why| Missing::Ours(why.clone()));
+        let measured = measured.and_then(|rounds| {
+            let off = off(rounds, work.tolerance);
+            off.ok_or_else(|| Missing::Ours("it says no percentile".into()))
         });
         let Tolerance { share, us } = work.tolerance;
         let allowed = format!("{} % or {us} us", share * 100.0);
-        let what =
-            format!("{}: {cell}: our worst percentile, in units of {allowed}", section.title);
+        let title = &section.title;
+        let what = format!("{title}, {cell}: our worst percentile off, in units of {allowed}");
         section.goals.push(Goal { what, at_most: 1.0, measured });
     }
     Ok(section)

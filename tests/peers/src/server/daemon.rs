@@ -20,8 +20,32 @@ use crate::programs;
 pub(crate) struct Daemon {
     name: &'static str,
     child: Child,
-    /// Ends it without further ado.
-    signal: Signal,
+    ending: Ending,
+}
+
+/// What ends a server without further ado.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ending {
+    /// Postgres would wait for its clients otherwise.
+    Quit,
+    Terminate,
+}
+
+impl Ending {
+    fn signal(self) -> Signal {
+        match self {
+            Self::Quit => Signal::QUIT,
+            Self::Terminate => Signal::TERM,
+        }
+    }
+
+    /// As setpriv knows it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Quit => "QUIT",
+            Self::Terminate => "TERM",
+        }
+    }
 }
 
 /// How long a server may take to start, and to end.
@@ -32,19 +56,19 @@ const TURN: Duration = Duration::from_millis(10);
 const SERVER_USER: &str = "postgres";
 
 impl Daemon {
-    /// Starts `name` on the servers' core, with its output in `folder`. `signal` ends it, and does
-    /// so too where this process is killed.
+    /// Starts `name` on the servers' core, with its output in `folder`. `ending` ends it, also where
+    /// this process is killed.
     pub(crate) fn start(
         name: &'static str,
         arguments: &[String],
         folder: &Path,
-        signal: Signal,
+        ending: Ending,
         cores: Cores,
         account: Account,
     ) -> Result<Self, String> {
         let log = File::create(folder.join(format!("{name}.log")));
         let log = log.map_err(|error| format!("{name}: {error}"))?;
-        let mut command = account.command(&programs::find(name)?, Some(signal));
+        let mut command = account.command(&programs::find(name)?, Some(ending));
         let errors = log.try_clone().map_err(|error| format!("{name}: {error}"))?;
         // A group of its own: Ctrl-C is for us, and we end it.
         command.args(arguments).current_dir(folder).process_group(0);
@@ -52,7 +76,7 @@ impl Daemon {
         let started = cores.to_server().and_then(|()| command.spawn());
         let back = cores.to_client();
         let child = started.map_err(|error| format!("{name}: {error}"))?;
-        let daemon = Self { name, child, signal };
+        let daemon = Self { name, child, ending };
         back.map_err(|error| error.to_string()).map(|()| daemon)
     }
 
@@ -80,7 +104,7 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         // Not after it has ended: another process may have its pid.
         if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = kill_process(Pid::from_child(&self.child), self.signal);
+            let _ = kill_process(Pid::from_child(&self.child), self.ending.signal());
         }
         let started = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {
@@ -101,15 +125,15 @@ pub(crate) enum Account {
 }
 
 impl Account {
-    /// A command that runs `program`; `with_us` is the signal it gets when we end.
-    pub(crate) fn command(self, program: &Path, with_us: Option<Signal>) -> Command {
+    /// A command that runs `program`; `with_us` is what ends it when we end.
+    pub(crate) fn command(self, program: &Path, with_us: Option<Ending>) -> Command {
         let mut command = Command::new("setpriv");
         if self == Self::Servers && Uid::effective().is_root() {
             command.arg(format!("--reuid={SERVER_USER}")).arg(format!("--regid={SERVER_USER}"));
             command.arg("--clear-groups");
         }
-        if let Some(signal) = with_us {
-            command.arg(format!("--pdeathsig={}", signal.as_raw()));
+        if let Some(ending) = with_us {
+            command.arg(format!("--pdeathsig={}", ending.name()));
         }
         command.arg("--").arg(program);
         command

@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use rustix::process::Signal;
-
-use super::daemon::{Account, Daemon, connect, free_port};
+use super::daemon::{Account, Daemon, Ending, connect, free_port};
 use crate::cores::Cores;
 use crate::payload::Reply;
 
@@ -26,9 +24,8 @@ impl Nginx {
         std::fs::write(&file, configuration).map_err(|error| format!("nginx: {error}"))?;
         let arguments = ["-p", &folder.display().to_string(), "-c", &file.display().to_string()]
             .map(Into::into);
-        let signal = Signal::TERM;
-        let account = Account::Ourselves;
-        let mut daemon = Daemon::start("nginx", &arguments, &folder, signal, cores, account)?;
+        let (ending, account) = (Ending::Terminate, Account::Ourselves);
+        let mut daemon = Daemon::start("nginx", &arguments, &folder, ending, cores, account)?;
         daemon.wait(&folder, || connect(port))?;
         Ok(Self { _daemon: daemon, port })
     }

@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use rustix::process::Signal;
-
-use super::daemon::{Account, Daemon, connect, free_port};
+use super::daemon::{Account, Daemon, Ending, connect, free_port};
 use super::postgres::{DATABASE, Postgres, USER};
 use crate::cores::Cores;
 
@@ -38,9 +36,8 @@ impl PgBouncer {
         write(&users, &format!("\"{USER}\" \"\"\n"))?;
         write(&file, &ini(port, postgres.port, &users))?;
         let arguments = [file.display().to_string()];
-        let signal = Signal::TERM;
-        let account = Account::Servers;
-        let mut daemon = Daemon::start("pgbouncer", &arguments, &folder, signal, cores, account)?;
+        let (ending, account) = (Ending::Terminate, Account::Servers);
+        let mut daemon = Daemon::start("pgbouncer", &arguments, &folder, ending, cores, account)?;
         daemon.wait(&folder, || connect(port))?;
         Ok(Self { _daemon: daemon, port })
     }

@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::process::Signal;
-
-use super::daemon::{Account, Daemon, free_port};
+use super::daemon::{Account, Daemon, Ending, free_port};
 use crate::cores::Cores;
 use crate::programs;
 
@@ -43,9 +41,8 @@ impl Postgres {
         std::fs::write(data.join("pg_hba.conf"), HBA).map_err(|error| error.to_string())?;
         let port = free_port()?;
         let arguments = arguments(port, &folder, &data);
-        let signal = Signal::QUIT;
-        let account = Account::Servers;
-        let mut daemon = Daemon::start("postgres", &arguments, &folder, signal, cores, account)?;
+        let (ending, account) = (Ending::Quit, Account::Servers);
+        let mut daemon = Daemon::start("postgres", &arguments, &folder, ending, cores, account)?;
         daemon.wait(&folder, || psql(&folder, port, "SELECT 1"))?;
         psql(&folder, port, &format!("CREATE ROLE {USER} LOGIN"))?;
         psql(&folder, port, &format!("CREATE DATABASE {DATABASE} OWNER {USER}"))?;
