@@ -89,10 +89,15 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let bench = Bench { ours: &work.ours, rounds, cores, folder: folder.path(), stop };
     let sections = sections(&bench, &work, arguments)?;
     let how = format!(
-        "Medians of {} rounds of {} s each (truth: {} of {} s), in an order that turns round, with \
-         quartiles in brackets. CPU is user and system time of the client's whole process; ratios \
-         are of the same round.",
-        rounds.rounds, rounds.seconds, rounds.truth_rounds, rounds.truth_seconds
+        "Medians of {} rounds, in an order that turns round, with quartiles in brackets. A round is \
+         {} s, on Postgres {} s; of truth there are {} of {} s. CPU is user and system time of the \
+         client's whole process, its start and its connections included; ratios are of the same \
+         round.",
+        rounds.rounds,
+        rounds.http_seconds,
+        rounds.postgres_seconds,
+        rounds.truth_rounds,
+        rounds.truth_seconds
     );
     let results = Results::new(machine, how, sections);
     io::stdout().write_all(results.text().as_bytes())?;

@@ -24,7 +24,10 @@ pub(crate) struct Work {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rounds {
     pub(crate) rounds: usize,
-    pub(crate) seconds: f64,
+    /// Closed loops on nginx, and whatever runs on null servers.
+    pub(crate) http_seconds: f64,
+    /// Closed loops on Postgres and PgBouncer.
+    pub(crate) postgres_seconds: f64,
     /// The truth needs a stall in each round.
     pub(crate) truth_rounds: usize,
     pub(crate) truth_seconds: f64,

@@ -24,7 +24,7 @@ pub(crate) fn ceiling(bench: &Bench<'_>, work: &[work::Ceiling]) -> Result<Secti
             bench.say(&format!("{}: {cell}", section.title));
             let rounds = bench.rounds(bench.rounds.rounds, &[bench.ours], |client| {
                 let (_server, target) = null_server(work.server, Holds::default(), bench.cores)?;
-                let seconds = bench.rounds.seconds;
+                let seconds = bench.rounds.http_seconds;
                 let load = Load { target: &target, connections, rate: None, seconds, requests: 0 };
                 bench.run(client, &load)
             })?;

@@ -16,6 +16,8 @@ const POSTGRES_ABOUT: &str = "Closed loops on a private Postgres, straight or th
     which pools by transaction; by session for prepared statements, since before 1.21 it can't \
     otherwise.";
 
+const WARM_UP_SECONDS: f64 = 0.2;
+
 /// Requests a second where ours can't say.
 const RATE_UNKNOWN: f64 = 10_000.0;
 
@@ -178,10 +180,15 @@ fn measure(
     clients: &[&Client],
 ) -> Result<Vec<Result<Vec<Report>, String>>, Interrupted> {
     bench.check()?;
-    let seconds = bench.rounds.seconds;
-    let mut load = Load { target, connections: cell.connections, rate: None, seconds, requests: 0 };
+    let seconds = match target {
+        Target::Http { .. } => bench.rounds.http_seconds,
+        Target::Postgres { .. } => bench.rounds.postgres_seconds,
+    };
+    let connections = cell.connections;
+    let warm_up = seconds.min(WARM_UP_SECONDS);
+    let mut load = Load { target, connections, rate: None, seconds: warm_up, requests: 0 };
     // An uncounted run warms the server, and says how many requests fill the time.
     let rate = bench.run(bench.ours, &load).map_or(RATE_UNKNOWN, |report| report.rate);
-    load.requests = (rate * seconds) as u64;
+    (load.seconds, load.requests) = (seconds, (rate * seconds) as u64);
     bench.rounds(bench.rounds.rounds, clients, |client| bench.run(client, &load))
 }

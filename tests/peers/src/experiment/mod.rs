@@ -152,7 +152,13 @@ mod tests {
     fn the_order_turns_round_and_who_fails_is_not_run_again() {
         let client = |name: &str| Client::try_from(name.to_owned()).unwrap();
         let (ours, wrk, ab) = (client("poolbench"), client("wrk"), client("ab"));
-        let rounds = Rounds { rounds: 3, seconds: 1.0, truth_rounds: 1, truth_seconds: 1.0 };
+        let rounds = Rounds {
+            rounds: 3,
+            http_seconds: 1.0,
+            postgres_seconds: 1.0,
+            truth_rounds: 1,
+            truth_seconds: 1.0,
+        };
         let stop = Arc::new(AtomicBool::new(false));
         let cores = Cores { server: 0, client: 0 };
         let bench = Bench { ours: &ours, rounds, cores, folder: Path::new("/"), stop };

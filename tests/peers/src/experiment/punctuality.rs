@@ -68,8 +68,7 @@ fn round(
     client: &Client,
 ) -> Result<Round, String> {
     let (server, target) = null_server(work.server, Holds::default(), bench.cores)?;
-    // Clients that count rather than look at the clock: whole seconds suit every one.
-    let seconds = bench.rounds.seconds.max(1.0);
+    let seconds = bench.rounds.http_seconds;
     let requests = (rate * seconds) as u64;
     let connections = work.connections;
     let load = Load { target: &target, connections, rate: Some(rate), seconds, requests };
