@@ -59,6 +59,7 @@ impl Serialize for Spread {
 /// Three digits, and no decimals from 100 up.
 pub(crate) fn number(value: f64) -> String {
     match value.abs() {
+        size if size < 0.9995 => format!("{value:.3}"),
         size if size < 9.995 => format!("{value:.2}"),
         size if size < 99.95 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
@@ -88,7 +89,7 @@ mod tests {
 
     #[test]
     fn numbers_have_three_digits() {
-        let shown = [0.123, 9.994, 9.996, 99.94, 123.4].map(number);
-        assert_eq!(shown, ["0.12", "9.99", "10.0", "99.9", "123"]);
+        let shown = [0.0, 0.6543, 0.9996, 9.994, 9.996, 99.94, 123.4].map(number);
+        assert_eq!(shown, ["0.000", "0.654", "1.00", "9.99", "10.0", "99.9", "123"]);
     }
 }
