@@ -188,9 +188,8 @@ impl Client {
     pub(crate) fn run(&self, load: &Load<'_>, folder: &Path) -> Result<Report, String> {
         let program = programs::find(self.tool.program())?;
         let arguments = self.tool.arguments(load, folder)?;
-        let own = self.name.split_whitespace().skip(1);
         let mut command = Command::new(program);
-        command.args(own).args(arguments).current_dir(folder);
+        command.args(self.with_own(arguments)).current_dir(folder);
         let patience = PATIENCE + Duration::from_secs_f64(load.seconds);
         let ended = process::run(&mut command, patience).map_err(|error| error.to_string())?;
         let mut report = self.tool.read(&ended.stdout, folder).map_err(|problem| {
@@ -204,6 +203,15 @@ impl Client {
         }
         report.cpu_us = ended.cpu.as_secs_f64() * 1e6 / report.requests as f64;
         Ok(report)
+    }
+}
+
+impl Client {
+    /// Its own arguments come first, but for a subcommand: ab takes none after the URL.
+    fn with_own(&self, mut arguments: Vec<String>) -> Vec<String> {
+        let at = usize::from(self.tool == Tool::Poolbench);
+        arguments.splice(at..at, self.name.split_whitespace().skip(1).map(str::to_owned));
+        arguments
     }
 }
 
@@ -285,6 +293,11 @@ mod tests {
     fn a_client_is_a_program_with_arguments_of_its_own() {
         let client = Client::try_from("oha --latency-correction".to_owned()).unwrap();
         assert_eq!((client.tool, client.name()), (Tool::Oha, "oha --latency-correction"));
+        let arguments =
+            |client: &Client| client.with_own(vec!["run".into(), "file".into()]).join(" ");
+        assert_eq!(arguments(&client), "--latency-correction run file");
+        let client = Client::try_from("poolbench --spin 50us".to_owned()).unwrap();
+        assert_eq!(arguments(&client), "run --spin 50us file");
         let error = Client::try_from("siege -q".to_owned()).unwrap_err();
         assert_eq!(error, "siege is no client that is known here");
     }
