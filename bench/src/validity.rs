@@ -31,6 +31,9 @@ pub(crate) const BLOCKS_MIN: usize = 20;
 /// A generator that sends later than this at the 99th percentile measures itself.
 const LATENESS_P99_MAX_NS: u64 = MILLISECOND;
 
+/// Of the requests that were asked for, so many may stay unsent in a run that is worth something.
+const UNSENT_SHARE_MAX: f64 = 0.01;
+
 impl Validity {
     pub(crate) fn suspect(&mut self, reason: String) {
         self.valid = self.valid.max(Level::Suspect);
@@ -47,10 +50,18 @@ impl Validity {
         let name = &arm.kind.name;
         let late = arm.dropped + arm.unserved;
         if late > 0 {
-            self.suspect(format!(
+            let reason = format!(
                 "{name}: {late} of {} requests were never sent, since every connection was busy",
                 arm.planned
-            ));
+            );
+            if late as f64 > UNSENT_SHARE_MAX * arm.planned as f64 {
+                // What was served is what the generator could send, not what the target can take.
+                let seconds = arm.measured_ns.max(1) as f64 / engine::SECOND as f64;
+                let served = arm.requests() as f64 / seconds;
+                self.invalid(format!("{reason}: the target takes at least {served:.0}/s; raise max_vus or --connections"));
+            } else {
+                self.suspect(reason);
+            }
         }
         if let Some(whole) = &arm.whole {
             self.judge_recording(name, &whole.whole());

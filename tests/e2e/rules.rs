@@ -134,11 +134,11 @@ fn rules_that_cannot_be_used_are_all_named_before_anything_is_sent() {
     let ended = run(&home, port, rules, &[]);
     assert_eq!(ended.code, 104, "{ended:?}");
     for words in [
-        "thresholds.errors[0]: \"avg=123\": column 4",
+        "errors = [\"avg=123\", \"avg<1\"]",
         "errors is a rate and has no avg; it has: rate",
         "there is no operation `nobody`; known: getUser",
         "there is no metric `nonsense`; known: iterations",
-        "checks[0]: a check has exactly one of",
+        "a check has exactly one of",
         "cl_waiting is a gauge and has no p(95)",
     ] {
         assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);

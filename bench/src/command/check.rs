@@ -31,7 +31,7 @@ impl Check {
         let reading = Reading { lookup: &lookup, has_duration: false };
         let scenario = Scenario::read_with(&self.file, &reading)?;
         warn(&scenario.report);
-        Rules::read(&scenario)?;
+        Rules::read(&scenario).map_err(|errors| scenario.refuse(&errors))?;
         let file = self.file.display().to_string();
         let mut text = String::new();
         if !self.offline {

@@ -15,7 +15,6 @@ use clap::{Parser, Subcommand};
 
 use self::run_options::OptionsError;
 use crate::rig::RigError;
-use crate::rules::RulesError;
 use crate::scenario::ScenarioError;
 use crate::stack::StackError;
 
@@ -55,9 +54,6 @@ pub(crate) enum CommandError {
     /// The command line does not fit the scenario.
     #[error(transparent)]
     Options(#[from] OptionsError),
-    /// The scenario's thresholds, checks or bands cannot be used: one line each.
-    #[error("nothing was sent, since the scenario has rules that cannot be used:\n{0}")]
-    Rules(#[from] RulesError),
     /// An experiment has no result.
     #[error(transparent)]
     Rig(#[from] RigError),
@@ -97,9 +93,7 @@ impl CommandError {
             Self::Stack(StackError::Interrupted) | Self::Rig(RigError::Interrupted) => {
                 exit::INTERRUPTED
             }
-            Self::Scenario(_) | Self::Options(_) | Self::Rules(_) | Self::NothingToMeasure => {
-                exit::INVALID
-            }
+            Self::Scenario(_) | Self::Options(_) | Self::NothingToMeasure => exit::INVALID,
             Self::Rig(RigError::Fleet(_)) => exit::FAILED,
             Self::Rig(_) => exit::INVALID,
             Self::Stack(_) | Self::Output { .. } => exit::FAILED,

@@ -71,7 +71,7 @@ impl Run {
             workers: self.workers,
             seed: self.seed,
         };
-        let rules = Rules::read(&scenario)?;
+        let rules = Rules::read(&scenario).map_err(|errors| scenario.refuse(&errors))?;
         let mut progress = if self.quiet { Progress::quiet() } else { Progress::new() };
         let summary = run::run(&scenario, &plan, &rules, &mut progress)?;
         progress.clear();

@@ -62,6 +62,11 @@ impl fmt::Display for RuleError {
 }
 
 impl RuleError {
+    /// Whether it is the last key of its place that is wrong.
+    pub(crate) fn is_about_key(&self) -> bool {
+        self.text.as_ref().is_some_and(|text| self.is_key(text))
+    }
+
     fn is_key(&self, text: &str) -> bool {
         matches!(self.place.last(), Some(Step::Key(key)) if key == text)
     }

@@ -24,7 +24,7 @@ pub(crate) struct Rules {
 
 /// Rules that cannot be used: all of them.
 #[derive(Debug, Error)]
-pub(crate) struct RulesError(Vec<RuleError>);
+pub(crate) struct RulesError(pub(crate) Vec<RuleError>);
 
 impl fmt::Display for RulesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

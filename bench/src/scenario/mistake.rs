@@ -10,7 +10,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use super::secret;
 
 /// A stretch of one of the files that a scenario was read from.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     /// Which file, in the order of reading.
     pub(super) file: usize,
@@ -119,6 +119,11 @@ impl Report {
     /// The same files with other mistakes.
     pub(crate) fn with(&self, mistakes: Vec<Mistake>) -> Self {
         Self::new(self.sources.clone(), mistakes)
+    }
+
+    /// The name of the file that includes the others.
+    pub(super) fn file(&self) -> &str {
+        self.sources.first().map_or("the scenario", |source| &source.name)
     }
 
     /// Whether nothing is wrong.

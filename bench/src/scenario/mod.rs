@@ -12,6 +12,7 @@ mod generator;
 mod include;
 mod jwt;
 mod load;
+mod locate;
 mod mistake;
 mod node;
 mod operation;
@@ -125,6 +126,8 @@ pub(crate) struct Scenario {
     pub(crate) checks: Vec<CheckFile>,
     /// `[[bands]]`, as they stand in the file.
     pub(crate) bands: Vec<BandFile>,
+    /// The file's values with their places.
+    pub(crate) root: Option<Node>,
     /// The files that it was read from, with what is odd in them but no error.
     pub(crate) report: Report,
 }
@@ -171,6 +174,7 @@ impl Scenario {
         if !mistakes.has_syntax_errors() {
             scenario = Self::from_root(&root, &folders, reading, &mistakes).unwrap_or_default();
         }
+        scenario.root = Some(root);
         scenario.report = Report::new(sources, mistakes.into_inner());
         if scenario.report.has_errors() {
             return Err(ScenarioError::mistakes(file, scenario.report));
@@ -206,6 +210,7 @@ impl Scenario {
             checks: section(&root, "checks"),
             bands: section(&root, "bands"),
             targets,
+            root: None,
             report: Report::default(),
         };
         root.finish();
