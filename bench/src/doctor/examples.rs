@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use engine::{Gaps, Load, MILLISECOND, SECOND};
 
-use super::facts::{Facts, Machine, OpenFiles, PoolerFacts, Process, ServerFacts, TargetFacts};
+use super::facts::{Facts, Machine, PoolerFacts, Process, ServerFacts, TargetFacts};
 use crate::scenario::{Scenario, ScenarioLoad};
 
 /// 2026-11-25T08:00:00Z.
@@ -105,7 +105,7 @@ pub(super) fn facts() -> Facts {
             cores: Some(8),
             workers: None,
             worker_cores: vec![6, 7],
-            open_files: Some(OpenFiles { soft: 1 << 20, hard: 1 << 20 }),
+            open_files_max: Some(1 << 20),
             files_in_use: Some(8),
             clock_source: Some("tsc".into()),
             governors: Some(BTreeMap::new()),

@@ -50,8 +50,9 @@ pub(crate) struct Machine {
     pub(crate) workers: Option<usize>,
     /// The core of each worker.
     pub(crate) worker_cores: Vec<u32>,
-    /// Open files of a process (RLIMIT_NOFILE).
-    pub(crate) open_files: Option<OpenFiles>,
+    /// Files that a process may open at most, RLIMIT_NOFILE's hard limit: the engine raises the soft
+    /// one to it.
+    pub(crate) open_files_max: Option<u64>,
     /// Sockets and files that this process has open before it opens any connection.
     pub(crate) files_in_use: Option<u64>,
     pub(crate) clock_source: Option<String>,
@@ -64,13 +65,6 @@ pub(crate) struct Machine {
     pub(crate) io_uring_disabled: Option<u32>,
     /// The sysctl net.core.somaxconn.
     pub(crate) somaxconn: Option<u32>,
-}
-
-/// RLIMIT_NOFILE.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct OpenFiles {
-    pub(crate) soft: u64,
-    pub(crate) hard: u64,
 }
 
 /// One target.

@@ -1,6 +1,6 @@
 //! Limits that the number of connections runs into.
 
-use super::facts::{Facts, OpenFiles};
+use super::facts::{Facts, PoolerFacts, ServerFacts};
 use super::{Finding, connections};
 use crate::scenario::Scenario;
 
@@ -28,32 +28,24 @@ pub(super) fn findings(scenario: &Scenario, facts: &Facts) -> Vec<Finding> {
 }
 
 fn open_files(scenario: &Scenario, facts: &Facts) -> Option<Finding> {
-    let OpenFiles { soft, hard } = facts.machine.open_files?;
+    let max = facts.machine.open_files_max?;
     let loads = scenario.loads.iter();
     let vus: u64 = loads.map(|load| u64::from(load.load.vus_max())).sum();
     let needed = vus + OTHER_FILES + facts.machine.files_in_use.unwrap_or(0);
-    (vus > 0 && needed > soft).then(|| {
-        let remedy = match needed <= hard {
-            true => format!("ulimit -n {needed} in the shell that starts the run"),
-            false => format!(
-                "lower the VUs, or raise the hard limit, which is {hard}: LimitNOFILE= of the \
-                 service, --ulimit nofile= of the container, or /etc/security/limits.conf"
-            ),
-        };
+    (vus > 0 && needed > max).then(|| {
         Finding::problem(
             "open-files",
-            format!("{vus} VUs need about {needed} open files, and the limit is {soft}"),
+            format!("{vus} VUs need about {needed} open files, and the hard limit is {max}"),
             "each connection is an open file: those beyond the limit fail, and the run with them",
-            remedy,
+            format!(
+                "lower the VUs, or raise the limit (ulimit -Hn) to {needed}: LimitNOFILE= of a \
+                 service, --ulimit nofile= of a container, or /etc/security/limits.conf"
+            ),
         )
     })
 }
 
-fn client_connections(
-    name: &str,
-    wanted: u64,
-    pooler: &super::facts::PoolerFacts,
-) -> Option<Finding> {
+fn client_connections(name: &str, wanted: u64, pooler: &PoolerFacts) -> Option<Finding> {
     let max = pooler.number("max_client_conn")?;
     let present = pooler.clients_in_all.unwrap_or(0);
     (wanted + present > max).then(|| {
@@ -70,7 +62,7 @@ fn client_connections(
     })
 }
 
-fn backends(name: &str, wanted: u64, server: &super::facts::ServerFacts) -> Option<Finding> {
+fn backends(name: &str, wanted: u64, server: &ServerFacts) -> Option<Finding> {
     let max = server.connections_max()?;
     let present = server.backends.as_ref().map_or(0, |all| all.values().map(|(n, _)| n).sum());
     (wanted + present > max).then(|| {
@@ -146,20 +138,18 @@ mod tests {
     }
 
     #[test]
-    fn more_users_than_open_files_are_a_problem_with_the_command_that_helps() {
+    fn more_users_than_open_files_are_a_problem_with_what_helps() {
         let mut facts = facts();
-        facts.machine.open_files = Some(OpenFiles { soft: 1024, hard: 4096 });
+        facts.machine.open_files_max = Some(1024);
         facts.machine.files_in_use = Some(8);
         assert_eq!(named(984, "gateway", &facts), [""; 0]);
         let finding = first(985, "gateway", &facts);
         assert_eq!((finding.name, finding.level), ("open-files", Level::Problem));
         assert!(finding.seen.contains("985 VUs need about 1025"), "{}", finding.seen);
         assert!(finding.seen.contains("limit is 1024"), "{}", finding.seen);
-        assert!(finding.remedy.contains("ulimit -n 1025"), "{}", finding.remedy);
-        let finding = first(4095, "gateway", &facts);
-        assert!(finding.remedy.contains("hard limit, which is 4096"), "{}", finding.remedy);
-        facts.machine.open_files = None;
-        assert_eq!(named(1_000, "gateway", &facts), [""; 0]);
+        assert!(finding.remedy.contains("(ulimit -Hn) to 1025"), "{}", finding.remedy);
+        facts.machine.open_files_max = None;
+        assert_eq!(named(985, "gateway", &facts), [""; 0]);
     }
 
     #[test]

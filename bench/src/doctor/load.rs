@@ -165,4 +165,25 @@ mod tests {
         assert_eq!(think_time_in_open_loop(&load).unwrap().level, Level::Warning);
         assert_eq!(think_time_in_open_loop(&closed(1, (1, 2))), None);
     }
+
+    #[test]
+    fn what_a_file_says_of_its_load_is_what_is_looked_at() {
+        let text = r#"
+name = "open"
+[targets.gateway]
+url = "http://127.0.0.1:4000/graphql"
+[[operations]]
+name = "getUser"
+graphql = "{ user(id: 1) { id } }"
+[load]
+executor = "constant-arrival-rate"
+rate = 500
+duration = "5m"
+think_time = ["500ms", "3s"]
+expected_rate = 1000
+"#;
+        let scenario = Scenario::parse("open.toml", text, &|_| None).unwrap();
+        let names: Vec<_> = findings(&scenario).iter().map(|finding| finding.name).collect();
+        assert_eq!(names, ["offered-load", "think-time-in-open-loop"]);
+    }
 }

@@ -72,7 +72,6 @@ fn paragraph(text: &mut String, mark: &str, indent: usize, words: &str) {
 #[cfg(test)]
 mod tests {
     use super::super::examples::{closed, facts, open, pooler, scenario};
-    use super::super::facts::OpenFiles;
     use super::*;
 
     #[test]
@@ -88,7 +87,7 @@ mod tests {
         load.expected_rate = Some(2500.0);
         let mut facts = facts();
         facts.machine.clock_source = Some("hpet".into());
-        facts.machine.open_files = Some(OpenFiles { soft: 1024, hard: 4096 });
+        facts.machine.open_files_max = Some(1024);
         pooler(&mut facts).pool_size = Some(25);
         facts.targets.get_mut("pooler").unwrap().listener.as_mut().unwrap().cores =
             Some(vec![5, 6, 7]);

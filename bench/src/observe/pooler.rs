@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use postgres::{Client, SimpleQueryMessage};
+use postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use super::ObserveError;
 use super::login::login;
@@ -16,8 +16,8 @@ pub(crate) struct Pooler {
     place: String,
 }
 
-/// The cells of a row by the names of their columns: versions differ in what they show, and where.
-/// What is NULL is empty.
+/// Texts by name: the cells of a row (what is NULL is empty), or settings. Versions differ in what
+/// they show, and in which order.
 pub(crate) type Row = BTreeMap<String, String>;
 
 impl Pooler {
@@ -45,38 +45,38 @@ impl Pooler {
         Ok(rows.into_iter().next().map(|mut row| row.remove(0)).unwrap_or_default())
     }
 
-    /// Its settings by name.
-    pub(crate) fn settings(&mut self) -> Result<BTreeMap<String, String>, ObserveError> {
+    /// Its settings by name (PgBouncer manual, "SHOW CONFIG").
+    pub(crate) fn settings(&mut self) -> Result<Row, ObserveError> {
         let rows = self.rows("SHOW CONFIG", &["key", "value"])?;
-        Ok(rows.into_iter().map(|row| row.into_iter()).filter_map(pair).collect())
+        Ok(rows.into_iter().map(|mut row| (row.remove(0), row.remove(0))).collect())
     }
 
-    /// The named columns of each row, whatever their order; one that is not there is an error.
+    /// Every row that a SHOW command gives.
+    pub(crate) fn table(&mut self, command: &str) -> Result<Vec<Row>, ObserveError> {
+        let cells = |row: &SimpleQueryRow| {
+            let names = row.columns().iter().enumerate();
+            let cell = |index| row.get(index).unwrap_or_default().to_owned();
+            names.map(|(index, column)| (column.name().to_owned(), cell(index))).collect()
+        };
+        Ok(self.show(command)?.iter().map(cells).collect())
+    }
+
+    /// The named columns of each row, whatever their order; versions differ in what they show.
     fn rows(&mut self, command: &str, columns: &[&str]) -> Result<Vec<Vec<String>>, ObserveError> {
-        let mut rows = Vec::new();
-        for row in self.show(command)? {
-            let cell = |column: &&str| {
-                row.get(*column)
-                    .cloned()
-                    .ok_or_else(|| self.fault(format!("{command}: there is no column {column}")))
-            };
-            rows.push(columns.iter().map(cell).collect::<Result<Vec<_>, _>>()?);
-        }
-        Ok(rows)
+        let rows = self.show(command)?;
+        let cells = |row: &SimpleQueryRow| -> Result<Vec<_>, _> {
+            let cell = |column: &&str| row.try_get(*column).map(Option::unwrap_or_default);
+            columns.iter().map(|column| cell(column).map(str::to_owned)).collect()
+        };
+        let cells: Result<_, postgres::Error> = rows.iter().map(cells).collect();
+        cells.map_err(|error| self.fault(format!("{command}: {error}")))
     }
 
-    /// Every row that a SHOW command gives; what one version has, another may not.
-    pub(crate) fn show(&mut self, command: &str) -> Result<Vec<Row>, ObserveError> {
+    fn show(&mut self, command: &str) -> Result<Vec<SimpleQueryRow>, ObserveError> {
         let messages = self.client.simple_query(command);
         let messages = messages.map_err(|error| self.fault(with_sources(&error)))?;
         let rows = messages.into_iter().filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => {
-                let names = row.columns().iter().map(|column| column.name());
-                let cells = names.enumerate().map(|(index, name)| {
-                    (name.to_owned(), row.get(index).unwrap_or_default().to_owned())
-                });
-                Some(cells.collect())
-            }
+            SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
         });
         Ok(rows.collect())
@@ -85,8 +85,4 @@ impl Pooler {
     fn fault(&self, problem: String) -> ObserveError {
         ObserveError::Query { what: WHAT, place: self.place.clone(), problem }
     }
-}
-
-fn pair(mut cells: impl Iterator<Item = String>) -> Option<(String, String)> {
-    Some((cells.next()?, cells.next()?))
 }

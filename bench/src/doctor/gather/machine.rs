@@ -9,7 +9,7 @@ use std::thread;
 use engine::driver::uring::Uring;
 use rustix::process::{Resource, getrlimit};
 
-use super::super::facts::{Machine, OpenFiles};
+use super::super::facts::Machine;
 use crate::cores;
 
 /// What can be seen of it.
@@ -19,7 +19,8 @@ pub(super) fn look(workers: Option<usize>) -> Machine {
         cores: thread::available_parallelism().ok().map(Into::into),
         workers,
         worker_cores: chosen.iter().filter_map(|core| core.id.try_into().ok()).collect(),
-        open_files: Some(open_files()),
+        // None is unlimited.
+        open_files_max: Some(getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)),
         files_in_use: fs::read_dir("/proc/self/fd").ok().map(|files| files.count() as u64),
         clock_source: read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         governors: governors(Path::new("/sys/devices/system/cpu")),
@@ -31,13 +32,6 @@ pub(super) fn look(workers: Option<usize>) -> Machine {
 
 fn read<T: FromStr>(path: impl AsRef<Path>) -> Option<T> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
-}
-
-fn open_files() -> OpenFiles {
-    let limit = getrlimit(Resource::Nofile);
-    // None is unlimited.
-    let number = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
-    OpenFiles { soft: number(limit.current), hard: number(limit.maximum) }
 }
 
 /// The governor of each core (Linux, Documentation/admin-guide/pm/cpufreq.rst).
@@ -90,8 +84,7 @@ mod tests {
         let machine = look(Some(1));
         assert!(machine.cores.unwrap() >= 1);
         assert_eq!(machine.worker_cores.len(), 1);
-        let files = machine.open_files.unwrap();
-        assert!(files.soft <= files.hard && machine.files_in_use.unwrap() < files.soft);
+        assert!(machine.files_in_use.unwrap() < machine.open_files_max.unwrap());
         assert!(machine.somaxconn.unwrap() > 0);
         assert!(machine.ring.is_some());
     }

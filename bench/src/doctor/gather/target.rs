@@ -83,8 +83,8 @@ fn pooler(console: &str, conninfo: &str) -> Result<PoolerFacts, ObserveError> {
     let settings = pooler.settings()?;
     Ok(describe(
         settings,
-        &pooler.show("SHOW DATABASES")?,
-        &pooler.show("SHOW POOLS")?,
+        &pooler.table("SHOW DATABASES")?,
+        &pooler.table("SHOW POOLS")?,
         database.as_deref(),
     ))
 }
