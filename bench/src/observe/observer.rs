@@ -20,7 +20,7 @@ impl Observation {
         pooler: &mut Option<Pooler>,
         server: &mut Option<Server>,
     ) -> Result<Self, ObserveError> {
-        let rows = pooler.as_mut().map(|pooler| pooler.show("SHOW POOLS")).transpose()?;
+        let rows = pooler.as_mut().map(|pooler| pooler.table("SHOW POOLS")).transpose()?;
         Ok(Self {
             pools: rows.map(|rows| Pools::new(&rows)),
             backends: server.as_mut().map(Server::backends).transpose()?,

@@ -13,7 +13,8 @@ impl Scenario {
             Mistake::error(&place.unwrap_or_default(), &error.problem)
         };
         let report = self.report.with(errors.0.iter().map(mistake).collect());
-        ScenarioError::mistakes(&report.file().to_owned(), report)
+        let file = report.file().to_owned();
+        ScenarioError::mistakes(&file, report)
     }
 }
 
