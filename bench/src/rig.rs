@@ -54,6 +54,9 @@ pub(crate) struct Rig {
 
 /// Arrivals that wait for a connection for longer than this after their phase are given up.
 const DRAIN_NS: Nanos = 1000 * MILLISECOND;
+/// So many arrivals of an open loop wait for a connection; those past it are dropped iterations, so
+/// that a target that stands still costs bounded memory.
+const WAITING_MAX: usize = 100_000;
 /// Requests in flight at a phase's end have so long to finish: k6's default.
 const GRACEFUL_STOP_NS: Nanos = 30 * SECOND;
 /// How often a phase that is watched is reported on.
@@ -155,6 +158,7 @@ impl Rig {
         interrupt::check()?;
         let mut phase = Phase::new(streams)?;
         phase.drain_ns = DRAIN_NS;
+        phase.waiting_max = WAITING_MAX;
         phase.interval_ns = interval_ns;
         self.fleet.run(&phase, tell).map_err(|error| self.error(error))
     }
