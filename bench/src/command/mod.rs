@@ -18,7 +18,7 @@ use crate::rig::RigError;
 use crate::scenario::ScenarioError;
 use crate::stack::StackError;
 
-/// Plays one operation against any layer of a stack, says what each layer costs and where it breaks
+/// Plays one operation against any layer of a stack and says what each layer costs
 #[derive(Debug, Parser)]
 #[command(name = "poolbench", version)]
 pub(crate) struct Cli {
@@ -30,7 +30,7 @@ pub(crate) struct Cli {
 enum Command {
     /// A private stack to measure: Postgres, PgBouncer and two gateways
     Stack(stack::Stack),
-    /// One target under one load, closed or open
+    /// A load, or several at once, judged by thresholds, checks and bands: the way of k6
     Run(Box<run::Run>),
     /// Whether a scenario can be run: its file, and what its targets say to it
     Check(check::Check),
