@@ -1,9 +1,11 @@
 //! What to do about a target that does not do its part: one line that names both.
 
-use engine::{PhaseReport, Refusal};
+use std::time::SystemTime;
+
+use engine::{Recording, Refusal};
 use wire::{Class, Code, Failure, Outcome};
 
-use crate::scenario::Places;
+use crate::scenario::{self, Places};
 
 /// The line for a target that refused a connection.
 pub(crate) fn refusal(refusal: &Refusal, name: &str, places: &Places) -> String {
@@ -12,8 +14,7 @@ pub(crate) fn refusal(refusal: &Refusal, name: &str, places: &Places) -> String 
 }
 
 /// The line for a target most of whose requests failed, if they did: the commonest failure.
-pub(crate) fn failing(report: &PhaseReport, name: &str, places: &Places) -> Option<String> {
-    let recording = &report.recording;
+pub(crate) fn failing(recording: &Recording, name: &str, places: &Places) -> Option<String> {
     if recording.failed() * 2 <= recording.completed() && recording.completed() > 0 {
         return None;
     }
@@ -35,13 +36,24 @@ fn line(name: &str, places: &Places, class: Class, failure: &Failure, share: &st
     };
     let message = failure.message.split_whitespace().collect::<Vec<_>>().join(" ");
     let message = if message.is_empty() { class.name() } else { &message };
-    let remedy = remedy(class, failure.code, name);
+    let remedy = match (class, failure.code, places.token_expiry) {
+        (Class::Auth, Code::Status(_), Some(expiry)) => {
+            let told = scenario::describe_expiry(expiry, SystemTime::now());
+            format!("the token {told}; {}", remedy(class, failure, name))
+        }
+        _ => remedy(class, failure, name),
+    };
     format!("target {name} ({place}): {share}{code}{message}; {remedy}")
 }
 
-fn remedy(class: Class, code: Code, name: &str) -> String {
-    let is_http = matches!(code, Code::Status(_));
+fn remedy(class: Class, failure: &Failure, name: &str) -> String {
+    let is_http = matches!(failure.code, Code::Status(_));
     match class {
+        Class::ConnectFailed if failure.message.contains("open files") => {
+            "it needs one for each connection: raise the hard limit (ulimit -Hn), or open fewer \
+             connections"
+                .into()
+        }
         Class::ConnectFailed => {
             format!("is it running, and is its address in targets.{name} right?")
         }
@@ -89,7 +101,8 @@ mod tests {
         let mut failure = Failure::default();
         failure.set(Code::SqlState(*b"28P01"), b"password authentication failed");
         let outcome = Outcome::Failed(Class::Auth);
-        let places = Places::from([("pooler".into(), "127.0.0.1:6432".into())]);
+        let mut places = Places::new();
+        places.insert("pooler".into(), "127.0.0.1:6432".into());
         assert_eq!(
             refusal(&Refusal { target: 0, outcome, failure }, "pooler", &places),
             "target pooler (127.0.0.1:6432): SQLSTATE 28P01: password authentication failed; \

@@ -11,19 +11,14 @@ mod null_server;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use engine::driver::DriverKind;
-use engine::{
-    Fleet, Gaps, Generator, Load, MILLISECOND, Mix, MixEntry, Opening, Phase, SECOND, Target,
-};
-use null_server::{NullServer, Speaks};
-use socket2::SockAddr;
-use wire::http::Request;
-use wire::postgres::{Login, Parameter, Protocol, Statement};
-use wire::{Operation, Piece, Template};
+use engine::{Fleet, Gaps, Load, MILLISECOND, PhaseReport, SECOND, Target};
+use null_server::{NullServer, Speaks, phase, stream, target};
 
 const ROUNDS: usize = 7;
 const PHASE_NS: u64 = 300 * MILLISECOND;
@@ -38,48 +33,9 @@ fn main() {
     }
 }
 
-fn target(address: SockAddr, speaks: Speaks, connections: u32) -> Target {
-    let (opening, request) = match speaks {
-        Speaks::Http => {
-            let query = r#"{"query":"query GetUser($id: Int!) { user(id: $id) { id username } }","#;
-            let body = Template::new(vec![
-                Piece::Bytes(format!("{query}\"variables\":{{\"id\":").as_bytes().into()),
-                Piece::Hole(0),
-                Piece::Bytes(b"}".as_slice().into()),
-            ]);
-            let request = Request::new("/graphql", "peer", body).expect("well-formed");
-            (Opening::Http, wire::Request::Http(request))
-        }
-        Speaks::Postgres => {
-            let parameters = [Parameter { hole: 0, type_oid: 20 }];
-            let statement = Statement::new("SELECT $1", &parameters, Protocol::Prepared, "one");
-            let login = Login::new("nova", "nova", "poolbench", None).expect("well-formed");
-            let request = wire::Request::Postgres(statement.expect("well-formed"));
-            (Opening::Postgres(Arc::new(login)), request)
-        }
-    };
-    Target {
-        name: "null".into(),
-        address,
-        opening,
-        operations: [Operation { name: "one".into(), idempotent: true, request }].into(),
-        connections,
-        opening_at_once: 64,
-        timeout_ns: 20 * SECOND,
-    }
-}
-
-fn phase(load: Load, duration_ns: u64) -> Phase {
-    let entry = MixEntry { weight: 1, generators: vec![Generator::Sequence(1)] };
-    Phase {
-        target: 0,
-        mix: Arc::new(Mix::new(vec![entry]).expect("one entry")),
-        load,
-        seed: 1,
-        duration_ns,
-        drain_ns: SECOND,
-        waiting_max: usize::MAX,
-    }
+/// Runs one stream to its end.
+fn run(fleet: &mut Fleet, load: Load) -> PhaseReport {
+    fleet.run(&phase(stream(load)), |_| ControlFlow::Continue(())).expect("runs")
 }
 
 fn fleet(kind: DriverKind, target: Target, spin_ns: u64) -> Fleet {
@@ -110,16 +66,16 @@ fn cpu() {
             let all = fleets.len() * connections as usize;
             assert_eq!(server.wait_for_connections(all), all);
             let mut sent = 0;
-            let load = Load::ConstantVus { vus: connections, think_time_ns: (0, 0) };
+            let load = Load::ConstantVus { vus: connections, duration_ns: PHASE_NS };
             let mut costs = DriverKind::ALL.map(|_| Vec::new());
             for round in 0..=ROUNDS {
                 for step in 0..fleets.len() {
                     let index = (step + round) % fleets.len();
-                    let report = fleets[index].run(&phase(load, PHASE_NS)).expect("runs");
-                    sent += report.sent;
+                    let report = run(&mut fleets[index], load.clone());
+                    sent += report.streams[0].sent;
                     // The first round warms up.
                     if round > 0 {
-                        costs[index].push(report.cpu_ns / report.recording.completed().max(1));
+                        costs[index].push(report.cpu_ns / report.completed().max(1));
                     }
                 }
             }
@@ -139,9 +95,17 @@ fn cpu() {
         for kind in DriverKind::ALL {
             let server = NullServer::start(Speaks::Http, first_core());
             let mut fleet = fleet(kind, target(server.address(), Speaks::Http, 16), spin_ns);
-            let load = Load::ConstantArrivalRate { rate: 5000.0, gaps: Gaps::Uniform };
-            let report = fleet.run(&phase(load, 2 * SECOND)).expect("runs");
-            let lateness = report.recording.whole().lateness.clone();
+            let report = run(
+                &mut fleet,
+                Load::ConstantArrivalRate {
+                    rate: 5000.0,
+                    gaps: Gaps::Uniform,
+                    duration_ns: 2 * SECOND,
+                    pre_allocated_vus: 16,
+                    max_vus: 16,
+                },
+            );
+            let lateness = report.streams[0].recording.whole().lateness.clone();
             println!(
                 "5000/s, spin {:2} us, {:11} over {:8}: late by {:5} ns at p50, {:7} ns at p99, \
                  {:6} ns of CPU a request",
@@ -150,7 +114,7 @@ fn cpu() {
                 kind.io(),
                 lateness.value_at_quantile(0.5),
                 lateness.value_at_quantile(0.99),
-                report.cpu_ns / report.recording.completed().max(1),
+                report.cpu_ns / report.completed().max(1),
             );
         }
     }
@@ -178,8 +142,8 @@ fn memory(connections: u32, speaks: Speaks) {
         let before = resident();
         let mut fleet = fleet(kind, target(address.into(), speaks, connections), 0);
         let opened = resident();
-        let load = Load::ConstantVus { vus: connections, think_time_ns: (0, 0) };
-        let report = fleet.run(&phase(load, SECOND)).expect("runs");
+        let load = Load::ConstantVus { vus: connections, duration_ns: SECOND };
+        let report = run(&mut fleet, load).streams.remove(0);
         println!(
             "{} over {}: {} KiB resident before, {} KiB with {connections} connections open, {} \
              KiB after {} requests ({} failed); {} bytes of our own a connection",

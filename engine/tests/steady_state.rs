@@ -6,59 +6,12 @@ mod null_server;
 use std::sync::Arc;
 
 use engine::driver::{self, Clock, Driver, DriverKind, Pump, Setup};
-use engine::{Generator, Load, Mix, MixEntry, Nanos, Opening, Phase, SECOND, Target, Worker};
-use null_server::{NullServer, Speaks};
-use wire::http::Request;
-use wire::postgres::{Login, Parameter, Protocol, Statement};
-use wire::{Operation, Piece, Template};
+use engine::{Ending, Load, Nanos, SECOND, Target, Worker};
+use null_server::{NullServer, Speaks, phase, stream, target};
 
 const CONNECTIONS: u32 = 16;
 const WARM_UP: u64 = 5_000;
 const REQUESTS: u64 = 100_000;
-
-fn target(server: &NullServer, speaks: Speaks, connections: u32) -> Target {
-    let request = match speaks {
-        Speaks::Http => {
-            let body = Template::new(vec![
-                Piece::Bytes(br#"{"query":"query GetUser($id: Int!) { user(id: $id) { id username } }","variables":{"id":"#.as_slice().into()),
-                Piece::Hole(0),
-                Piece::Bytes(b"}".as_slice().into()),
-            ]);
-            wire::Request::Http(Request::new("/graphql", "peer", body).unwrap())
-        }
-        Speaks::Postgres => {
-            let parameters = [Parameter { hole: 0, type_oid: 20 }];
-            let statement = Statement::new("SELECT $1", &parameters, Protocol::Prepared, "one");
-            wire::Request::Postgres(statement.unwrap())
-        }
-    };
-    let login = Login::new("nova", "nova", "poolbench", None).unwrap();
-    Target {
-        name: "null".into(),
-        address: server.address(),
-        opening: match speaks {
-            Speaks::Http => Opening::Http,
-            Speaks::Postgres => Opening::Postgres(Arc::new(login)),
-        },
-        operations: [Operation { name: "one".into(), idempotent: true, request }].into(),
-        connections,
-        opening_at_once: 64,
-        timeout_ns: 20 * SECOND,
-    }
-}
-
-fn closed_loop(vus: u32) -> Phase {
-    let entry = MixEntry { weight: 1, generators: vec![Generator::Sequence(1)] };
-    Phase {
-        target: 0,
-        mix: Arc::new(Mix::new(vec![entry]).unwrap()),
-        load: Load::ConstantVus { vus, think_time_ns: (0, 0) },
-        seed: 1,
-        duration_ns: 600 * SECOND,
-        drain_ns: 0,
-        waiting_max: 1000,
-    }
-}
 
 /// A worker's thread: opens all connections, and then has them loaded.
 struct Loaded<'a> {
@@ -110,10 +63,13 @@ impl Pump for Allocations<'_> {
     fn pump(mut self, mut driver: impl Driver) -> u64 {
         let loaded = &mut self.0;
         loaded.open(&mut driver);
-        loaded.worker.begin(closed_loop(CONNECTIONS), loaded.clock.now());
+        let load = stream(Load::ConstantVus { vus: CONNECTIONS, duration_ns: 600 * SECOND });
+        loaded.worker.begin(&phase(load), loaded.clock.now());
         loaded.load(&mut driver, WARM_UP);
         let counted = allocation_counter::measure(|| loaded.load(&mut driver, REQUESTS));
-        let report = loaded.worker.finish(true, loaded.clock.now(), driver.transport()).unwrap();
+        let now = loaded.clock.now();
+        let ended = loaded.worker.finish(Ending::Interrupted, now, driver.transport());
+        let report = ended.unwrap().1.streams.remove(0);
         assert!(report.recording.completed() >= WARM_UP + REQUESTS - u64::from(CONNECTIONS));
         assert_eq!(report.recording.whole().failures().count(), 0);
         counted.count_total
@@ -122,7 +78,7 @@ impl Pump for Allocations<'_> {
 
 fn allocations(kind: DriverKind, speaks: Speaks) -> u64 {
     let server = NullServer::start(speaks, None);
-    let loaded = Loaded::new(&server, target(&server, speaks, CONNECTIONS));
+    let loaded = Loaded::new(&server, target(server.address(), speaks, CONNECTIONS));
     driver::start(kind, loaded.setup(), Allocations(loaded)).unwrap()
 }
 
@@ -145,12 +101,14 @@ impl Pump for Idle<'_> {
         let Self(loaded, connections) = &mut self;
         loaded.open(&mut driver);
         // Each connection has one request at least: all virtual users begin at once.
-        let phase = Phase { duration_ns: SECOND / 20, ..closed_loop(*connections) };
-        loaded.worker.begin(phase, loaded.clock.now());
+        let load = stream(Load::ConstantVus { vus: *connections, duration_ns: SECOND / 20 });
+        loaded.worker.begin(&phase(load), loaded.clock.now());
         while !loaded.worker.is_drained(loaded.clock.now()) {
             loaded.turn(&mut driver);
         }
-        let report = loaded.worker.finish(false, loaded.clock.now(), driver.transport()).unwrap();
+        let now = loaded.clock.now();
+        let ended = loaded.worker.finish(Ending::Complete, now, driver.transport());
+        let report = ended.unwrap().1.streams.remove(0);
         assert_eq!((report.reopened, report.recording.whole().failures().count()), (0, 0));
         let connections = *connections as usize;
         assert_eq!(loaded.server.wait_for_connections(connections), connections);
@@ -161,7 +119,7 @@ impl Pump for Idle<'_> {
 fn bytes(kind: DriverKind, speaks: Speaks, connections: u32) -> u64 {
     let server = NullServer::start(speaks, None);
     let counted = allocation_counter::measure(|| {
-        let loaded = Loaded::new(&server, target(&server, speaks, connections));
+        let loaded = Loaded::new(&server, target(server.address(), speaks, connections));
         driver::start(kind, loaded.setup(), Idle(loaded, connections)).unwrap();
     });
     counted.bytes_max

@@ -10,12 +10,14 @@
 //! comes from postgres-protocol, at login only.)
 #![forbid(unsafe_code)]
 
+mod check;
 pub mod http;
 mod operation;
 mod outcome;
 pub mod postgres;
 mod session;
 
+pub use check::{CHECKS_MAX, Check, Condition, HttpReply, Reply};
 pub use operation::{Kind, Operation, Piece, Request, Template, Values};
 pub use outcome::{Class, Code, Failure, Outcome};
 pub use session::{Progress, Session};

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use crate::{Failure, Operation, Outcome, Request, Values, http, postgres};
+use crate::{Failure, Operation, Outcome, Reply, Request, Values, http, postgres};
 
 /// What [`Session::receive`] made of the bytes it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,5 +88,15 @@ impl Session {
             Session::Http(session) => session.failure(),
             Session::Postgres(session) => session.failure(),
         }
+    }
+
+    /// What checks can be made on: the request that has just got this outcome, `service_ns` after
+    /// it was sent.
+    pub fn reply(&self, outcome: Outcome, service_ns: u64) -> Reply {
+        let http = match self {
+            Session::Http(session) => Some(session.reply()),
+            Session::Postgres(_) => None,
+        };
+        Reply { outcome, service_ns, http }
     }
 }

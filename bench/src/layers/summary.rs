@@ -157,7 +157,7 @@ impl CostSummary {
 impl Summary {
     /// Two rounds of made-up measurements, through the same code as real ones.
     pub(super) fn example() -> Self {
-        use engine::{MILLISECOND, PhaseReport, Recording};
+        use engine::{MILLISECOND, PhaseReport, Recording, StreamReport};
         use wire::{Class, Code, Failure, Outcome};
 
         use crate::arm::{ARMS, Block};
@@ -180,21 +180,21 @@ impl Summary {
                     recording.record(0, outcome, &failure, (0, 1000, done));
                 }
                 let report = PhaseReport {
-                    recording,
-                    planned: 1000,
-                    sent: 1000,
-                    dropped: 0,
-                    unserved: 0,
-                    resent: 0,
-                    reopened: 0,
+                    streams: vec![StreamReport {
+                        planned: 1000,
+                        sent: 1000,
+                        ..StreamReport::new(recording)
+                    }],
                     start: 0,
                     end: 300 * MILLISECOND,
                     cpu_ns: 12_000_000,
                     is_interrupted: false,
+                    is_aborted: false,
                 };
                 let cpu = vec![(arm.kind.target.to_string(), 50_000_000)];
                 let backends = BTreeMap::from([("b".to_owned(), [9, 50, 9, 50][index])]);
-                arm.push(Block::new(report, 300 * MILLISECOND, cpu), Some(&backends));
+                arm.push(Block::new(report, 300 * MILLISECOND, cpu));
+                arm.saw(Some(&backends));
             }
         }
         let names = ["getUser"];

@@ -1,16 +1,22 @@
-//! Looking at the servers from outside, between blocks.
+//! Looking at the servers from outside, between blocks or once a second.
 
 mod cpu;
+mod login;
+mod observer;
 mod pooler;
+mod pools;
 mod server;
 
 use thiserror::Error;
 
 pub(crate) use cpu::CpuSample;
-pub(crate) use pooler::Pooler;
+pub(crate) use observer::{Observation, Observer, Watched};
+pub(crate) use pooler::{Pooler, Row};
+pub(crate) use pools::Pools;
 pub(crate) use server::Server;
 
 use crate::conninfo::ConninfoError;
+use crate::scenario::Scenario;
 
 /// An observer that cannot do its work. Each names what it looks at and what to do.
 #[derive(Debug, Error)]
@@ -21,6 +27,19 @@ pub(crate) enum ObserveError {
     Query { what: &'static str, place: String, problem: String },
     #[error("{what}: {error}")]
     Conninfo { what: &'static str, error: ConninfoError },
+    #[error("the pooler's console or Postgres' observer stopped answering")]
+    Silent,
     #[error("processes.{target}: there is no process {pid}")]
     Process { target: String, pid: u32 },
+}
+
+/// Opens what the scenario gives to look through: the pooler's console and Postgres.
+pub(crate) fn connect(
+    scenario: &Scenario,
+) -> Result<(Option<Pooler>, Option<Server>), ObserveError> {
+    let console = scenario.targets.values().find_map(|target| target.console.as_deref());
+    let postgres = scenario.targets.get("postgres");
+    let observer =
+        postgres.and_then(|target| target.observer.as_deref().or(target.conninfo.as_deref()));
+    Ok((console.map(Pooler::connect).transpose()?, observer.map(Server::connect).transpose()?))
 }

@@ -1,9 +1,12 @@
 //! The pooler's admin console.
 
-use postgres::{Client, NoTls, SimpleQueryMessage};
+use std::collections::BTreeMap;
+
+use postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use super::ObserveError;
-use crate::conninfo::{Conninfo, with_sources};
+use super::login::login;
+use crate::conninfo::with_sources;
 
 const WHAT: &str = "the pooler's console";
 
@@ -13,19 +16,19 @@ pub(crate) struct Pooler {
     place: String,
 }
 
+/// Texts by name: the cells of a row (what is NULL is empty), or settings. Versions differ in what
+/// they show, and in which order.
+pub(crate) type Row = BTreeMap<String, String>;
+
 impl Pooler {
     /// Logs in.
     pub(crate) fn connect(conninfo: &str) -> Result<Self, ObserveError> {
-        let conninfo = Conninfo::parse(conninfo)
-            .map_err(|error| ObserveError::Conninfo { what: WHAT, error })?;
-        let place = conninfo.place();
-        let client = conninfo.config().connect(NoTls).map_err(|error| ObserveError::Connect {
-            what: WHAT,
-            place: place.clone(),
-            problem: with_sources(&error),
-            remedy: "check `console` of the pooler's target, and that its user is among \
-                     admin_users or stats_users",
-        })?;
+        let (client, place) = login(
+            WHAT,
+            conninfo,
+            "check `console` of the pooler's target, and that its user is among admin_users or \
+             stats_users",
+        )?;
         Ok(Self { client, place })
     }
 
@@ -42,24 +45,44 @@ impl Pooler {
         Ok(rows.into_iter().next().map(|mut row| row.remove(0)).unwrap_or_default())
     }
 
+    /// Its settings by name (PgBouncer manual, "SHOW CONFIG").
+    pub(crate) fn settings(&mut self) -> Result<Row, ObserveError> {
+        let rows = self.rows("SHOW CONFIG", &["key", "value"])?;
+        Ok(rows.into_iter().map(|mut row| (row.remove(0), row.remove(0))).collect())
+    }
+
+    /// Every row that a SHOW command gives.
+    pub(crate) fn table(&mut self, command: &str) -> Result<Vec<Row>, ObserveError> {
+        let cells = |row: &SimpleQueryRow| {
+            let names = row.columns().iter().enumerate();
+            let cell = |index| row.get(index).unwrap_or_default().to_owned();
+            names.map(|(index, column)| (column.name().to_owned(), cell(index))).collect()
+        };
+        Ok(self.show(command)?.iter().map(cells).collect())
+    }
+
     /// The named columns of each row, whatever their order; versions differ in what they show.
     fn rows(&mut self, command: &str, columns: &[&str]) -> Result<Vec<Vec<String>>, ObserveError> {
-        let fault =
-            |problem| ObserveError::Query { what: WHAT, place: self.place.clone(), problem };
-        let messages =
-            self.client.simple_query(command).map_err(|error| fault(with_sources(&error)))?;
-        let mut rows = Vec::new();
-        for message in messages {
-            let SimpleQueryMessage::Row(row) = message else { continue };
-            let cells: Result<Vec<_>, _> = columns
-                .iter()
-                .map(|column| {
-                    let cell = row.try_get(*column);
-                    cell.map(|cell| cell.unwrap_or_default().to_owned())
-                })
-                .collect();
-            rows.push(cells.map_err(|error| fault(format!("{command}: {error}")))?);
-        }
-        Ok(rows)
+        let rows = self.show(command)?;
+        let cells = |row: &SimpleQueryRow| -> Result<Vec<_>, _> {
+            let cell = |column: &&str| row.try_get(*column).map(Option::unwrap_or_default);
+            columns.iter().map(|column| cell(column).map(str::to_owned)).collect()
+        };
+        let cells: Result<_, postgres::Error> = rows.iter().map(cells).collect();
+        cells.map_err(|error| self.fault(format!("{command}: {error}")))
+    }
+
+    fn show(&mut self, command: &str) -> Result<Vec<SimpleQueryRow>, ObserveError> {
+        let messages = self.client.simple_query(command);
+        let messages = messages.map_err(|error| self.fault(with_sources(&error)))?;
+        let rows = messages.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        Ok(rows.collect())
+    }
+
+    fn fault(&self, problem: String) -> ObserveError {
+        ObserveError::Query { what: WHAT, place: self.place.clone(), problem }
     }
 }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use engine::driver::{self, Clock, Driver, Pump, Setup};
-use engine::{Fleet, Gaps, Load, MILLISECOND, SECOND, Worker};
+use engine::{Fleet, Gaps, MILLISECOND, SECOND, Target, Worker};
 use wire::{Class, Outcome};
 
-use crate::null_server::{NullServer, Speaks};
+use crate::null_server::{NullServer, Speaks, stream};
 use crate::peer::{Act, Greeting, full, nobody, reply, serve};
-use crate::rig::{Case, On, assert_all_ok, failures, fleet, open_loop, phase, refusal, target};
+use crate::rig::{
+    Case, On, assert_all_ok, closed_loop, failures, fleet, open_loop, rate, refusal, run, target,
+};
 
 pub(crate) fn a_connection_closed_after_each_reply_is_reopened_for_the_next_request(on: On) {
     let case = Case::new(4, open_loop(200), |_, id| {
@@ -18,7 +20,7 @@ pub(crate) fn a_connection_closed_after_each_reply_is_reopened_for_the_next_requ
         let text = text.replace("200 OK\r\n", "200 OK\r\nConnection: close\r\n");
         vec![Act::Write(text.into_bytes()), Act::Close]
     });
-    let report = case.run(on);
+    let report = case.run(on).streams.remove(0);
     assert_all_ok(&report, 200);
     assert_eq!(report.reopened, 200);
 }
@@ -33,7 +35,7 @@ pub(crate) fn a_connection_lost_in_the_middle_of_a_reply_is_one_failure_and_a_ne
             _ => vec![Act::Write(bytes)],
         }
     });
-    let report = case.run(on);
+    let report = case.run(on).streams.remove(0);
     assert_eq!(failures(&report), [(Class::Disconnected, 10)]);
     assert_eq!((report.recording.completed(), report.reopened), (100, 10));
 }
@@ -45,7 +47,7 @@ pub(crate) fn a_reset_is_one_failure_and_a_new_connection(on: On) {
     });
     // Nothing of the reply has come: a query would be sent again.
     case.is_idempotent = false;
-    let report = case.run(on);
+    let report = case.run(on).streams.remove(0);
     assert_eq!(failures(&report).iter().map(|(_, count)| count).sum::<u64>(), 10);
     assert_eq!((report.recording.completed(), report.reopened), (100, 10));
 }
@@ -71,8 +73,7 @@ pub(crate) fn thousands_of_connections_are_opened_and_used(on: On) {
     let opened = fleet.open().unwrap();
     assert_eq!(opened[0].connections, 2000);
     assert_eq!(opened[0].connect.len(), 2000);
-    let load = Load::ConstantVus { vus: 2000, think_time_ns: (0, 0) };
-    let report = fleet.run(&phase(load, SECOND / 5)).unwrap();
+    let report = run(&mut fleet, closed_loop(2000, SECOND / 5)).streams.remove(0);
     assert!(report.sent >= 2000, "each virtual user sends at once: {}", report.sent);
     assert_all_ok(&report, report.planned);
     assert_eq!((report.sent, report.reopened), (server.requests(), 0));
@@ -85,9 +86,8 @@ pub(crate) fn two_workers_share_one_target(on: On) {
     let stop = Arc::new(AtomicBool::new(false));
     let mut fleet = Fleet::start(vec![target(address, 8, 10)], &two, on.kind(), 0, stop);
     fleet.open().unwrap();
-    let load = Load::ConstantArrivalRate { rate: 2000.0, gaps: Gaps::Uniform };
-    let report = fleet.run(&phase(load, 250 * MILLISECOND)).unwrap();
-    assert_all_ok(&report, 500);
+    let load = stream(rate(2000.0, Gaps::Uniform, 250 * MILLISECOND));
+    assert_all_ok(&run(&mut fleet, load).streams[0], 500);
 }
 
 /// Opens all connections and tells where they come from, as the listener sees it.
@@ -126,9 +126,24 @@ pub(crate) fn dropping_the_fleet_closes_every_connection(on: On) {
     let server = NullServer::start(Speaks::Http, None);
     let (mut fleet, _) = fleet(on.kind(), target(server.address(), 100, 10), 0);
     fleet.open().unwrap();
-    let load = Load::ConstantVus { vus: 100, think_time_ns: (0, 0) };
-    fleet.run(&phase(load, SECOND / 20)).unwrap();
+    run(&mut fleet, closed_loop(100, SECOND / 20));
     assert_eq!(server.wait_for_connections(100), 100);
     drop(fleet);
     assert_eq!(server.wait_for_connections(0), 0);
+}
+
+#[expect(clippy::disallowed_methods, reason = "the peer is slow, not the worker")]
+pub(crate) fn connections_are_opened_during_the_phase_when_all_are_busy(on: On) {
+    let address = serve(|_, id| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        vec![Act::Write(reply(id))]
+    });
+    let target = Target { connections_max: 20, ..target(address, 1, 10) };
+    let (mut fleet, _) = fleet(on.kind(), target, 0);
+    assert_eq!(fleet.open().unwrap()[0].connections, 1);
+    let load = stream(rate(100.0, Gaps::Uniform, 500 * MILLISECOND));
+    let report = run(&mut fleet, load).streams.remove(0);
+    assert_all_ok(&report, 50);
+    assert!((2..=20).contains(&report.vus.max), "{:?}", report.vus);
+    assert_eq!(report.reopened, 0);
 }

@@ -66,11 +66,15 @@ on_every_driver! {
         requests::requests_of_every_size_around_the_small_send_limit_go_out_whole,
         requests::a_unix_socket_is_as_good,
         requests::a_login_and_prepared_statements_go_through,
+        requests::operations_are_exchanged_while_a_phase_runs_and_no_request_is_lost,
         connections::a_reset_is_one_failure_and_a_new_connection,
         connections::thousands_of_connections_are_opened_and_used,
         connections::connections_past_an_addresss_ports_come_from_the_next,
         connections::two_workers_share_one_target,
+        connections::connections_are_opened_during_the_phase_when_all_are_busy,
         connections::dropping_the_fleet_closes_every_connection,
         timers::the_stop_flag_ends_a_phase_whose_server_never_answers,
+        timers::intervals_are_told_while_the_phase_runs_and_are_the_whole_of_it,
+        timers::whoever_is_told_of_an_interval_may_end_the_phase,
     }
 }

@@ -5,14 +5,14 @@ use std::sync::atomic::AtomicBool;
 
 use engine::driver::{DriverKind, sim::Sim};
 use engine::{
-    Fleet, FleetError, Gaps, Generator, Load, Mix, MixEntry, Opening, Phase, PhaseReport, Refusal,
-    SECOND, Target, Worker,
+    Ending, Fleet, FleetError, Gaps, Interval, Load, Nanos, Opening, PhaseReport, Refusal, SECOND,
+    Stream, StreamReport, Target, Worker,
 };
 use socket2::SockAddr;
 use wire::http::{Expect, Request};
-use wire::postgres::{Login, Parameter, Protocol, Statement};
 use wire::{Class, Operation, Piece, Template};
 
+use crate::null_server::{phase, stream};
 use crate::peer::{Answer, Greeting, Script, nobody, serve};
 
 /// Where a case runs.
@@ -50,48 +50,29 @@ pub(crate) fn target(address: SockAddr, connections: u32, padding: usize) -> Tar
             name: "user".into(),
             idempotent: true,
             request: wire::Request::Http(request),
+            checks: Vec::new(),
         }]
         .into(),
         connections,
+        connections_max: connections,
         opening_at_once: 16,
         timeout_ns: 20 * SECOND,
     }
 }
 
-/// A target with one prepared statement.
-pub(crate) fn postgres_target(address: SockAddr, connections: u32) -> Target {
-    let parameters = [Parameter { hole: 0, type_oid: 20 }];
-    let statement = Statement::new("SELECT $1", &parameters, Protocol::Prepared, "one").unwrap();
-    let login = Login::new("nova", "nova", "poolbench", None).unwrap();
-    Target {
-        opening: Opening::Postgres(Arc::new(login)),
-        operations: [Operation {
-            name: "one".into(),
-            idempotent: true,
-            request: wire::Request::Postgres(statement),
-        }]
-        .into(),
-        ..target(address, connections, 0)
-    }
-}
-
-pub(crate) fn phase(load: Load, duration_ns: u64) -> Phase {
-    let entry = MixEntry { weight: 1, generators: vec![Generator::Sequence(1)] };
-    Phase {
-        target: 0,
-        mix: Arc::new(Mix::new(vec![entry]).unwrap()),
-        load,
-        seed: 1,
-        duration_ns,
-        drain_ns: 20 * SECOND,
-        waiting_max: usize::MAX,
-    }
+/// Arrivals at a rate on as many connections as there are.
+pub(crate) fn rate(rate: f64, gaps: Gaps, duration_ns: Nanos) -> Load {
+    Load::ConstantArrivalRate { rate, gaps, duration_ns, pre_allocated_vus: 1, max_vus: 1000 }
 }
 
 /// So many requests in 200 ms.
-pub(crate) fn open_loop(requests: u32) -> Phase {
-    let rate = f64::from(requests) * 5.0;
-    phase(Load::ConstantArrivalRate { rate, gaps: Gaps::Uniform }, SECOND / 5)
+pub(crate) fn open_loop(requests: u32) -> Stream {
+    stream(rate(f64::from(requests) * 5.0, Gaps::Uniform, SECOND / 5))
+}
+
+/// A load without think time.
+pub(crate) fn closed_loop(vus: u32, duration_ns: Nanos) -> Stream {
+    stream(Load::ConstantVus { vus, duration_ns })
 }
 
 /// One worker's fleet, its stop flag beside it.
@@ -101,32 +82,38 @@ pub(crate) fn fleet(kind: DriverKind, target: Target, spin_ns: u64) -> (Fleet, A
     (Fleet::start(vec![target], &cores[..1], kind, spin_ns, Arc::clone(&stop)), stop)
 }
 
-/// Opens the target at `address` and runs a phase on it.
-pub(crate) fn run_at(kind: DriverKind, target: Target, phase: &Phase) -> PhaseReport {
-    let (mut fleet, _) = fleet(kind, target, 0);
-    fleet.open().unwrap();
-    fleet.run(phase).unwrap()
+/// Runs a phase without reports of intervals.
+pub(crate) fn run(fleet: &mut Fleet, stream: Stream) -> PhaseReport {
+    let told = |_: &Interval| unreachable!("no intervals are asked for");
+    fleet.run(&phase(stream), told).unwrap()
 }
 
-/// A case: a server that answers so, and a phase on its connections.
+/// Opens the target and has it loaded.
+pub(crate) fn run_at(kind: DriverKind, target: Target, stream: Stream) -> StreamReport {
+    let (mut fleet, _) = fleet(kind, target, 0);
+    fleet.open().unwrap();
+    run(&mut fleet, stream).streams.remove(0)
+}
+
+/// A case: a server that answers so, and a load on its connections.
 pub(crate) struct Case {
     pub(crate) answer: Answer,
     pub(crate) connections: u32,
     pub(crate) timeout_ns: u64,
     pub(crate) is_idempotent: bool,
     pub(crate) spin_ns: u64,
-    pub(crate) phase: Phase,
+    pub(crate) stream: Stream,
 }
 
 impl Case {
-    pub(crate) fn new(connections: u32, phase: Phase, answer: Answer) -> Self {
+    pub(crate) fn new(connections: u32, stream: Stream, answer: Answer) -> Self {
         Self {
             answer,
             connections,
             timeout_ns: 20 * SECOND,
             is_idempotent: true,
             spin_ns: 0,
-            phase,
+            stream,
         }
     }
 
@@ -144,16 +131,17 @@ impl Case {
             On::Sockets(kind) => {
                 let (mut fleet, _) = fleet(kind, target, self.spin_ns);
                 fleet.open().unwrap();
-                fleet.run(&self.phase).unwrap()
+                run(&mut fleet, self.stream)
             }
             On::Sim => {
                 let mut worker = Worker::new(0, 1, Arc::new([target]));
                 let mut sim = Sim::new(&worker, Script::new(Greeting::Accept, self.answer));
                 sim.open(&mut worker);
-                worker.begin(self.phase, sim.now());
+                worker.begin(&phase(self.stream), sim.now());
                 sim.run(&mut worker, |worker, now| worker.is_drained(now));
                 let now = sim.now();
-                worker.finish(false, now, &mut sim).unwrap()
+                let (report, piece) = worker.finish(Ending::Complete, now, &mut sim).unwrap();
+                PhaseReport { streams: piece.streams, ..report }
             }
         }
     }
@@ -177,11 +165,11 @@ pub(crate) fn refusal(on: On, address: SockAddr, greeting: Greeting, timeout_ns:
     }
 }
 
-pub(crate) fn failures(report: &PhaseReport) -> Vec<(Class, u64)> {
+pub(crate) fn failures(report: &StreamReport) -> Vec<(Class, u64)> {
     report.recording.whole().failures().map(|(class, count, _)| (class, count)).collect()
 }
 
-pub(crate) fn assert_all_ok(report: &PhaseReport, requests: u64) {
+pub(crate) fn assert_all_ok(report: &StreamReport, requests: u64) {
     let whole = report.recording.whole();
     let failures: Vec<_> = whole.failures().map(|(c, n, f)| (c, n, f.cloned())).collect();
     assert!(failures.is_empty(), "{failures:?}");

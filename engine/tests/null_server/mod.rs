@@ -1,5 +1,7 @@
 //! A server that costs next to nothing: one thread, one epoll, replies made in advance.
 
+mod load;
+
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
 use socket2::SockAddr;
+
+pub(crate) use self::load::{phase, stream, target};
 
 /// What it speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
