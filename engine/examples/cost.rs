@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release -p poolbench-engine --example cost -- cpu` alternates short phases of all
 //! drivers and prints the median of each one's CPU time a request; `... -- memory 10000` opens so
-//! many connections to a server in a process of its own and prints this process' resident memory.
+//! many connections to a server in a process of its own and prints this process' resident memory;
+//! `... -- profile uring 64` loads one driver for a profiler to look at.
 
 #![allow(clippy::print_stdout, reason = "a program for a terminal")]
 
@@ -29,7 +30,10 @@ fn main() {
         ["cpu"] => cpu(),
         ["memory", connections] => memory(connections.parse().expect("a number"), Speaks::Http),
         ["serve"] => serve(),
-        _ => println!("usage: cost cpu | cost memory CONNECTIONS"),
+        ["profile", driver, connections] => profile(driver, connections.parse().expect("a number")),
+        _ => {
+            println!("usage: cost cpu | cost memory CONNECTIONS | cost profile DRIVER CONNECTIONS")
+        }
     }
 }
 
@@ -118,6 +122,18 @@ fn cpu() {
             );
         }
     }
+}
+
+/// One driver at full load for as long as a profiler needs; over io_uring where it has the choice.
+fn profile(driver: &str, connections: u32) {
+    let named = DriverKind::ALL.into_iter().find(|kind| kind.name() == driver);
+    let server = NullServer::start(Speaks::Http, first_core());
+    let target = target(server.address(), Speaks::Http, connections);
+    let mut fleet = fleet(named.expect("a driver's name"), target, 0);
+    let load = Load::ConstantVus { vus: connections, duration_ns: 4 * SECOND };
+    let report = run(&mut fleet, load);
+    let (requests, cpu_ns) = (report.completed(), report.cpu_ns);
+    println!("{requests} requests, {} ns of CPU each", cpu_ns / requests.max(1));
 }
 
 /// The server in a process of its own, until its standard input ends.

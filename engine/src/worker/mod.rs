@@ -208,8 +208,9 @@ impl Worker {
             let share = Share::new(stream.clone(), start, phase.waiting_max, lane);
             let graceful_ns = stream.graceful_stop_ns;
             let drained = share.end.saturating_add(phase.drain_ns.min(graceful_ns));
-            // One think time a user, and those that a user left behind when it had to go.
-            self.timers.reserve(2 * share.vus() + TIMERS_A_STREAM);
+            // One a user, and the think times that users leave behind when they have to go.
+            let left_behind = if stream.think_time_ns.1 > 0 { share.vus() } else { 0 };
+            self.timers.reserve(share.vus() + left_behind + TIMERS_A_STREAM);
             self.timers.extend([
                 Reverse((start + stream.start_ns, Timer::Step(number))),
                 Reverse((share.end, Timer::End(number))),

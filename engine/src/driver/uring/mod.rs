@@ -48,6 +48,8 @@ pub(crate) struct Uring {
 struct Sockets {
     maker: socket::Sockets,
     slots: Vec<Slot>,
+    /// Memory for sends that larger memory took the place of.
+    outgrown: Vec<Box<[u8]>>,
     /// Where connections go: few, never moved or freed while the ring lives.
     #[expect(clippy::vec_box, reason = "the kernel reads one while another is added")]
     addresses: Vec<Box<SockAddr>>,
@@ -94,6 +96,7 @@ impl Uring {
             sockets: Sockets {
                 maker: socket::Sockets::new(setup),
                 slots: (0..connections).map(|_| Slot::default()).collect(),
+                outgrown: Vec::new(),
                 addresses: Vec::new(),
                 turn: 1,
                 entries: Vec::with_capacity(SQ_ENTRIES as usize),
@@ -278,7 +281,8 @@ impl Driver for Uring {
     }
 
     fn own_bytes(&self) -> usize {
-        self.sockets.slots.iter().map(Slot::own_bytes).sum()
+        let outgrown = self.sockets.outgrown.iter().map(|memory| memory.len());
+        self.sockets.slots.iter().map(Slot::own_bytes).chain(outgrown).sum()
     }
 }
 
@@ -310,6 +314,7 @@ impl Drop for Uring {
         if is_pending(&self.sockets) {
             std::mem::forget(self.buffers.take());
             std::mem::forget(std::mem::take(&mut self.sockets.slots));
+            std::mem::forget(std::mem::take(&mut self.sockets.outgrown));
             std::mem::forget(std::mem::take(&mut self.sockets.addresses));
         }
     }
@@ -380,7 +385,7 @@ impl Transport for Sockets {
 
     fn send(&mut self, id: ConnectionId, bytes: &[u8]) {
         let slot = &mut self.slots[id as usize];
-        let Some(start) = slot.hold_small(bytes, self.turn) else {
+        let Some(start) = slot.hold_small(bytes, self.turn, &mut self.outgrown) else {
             slot.large.push_back((slot.generation, bytes.into()));
             if slot.large.len() == 1 {
                 self.push_large(id);

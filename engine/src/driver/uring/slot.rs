@@ -18,9 +18,8 @@ pub(super) struct Slot {
     /// Counts the connections in this place, so that a late completion of an earlier one is known.
     pub(super) generation: u32,
     pub(super) socket: Option<Socket>,
-    /// Memory for small sends: none is moved or freed while the ring lives. There is more than one
-    /// only after a larger request came.
-    small: Vec<Box<[u8]>>,
+    /// Memory for small sends: not moved or freed while the ring lives.
+    small: Box<[u8]>,
     /// The turn in which small bytes were last held: before it ends, the kernel has not seen them.
     held_in: u64,
     /// Sends that are waited for: the first is with the kernel. Bytes of an earlier connection
@@ -30,28 +29,34 @@ pub(super) struct Slot {
 
 impl Slot {
     /// Copies `bytes` to where they stay still while the kernel reads them, which it does at the
-    /// end of `turn`. Nothing where they are too many, or others have to go before them.
-    pub(super) fn hold_small(&mut self, bytes: &[u8], turn: u64) -> Option<*const u8> {
+    /// end of `turn`. Nothing where they are too many, or others have to go before them. Memory
+    /// that has become too small goes to `outgrown`, which must live as long as the ring.
+    pub(super) fn hold_small(
+        &mut self,
+        bytes: &[u8],
+        turn: u64,
+        outgrown: &mut Vec<Box<[u8]>>,
+    ) -> Option<*const u8> {
         let is_held = self.held_in == turn;
         if bytes.len() > SMALL_SEND_BYTES_MAX || is_held || !self.large.is_empty() {
             return None;
         }
         self.held_in = turn;
-        if self.small.last().is_none_or(|small| small.len() < bytes.len()) {
+        if self.small.len() < bytes.len() {
             let size = bytes.len().next_power_of_two().max(SMALL_SEND_BYTES_MIN);
-            self.small.reserve_exact(1);
-            self.small.push(vec![0; size].into());
+            let small = std::mem::replace(&mut self.small, vec![0; size].into());
+            if !small.is_empty() {
+                outgrown.push(small);
+            }
         }
-        let small = self.small.last_mut()?;
-        small[..bytes.len()].copy_from_slice(bytes);
-        Some(small.as_ptr())
+        self.small[..bytes.len()].copy_from_slice(bytes);
+        Some(self.small.as_ptr())
     }
 
     /// What this place holds, in bytes.
     pub(super) fn own_bytes(&self) -> usize {
-        let small = self.small.iter().map(|small| size_of::<Box<[u8]>>() + small.len());
         let large = self.large.iter().map(|(_, large)| large.len());
-        size_of::<Self>() + small.chain(large).sum::<usize>()
+        size_of::<Self>() + self.small.len() + large.sum::<usize>()
     }
 
     /// Ends the connection for the peer and for the kernel: operations on it complete now.
