@@ -35,7 +35,7 @@ pub(crate) enum State {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flight {
     pub(crate) job: Job,
-    pub(crate) operation: usize,
+    pub(crate) operation: u32,
     pub(crate) sent: Nanos,
 }
 

@@ -105,7 +105,7 @@ impl Worker {
         connection.session.request(&target.operations[operation], &self.values, &mut self.out);
         connection.state = State::Busy;
         connection.deadline = now + target.timeout_ns;
-        connection.flight = Flight { job, operation, sent: now };
+        connection.flight = Flight { job, operation: operation as u32, sent: now };
         connection.stream = Some(job.stream);
         share.took_off(job.vu, id);
         share.report.sent += 1;
@@ -119,6 +119,7 @@ impl Worker {
         connection.state = State::Idle;
         let Some(phase) = &mut self.phase else { return };
         let Flight { job, operation, sent } = connection.flight;
+        let operation = operation as usize;
         let share = &mut phase.shares[job.stream as usize];
         self.in_flight -= 1;
         phase.end = now;

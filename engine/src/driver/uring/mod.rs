@@ -386,7 +386,7 @@ impl Transport for Sockets {
     fn send(&mut self, id: ConnectionId, bytes: &[u8]) {
         let slot = &mut self.slots[id as usize];
         let Some(start) = slot.hold_small(bytes, self.turn, &mut self.outgrown) else {
-            slot.large.push_back((slot.generation, bytes.into()));
+            slot.large.push_back(slot.generation, bytes.into());
             if slot.large.len() == 1 {
                 self.push_large(id);
             }

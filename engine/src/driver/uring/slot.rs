@@ -24,7 +24,38 @@ pub(super) struct Slot {
     held_in: u64,
     /// Sends that are waited for: the first is with the kernel. Bytes of an earlier connection
     /// stay here until their completion came.
-    pub(super) large: VecDeque<(u32, Box<[u8]>)>,
+    pub(super) large: Sends,
+}
+
+/// Sends in their order, each with its connection's generation: nothing but a pointer on
+/// connections that have none.
+#[derive(Debug, Default)]
+pub(super) struct Sends(Option<Box<VecDeque<(u32, Box<[u8]>)>>>);
+
+impl Sends {
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |sends| sends.len())
+    }
+
+    pub(super) fn front(&self) -> Option<&(u32, Box<[u8]>)> {
+        self.0.as_ref()?.front()
+    }
+
+    pub(super) fn push_back(&mut self, generation: u32, bytes: Box<[u8]>) {
+        self.0.get_or_insert_default().push_back((generation, bytes));
+    }
+
+    pub(super) fn pop_front(&mut self) -> Option<(u32, Box<[u8]>)> {
+        self.0.as_mut()?.pop_front()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &(u32, Box<[u8]>)> {
+        self.0.iter().flat_map(|sends| sends.iter())
+    }
 }
 
 impl Slot {
