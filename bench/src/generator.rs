@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use clap::{Args, ValueEnum};
 use core_affinity::CoreId;
-use engine::Nanos;
 use engine::driver::{Decision, DriverChoice, DriverError, DriverKind, Options};
+use engine::{Nanos, PhaseReport};
 use serde::Serialize;
 
 use crate::cores::{self, Cores, CoresError};
@@ -27,9 +27,9 @@ pub(crate) struct GeneratorOptions {
     /// cores are left to others, else 0]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     spin: Option<Nanos>,
-    /// Who says when replies arrived
-    #[arg(long, value_enum, default_value_t = Timestamps::App)]
-    timestamps: Timestamps,
+    /// Who says when replies arrived [default: kernel with the uring driver, else app]
+    #[arg(long, value_enum)]
+    timestamps: Option<Timestamps>,
     /// Has the kernel poll the network card for so long before it waits for an interrupt
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "0s")]
     busy_poll: Nanos,
@@ -97,7 +97,11 @@ impl GeneratorOptions {
         let options = Options {
             kind,
             spin_ns: self.spin.unwrap_or_else(|| cores::spin_ns(&cores)),
-            stamps: self.timestamps == Timestamps::Kernel,
+            // 4 % of CPU at full load, and nothing else says what is our own of a latency.
+            stamps: match self.timestamps {
+                Some(timestamps) => timestamps == Timestamps::Kernel,
+                None => kind == DriverKind::Uring,
+            },
             busy_poll_us: (self.busy_poll / 1000).try_into().unwrap_or(u32::MAX),
             sources: self.source_address.clone().into(),
         };
@@ -120,10 +124,43 @@ impl Default for GeneratorOptions {
             workers: None,
             cores: None,
             spin: None,
-            timestamps: Timestamps::App,
+            timestamps: None,
             busy_poll: 0,
             source_address: Vec::new(),
         }
+    }
+}
+
+/// What the workers did in all phases that count.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Work {
+    requests: u64,
+    /// CPU time without spins, in ns.
+    busy_ns: Nanos,
+    /// The phases' length, once for each worker, in ns.
+    available_ns: Nanos,
+    length_ns: Nanos,
+}
+
+impl Work {
+    pub(crate) fn add(&mut self, report: &PhaseReport, workers: usize) {
+        let length_ns = report.end.saturating_sub(report.start);
+        self.requests += report.completed();
+        self.busy_ns += report.cpu_ns.saturating_sub(report.spun_ns);
+        self.available_ns += length_ns * workers as u64;
+        self.length_ns += length_ns;
+    }
+
+    /// How much of its time it worked, 0 to 1.
+    fn share(self) -> f64 {
+        (self.busy_ns as f64 / self.available_ns.max(1) as f64).min(1.0)
+    }
+
+    /// What it would come to if it worked all the time, in requests a second; at low rates rather
+    /// less than it can do, since there a request costs it more.
+    fn ceiling(self) -> f64 {
+        let rate = self.requests as f64 * 1e9 / self.length_ns.max(1) as f64;
+        if self.busy_ns == 0 { 0.0 } else { rate / self.share() }
     }
 }
 
@@ -140,11 +177,15 @@ pub(crate) struct GeneratorSummary {
     spin_ns: Nanos,
     /// What a connection holds in the generator; the kernel's socket buffers are not in it.
     own_bytes_per_connection: u64,
+    /// How much of the workers' time was work, 0 to 1.
+    ceiling_share: f64,
+    /// Requests a second at which all of it would be.
+    ceiling_rate: f64,
 }
 
 impl GeneratorSummary {
     /// `own_bytes` are those of all `connections` together.
-    pub(crate) fn new(generator: &Generator, own_bytes: u64, connections: u64) -> Self {
+    pub(crate) fn new(generator: &Generator, own_bytes: u64, connections: u64, work: Work) -> Self {
         let Generator { cores, options, reason } = generator;
         Self {
             driver: options.kind.name(),
@@ -154,14 +195,32 @@ impl GeneratorSummary {
             cores: cores.iter().map(|core| core.id).collect(),
             spin_ns: options.spin_ns,
             own_bytes_per_connection: own_bytes / connections.max(1),
+            ceiling_share: work.share(),
+            ceiling_rate: work.ceiling(),
         }
     }
 
-    /// A line for people, where the driver is not the one that goes first.
-    pub(crate) fn note(&self) -> Option<String> {
-        let reason = self.driver_reason.as_ref()?;
-        Some(format!("driver: {} over {}, since {reason}", self.driver, self.driver_io))
+    /// What people should know of it: the share of the ceiling that was used, and the driver where
+    /// it is not the one that goes first.
+    pub(crate) fn note(&self) -> String {
+        let mut note = format!(
+            "the generator used {:.0} % of its ceiling, about {} of these requests a second; {} B \
+             a connection",
+            self.ceiling_share * 100.0,
+            rounded(self.ceiling_rate),
+            self.own_bytes_per_connection,
+        );
+        if let Some(reason) = &self.driver_reason {
+            note += &format!("\ndriver: {} over {}, since {reason}", self.driver, self.driver_io);
+        }
+        note
     }
+}
+
+/// To two digits: it is an estimate.
+fn rounded(rate: f64) -> String {
+    let scale = 10_f64.powf((rate.max(1.0).log10().floor() - 1.0).max(0.0));
+    format!("{:.0}", (rate / scale).round() * scale)
 }
 
 #[cfg(test)]
@@ -170,7 +229,13 @@ impl GeneratorSummary {
     pub(crate) fn example() -> Self {
         let options = Options::new(DriverKind::Uring);
         let generator = Generator { cores: vec![CoreId { id: 1 }], options, reason: None };
-        Self::new(&generator, 50 * 800, 50)
+        let work = Work {
+            requests: 2000,
+            busy_ns: 40_000_000,
+            available_ns: 1_000_000_000,
+            length_ns: 1_000_000_000,
+        };
+        Self::new(&generator, 50 * 800, 50, work)
     }
 }
 
@@ -183,11 +248,23 @@ mod tests {
         let reason = Some("io_uring is not available (Operation not permitted)".into());
         let options = Options::new(DriverKind::MonoioEpoll);
         let generator = Generator { cores: vec![CoreId { id: 1 }], options, reason };
-        let summary = GeneratorSummary::new(&generator, 1000, 0);
+        let summary = GeneratorSummary::new(&generator, 1000, 0, Work::default());
         assert_eq!(
-            summary.note().unwrap(),
-            "driver: monoio over epoll, since io_uring is not available (Operation not permitted)"
+            summary.note(),
+            "the generator used 0 % of its ceiling, about 0 of these requests a second; 1000 B a \
+             connection\ndriver: monoio over epoll, since io_uring is not available (Operation not \
+             permitted)"
         );
-        assert_eq!(GeneratorSummary::example().note(), None);
+    }
+
+    #[test]
+    fn the_ceiling_is_where_work_would_fill_all_the_time() {
+        assert_eq!(
+            GeneratorSummary::example().note(),
+            "the generator used 4 % of its ceiling, about 50000 of these requests a second; 800 B \
+             a connection"
+        );
+        assert_eq!(rounded(123_456.0), "120000");
+        assert_eq!(rounded(7.4), "7");
     }
 }

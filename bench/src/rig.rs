@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::arm::{Arm, ArmKind};
 use crate::check::Checks;
-use crate::generator::{Generator, GeneratorError, GeneratorOptions, GeneratorSummary};
+use crate::generator::{Generator, GeneratorError, GeneratorOptions, GeneratorSummary, Work};
 use crate::interrupt::{self, Interrupted};
 use crate::observe::ObserveError;
 use crate::remedy;
@@ -51,6 +51,8 @@ pub(crate) struct Rig {
     generator: Generator,
     /// How many connections were opened.
     connections: u64,
+    /// Of the phases that count.
+    work: Work,
     mix: Arc<Mix>,
     places: Places,
     /// Keeps the gateways' token fresh.
@@ -110,7 +112,16 @@ impl Rig {
                 exchange.replace_operations(number, &checks.apply(operations));
             })
         });
-        let mut rig = Self { arms, fleet, generator, connections: 0, mix, places, _renewal };
+        let mut rig = Self {
+            arms,
+            fleet,
+            generator,
+            connections: 0,
+            work: Work::default(),
+            mix,
+            places,
+            _renewal,
+        };
         let count: u32 = connections.iter().map(|(first, _)| first).sum();
         let names: Vec<_> = kinds.iter().map(|kind| &*kind.target).collect();
         say(&format!("opening {count} connections to {}", names.join(", ")));
@@ -124,7 +135,7 @@ impl Rig {
 
     /// How the generator ran.
     pub(crate) fn generator(&self) -> GeneratorSummary {
-        GeneratorSummary::new(&self.generator, self.fleet.own_bytes(), self.connections)
+        GeneratorSummary::new(&self.generator, self.fleet.own_bytes(), self.connections, self.work)
     }
 
     /// A load on one arm, from the phase's start on.
@@ -171,7 +182,9 @@ impl Rig {
         phase.drain_ns = DRAIN_NS;
         phase.waiting_max = WAITING_MAX;
         phase.interval_ns = interval_ns;
-        self.fleet.run(&phase, tell).map_err(|error| self.error(error))
+        let report = self.fleet.run(&phase, tell).map_err(|error| self.error(error))?;
+        self.work.add(&report, self.generator.cores.len());
+        Ok(report)
     }
 
     /// Runs one uncounted phase of one stream: caches fill, pools open, and what does not work at
@@ -179,6 +192,7 @@ impl Rig {
     pub(crate) fn warm_up(&mut self, stream: Stream) -> Result<(), RigError> {
         let arm = stream.target;
         let report = self.phase(vec![stream])?;
+        self.work = Work::default();
         interrupt::check()?;
         let name = &self.arms[arm].kind.target;
         for stream in &report.streams {

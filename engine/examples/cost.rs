@@ -3,7 +3,7 @@
 //! `cargo run --release -p poolbench-engine --example cost -- cpu` alternates short phases of all
 //! drivers and prints the median of each one's CPU time a request; `... -- memory 10000` opens so
 //! many connections to a server in a process of its own and prints this process' resident memory;
-//! `... -- profile uring 64` loads one driver for a profiler to look at.
+//! `... -- profile 'uring over io_uring' 64` loads one driver for a profiler to look at.
 
 #![allow(clippy::print_stdout, reason = "a program for a terminal")]
 
@@ -30,9 +30,11 @@ fn main() {
         ["cpu"] => cpu(),
         ["memory", connections] => memory(connections.parse().expect("a number"), Speaks::Http),
         ["serve"] => serve(),
-        ["profile", driver, connections] => profile(driver, connections.parse().expect("a number")),
+        ["profile", name, connections] => profile(name, connections.parse().expect("a number")),
         _ => {
-            println!("usage: cost cpu | cost memory CONNECTIONS | cost profile DRIVER CONNECTIONS")
+            println!(
+                "usage: cost cpu | cost memory CONNECTIONS | cost profile \"DRIVER over IO\" CONNECTIONS"
+            )
         }
     }
 }
@@ -133,12 +135,13 @@ fn cpu() {
     }
 }
 
-/// One driver at full load for as long as a profiler needs; over io_uring where it has the choice.
-fn profile(driver: &str, connections: u32) {
-    let named = DriverKind::ALL.into_iter().find(|kind| kind.name() == driver);
+/// One driver at full load for as long as a profiler needs.
+fn profile(name: &str, connections: u32) {
+    let variant = variants().into_iter().find(|(other, _)| other == name);
+    let (_, options) = variant.expect("the name of a driver as `cpu` prints it");
     let server = NullServer::start(Speaks::Http, first_core());
     let target = target(server.address(), Speaks::Http, connections);
-    let mut fleet = fleet(&Options::new(named.expect("a driver's name")), target);
+    let mut fleet = fleet(&options, target);
     let load = Load::ConstantVus { vus: connections, duration_ns: 4 * SECOND };
     let report = run(&mut fleet, load);
     let (requests, cpu_ns) = (report.completed(), report.cpu_ns);

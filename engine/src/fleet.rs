@@ -279,7 +279,11 @@ struct Pump<'a> {
 enum Task {
     Nothing,
     Opening,
-    Phase { cpu_before_ns: Nanos, emptied: Receiver<Vec<StreamReport>> },
+    /// With the thread's CPU time and the driver's spins at its start.
+    Phase {
+        before_ns: (Nanos, Nanos),
+        emptied: Receiver<Vec<StreamReport>>,
+    },
 }
 
 impl driver::Pump for Pump<'_> {
@@ -301,7 +305,8 @@ impl driver::Pump for Pump<'_> {
                     }
                     Ok(Command::Run { phase, start, emptied }) => {
                         self.worker.begin(&phase, start);
-                        task = Task::Phase { cpu_before_ns: thread_cpu_ns(), emptied };
+                        let before_ns = (thread_cpu_ns(), driver.spun_ns());
+                        task = Task::Phase { before_ns, emptied };
                     }
                     Err(TryRecvError::Empty) => {}
                     Err(TryRecvError::Disconnected) => return Ok(()),
@@ -313,14 +318,16 @@ impl driver::Pump for Pump<'_> {
                         task = Task::Nothing;
                     }
                 }
-                Task::Phase { cpu_before_ns, emptied } => {
+                Task::Phase { before_ns: (cpu_before_ns, spun_before_ns), emptied } => {
                     self.report_intervals(emptied);
                     if let Some(ending) = self.ending(now) {
                         let cpu_ns = thread_cpu_ns() - cpu_before_ns;
+                        let spun_ns = driver.spun_ns() - spun_before_ns;
                         self.count_bytes(&driver);
                         let ended = self.worker.finish(ending, now, driver.transport());
                         if let Some((report, piece)) = ended {
-                            let ended = Box::new((PhaseReport { cpu_ns, ..report }, piece));
+                            let ended =
+                                Box::new((PhaseReport { cpu_ns, spun_ns, ..report }, piece));
                             let _ = self.reporter.send(Ok(Report::Phase(self.index, ended)));
                         }
                         task = Task::Nothing;

@@ -111,6 +111,8 @@ pub struct PhaseReport {
     pub end: Nanos,
     /// CPU time of the workers in the phase, in ns.
     pub cpu_ns: Nanos,
+    /// As much of it was spent spinning for deadlines, in ns.
+    pub spun_ns: Nanos,
     /// Whether it was stopped before its time by the stop flag.
     pub is_interrupted: bool,
     /// Whether it was stopped before its time by whoever was told of its intervals.
@@ -126,6 +128,7 @@ impl PhaseReport {
         self.start = self.start.min(other.start);
         self.end = self.end.max(other.end);
         self.cpu_ns += other.cpu_ns;
+        self.spun_ns += other.spun_ns;
         self.is_interrupted |= other.is_interrupted;
         self.is_aborted |= other.is_aborted;
     }

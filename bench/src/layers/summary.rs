@@ -188,6 +188,7 @@ impl Summary {
                     start: 0,
                     end: 300 * MILLISECOND,
                     cpu_ns: 12_000_000,
+                    spun_ns: 0,
                     is_interrupted: false,
                     is_aborted: false,
                 };

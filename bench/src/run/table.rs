@@ -57,9 +57,7 @@ pub(crate) fn text(summary: &Summary, stats: &[Aggregation]) -> String {
             threshold.expression, threshold.metric
         );
     }
-    if let Some(note) = summary.generator.note() {
-        let _ = writeln!(text, "{note}");
-    }
+    let _ = writeln!(text, "{}", summary.generator.note());
     let _ = writeln!(text, "{}", verdict(&summary.validity));
     text
 }

@@ -37,6 +37,9 @@ pub trait Driver {
         deadline: Nanos,
     ) -> Result<(), DriverError>;
 
+    /// How long it has spun for deadlines, in ns: CPU time that was no work.
+    fn spun_ns(&self) -> Nanos;
+
     /// Memory that all connections hold here, in bytes; what is shared by all of them, and what a
     /// runtime keeps for its tasks, is not in it.
     fn own_bytes(&self) -> usize;

@@ -301,6 +301,7 @@ impl Worker {
             start: phase.start,
             end: phase.end,
             cpu_ns: 0,
+            spun_ns: 0,
             is_interrupted: ending == Ending::Interrupted,
             is_aborted: ending == Ending::Aborted,
         };

@@ -69,6 +69,7 @@ pub(crate) struct RuntimeDriver<R: Runtime> {
     /// The timer task's.
     timer_link: Rc<Link>,
     spin_ns: Nanos,
+    spun_ns: Nanos,
     /// Empty between turns.
     events: Vec<Event>,
 }
@@ -113,6 +114,7 @@ impl<R: Runtime> RuntimeDriver<R> {
             timer,
             timer_link,
             spin_ns: setup.options.spin_ns,
+            spun_ns: 0,
             events: Vec::new(),
         })
     }
@@ -176,11 +178,18 @@ impl<R: Runtime> Driver for RuntimeDriver<R> {
             if self.pass(worker, clock, wait) {
                 return Ok(());
             }
-            now = clock.now();
+            let before = std::mem::replace(&mut now, clock.now());
+            if !wait {
+                self.spun_ns += now - before;
+            }
             if now >= deadline {
                 return Ok(());
             }
         }
+    }
+
+    fn spun_ns(&self) -> Nanos {
+        self.spun_ns
     }
 
     fn own_bytes(&self) -> usize {

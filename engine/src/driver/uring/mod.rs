@@ -43,6 +43,7 @@ pub(crate) struct Uring {
     /// A deadline this near is waited for by spinning, in ns: timers fire tens of microseconds
     /// late, a spin does not.
     spin_ns: Nanos,
+    spun_ns: Nanos,
     completions: Vec<(u64, i32, u32)>,
 }
 
@@ -118,6 +119,7 @@ impl Uring {
                 receives: 0,
             },
             spin_ns: setup.options.spin_ns,
+            spun_ns: 0,
             completions: Vec::with_capacity(CQ_ENTRIES as usize),
         })
     }
@@ -157,7 +159,8 @@ impl Uring {
     }
 
     fn wait(&mut self, clock: &Clock, deadline: Nanos) -> Result<(), DriverError> {
-        let remaining = deadline.saturating_sub(clock.now());
+        let start = clock.now();
+        let remaining = deadline.saturating_sub(start);
         if remaining > self.spin_ns {
             return self.enter(1, remaining - self.spin_ns);
         }
@@ -168,7 +171,9 @@ impl Uring {
             if has_work {
                 self.enter(0, 0)?;
             }
-            if !self.ring.completion().is_empty() || clock.now() >= deadline {
+            let now = clock.now();
+            if !self.ring.completion().is_empty() || now >= deadline {
+                self.spun_ns += now - start;
                 return Ok(());
             }
             std::hint::spin_loop();
@@ -303,6 +308,10 @@ impl Driver for Uring {
         }
         self.buffers().publish();
         Ok(())
+    }
+
+    fn spun_ns(&self) -> Nanos {
+        self.spun_ns
     }
 
     fn own_bytes(&self) -> usize {

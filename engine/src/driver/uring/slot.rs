@@ -30,6 +30,7 @@ pub(super) struct Slot {
 /// Sends in their order, each with its connection's generation: nothing but a pointer on
 /// connections that have none.
 #[derive(Debug, Default)]
+#[expect(clippy::box_collection, reason = "a pointer is a quarter of a VecDeque, in each slot")]
 pub(super) struct Sends(Option<Box<VecDeque<Send>>>);
 
 type Send = (u32, Box<[u8]>);
