@@ -19,7 +19,7 @@ pub(crate) struct GeneratorOptions {
     driver: DriverArgument,
     /// Worker threads, each on a core of its own [default: all cores but one]
     #[arg(long, conflicts_with = "cores")]
-    workers: Option<usize>,
+    pub(crate) workers: Option<usize>,
     /// The workers' cores, such as 2,3 or 4-7: a worker on each
     #[arg(long, value_name = "LIST")]
     cores: Option<Cores>,
@@ -81,12 +81,17 @@ pub(crate) struct Generator {
 }
 
 impl GeneratorOptions {
+    /// One for each worker.
+    pub(crate) fn chosen_cores(&self) -> Result<Vec<CoreId>, CoresError> {
+        match &self.cores {
+            Some(list) => list.pick(),
+            None => Ok(cores::choose(self.workers)),
+        }
+    }
+
     /// Asks the machine what it has.
     pub(crate) fn decide(&self) -> Result<Generator, GeneratorError> {
-        let cores = match &self.cores {
-            Some(list) => list.pick()?,
-            None => cores::choose(self.workers),
-        };
+        let cores = self.chosen_cores()?;
         let choice = match self.driver {
             DriverArgument::Auto => DriverChoice::Auto,
             DriverArgument::Uring => DriverChoice::Uring,
@@ -158,7 +163,7 @@ impl Work {
 
     /// What it would come to if it worked all the time, in requests a second; at low rates rather
     /// less than it can do, since there a request costs it more.
-    fn ceiling(self) -> f64 {
+    pub(crate) fn ceiling(self) -> f64 {
         let rate = self.requests as f64 * 1e9 / self.length_ns.max(1) as f64;
         if self.busy_ns == 0 { 0.0 } else { rate / self.share() }
     }

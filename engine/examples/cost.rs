@@ -7,9 +7,6 @@
 
 #![allow(clippy::print_stdout, reason = "a program for a terminal")]
 
-#[path = "../tests/null_server/mod.rs"]
-mod null_server;
-
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -18,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use engine::driver::{DriverKind, Options};
+use engine::null_server::{NullServer, Speaks, phase, stream, target};
 use engine::{Fleet, Gaps, Load, MILLISECOND, PhaseReport, SECOND, Target};
-use null_server::{NullServer, Speaks, phase, stream, target};
 
 const ROUNDS: usize = 7;
 const PHASE_NS: u64 = 300 * MILLISECOND;
@@ -73,7 +70,7 @@ fn variants() -> Vec<(String, Options)> {
 fn cpu() {
     for speaks in [Speaks::Http, Speaks::Postgres] {
         for connections in [1, 16, 64, 256, 1000] {
-            let server = NullServer::start(speaks, first_core());
+            let server = NullServer::start(speaks, first_core()).unwrap();
             let variants = variants();
             let start = |(_, options): &(_, Options)| {
                 fleet(options, target(server.address(), speaks, connections))
@@ -107,7 +104,7 @@ fn cpu() {
     }
     for spin_ns in [0, 50_000] {
         for kind in DriverKind::ALL {
-            let server = NullServer::start(Speaks::Http, first_core());
+            let server = NullServer::start(Speaks::Http, first_core()).unwrap();
             let options = Options { spin_ns, ..Options::new(kind) };
             let mut fleet = fleet(&options, target(server.address(), Speaks::Http, 16));
             let report = run(
@@ -139,7 +136,7 @@ fn cpu() {
 fn profile(name: &str, connections: u32) {
     let variant = variants().into_iter().find(|(other, _)| other == name);
     let (_, options) = variant.expect("the name of a driver as `cpu` prints it");
-    let server = NullServer::start(Speaks::Http, first_core());
+    let server = NullServer::start(Speaks::Http, first_core()).unwrap();
     let target = target(server.address(), Speaks::Http, connections);
     let mut fleet = fleet(&options, target);
     let load = Load::ConstantVus { vus: connections, duration_ns: 4 * SECOND };
@@ -150,7 +147,7 @@ fn profile(name: &str, connections: u32) {
 
 /// The server in a process of its own, until its standard input ends.
 fn serve() {
-    let server = NullServer::start(Speaks::Http, None);
+    let server = NullServer::start(Speaks::Http, None).unwrap();
     println!("{}", server.address().as_socket().expect("an address"));
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }

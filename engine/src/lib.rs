@@ -11,6 +11,7 @@ mod generator;
 mod interval;
 mod load;
 mod mix;
+pub mod null_server;
 mod opened;
 mod phase;
 mod pool;

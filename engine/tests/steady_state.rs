@@ -1,13 +1,10 @@
 //! What a driver and its worker need once they run: no allocation, and little memory a connection.
 
-#[path = "null_server/mod.rs"]
-mod null_server;
-
 use std::sync::Arc;
 
 use engine::driver::{self, Clock, Driver, DriverKind, Options, Pump, Setup};
+use engine::null_server::{NullServer, Speaks, phase, stream, target};
 use engine::{Ending, Load, Nanos, SECOND, Target, Worker};
-use null_server::{NullServer, Speaks, phase, stream, target};
 
 const CONNECTIONS: u32 = 16;
 const WARM_UP: u64 = 5_000;
@@ -78,7 +75,7 @@ impl Pump for Allocations<'_> {
 }
 
 fn allocations(kind: DriverKind, speaks: Speaks) -> u64 {
-    let server = NullServer::start(speaks, None);
+    let server = NullServer::start(speaks, None).unwrap();
     let loaded = Loaded::new(&server, target(server.address(), speaks, CONNECTIONS));
     driver::start(&loaded.setup(kind), Allocations(loaded)).unwrap()
 }
@@ -118,7 +115,7 @@ impl Pump for Idle<'_> {
 
 /// The most bytes that so many connections ever had allocated, the fixed cost included.
 fn bytes(kind: DriverKind, speaks: Speaks, connections: u32) -> u64 {
-    let server = NullServer::start(speaks, None);
+    let server = NullServer::start(speaks, None).unwrap();
     let counted = allocation_counter::measure(|| {
         let loaded = Loaded::new(&server, target(server.address(), speaks, connections));
         driver::start(&loaded.setup(kind), Idle(loaded, connections)).unwrap();

@@ -8,6 +8,7 @@ use super::output::Output;
 use super::run_options::RunOptions;
 use super::{CommandError, exit};
 use crate::doctor::{self, Diagnosis};
+use crate::generator::GeneratorOptions;
 use crate::scenario::{Reading, Scenario};
 use crate::{nova, stack};
 
@@ -19,9 +20,8 @@ pub(crate) struct Doctor {
     file: Option<PathBuf>,
     #[command(flatten)]
     options: RunOptions,
-    /// Worker threads, each on a core of its own [default: all cores but one]
-    #[arg(long)]
-    workers: Option<usize>,
+    #[command(flatten)]
+    generator: GeneratorOptions,
     #[command(flatten)]
     output: Output,
 }
@@ -38,7 +38,7 @@ impl Doctor {
             None => stack::attach()?.map(|info| nova::scenario(&info)).transpose()?,
         };
         let scenario = scenario.map(|scenario| self.loaded(scenario)).transpose()?;
-        let diagnosis = Diagnosis::new(scenario.as_ref(), self.workers);
+        let diagnosis = Diagnosis::new(scenario.as_ref(), &self.generator);
         self.output.show(&diagnosis, &doctor::text(&diagnosis))?;
         Ok(if diagnosis.has_problem() { exit::FAILED } else { exit::OK })
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use engine::{Gaps, Load, MILLISECOND, SECOND};
 
-use super::facts::{Facts, Machine, PoolerFacts, Process, ServerFacts, TargetFacts};
+use super::facts::{Ceiling, Facts, Machine, PoolerFacts, Process, ServerFacts, TargetFacts};
 use crate::scenario::{Scenario, ScenarioLoad};
 
 /// 2026-11-25T08:00:00Z.
@@ -100,6 +100,7 @@ pub(super) fn facts() -> Facts {
         backends: Some(BTreeMap::from([("nova".into(), (25, 0)), ("nova-direct".into(), (5, 0))])),
     }));
     Facts {
+        ceiling: Some(Ceiling { workers: 1, http: 220_000.0, postgres: 230_000.0 }),
         now,
         machine: Machine {
             cores: Some(8),

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use serde::Serialize;
+
 /// All of it.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
@@ -13,12 +15,40 @@ pub(crate) struct Facts {
     pub(crate) targets: BTreeMap<String, TargetFacts>,
     /// The token that the scenario gives; one from a login is not asked for.
     pub(crate) token: Option<Token>,
+    /// What the generator can do here, if it was measured.
+    pub(crate) ceiling: Option<Ceiling>,
+}
+
+/// Requests a second of the generator on servers that do nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Ceiling {
+    /// Worker threads.
+    pub(crate) workers: usize,
+    /// GraphQL over HTTP.
+    pub(crate) http: f64,
+    /// Prepared statements over the Postgres protocol.
+    pub(crate) postgres: f64,
+}
+
+impl Ceiling {
+    pub(crate) fn workers_named(&self) -> String {
+        match self.workers {
+            1 => "1 worker".into(),
+            workers => format!("{workers} workers"),
+        }
+    }
 }
 
 impl Facts {
     /// Nothing is known.
     pub(crate) fn unknown(now: SystemTime) -> Self {
-        Self { now, machine: Machine::default(), targets: BTreeMap::new(), token: None }
+        Self {
+            now,
+            machine: Machine::default(),
+            targets: BTreeMap::new(),
+            token: None,
+            ceiling: None,
+        }
     }
 
     /// The pooler, if exactly one has a console that answered, with its target's name.

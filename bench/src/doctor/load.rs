@@ -17,7 +17,7 @@ pub(super) fn findings(scenario: &Scenario) -> Vec<Finding> {
 
 /// The most iterations a second that a load can start, where something bounds it: an open loop its
 /// schedule, a closed one the think time of its users (a reply takes no time at best).
-fn offered_max(load: &ScenarioLoad) -> Option<f64> {
+pub(super) fn offered_max(load: &ScenarioLoad) -> Option<f64> {
     let highest = |stages: &[Stage]| stages.iter().map(|stage| stage.target).fold(0.0, f64::max);
     match &load.load {
         Load::ConstantArrivalRate { rate, .. } => Some(*rate),

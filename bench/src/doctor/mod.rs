@@ -4,6 +4,7 @@
 //! of the scenario and the facts. One module for each family of findings.
 
 mod arms;
+mod ceiling;
 mod facts;
 mod gather;
 mod limits;
@@ -16,8 +17,9 @@ mod token;
 
 use serde::Serialize;
 
-use self::facts::Facts;
+use self::facts::{Ceiling, Facts};
 pub(crate) use self::table::text;
+use crate::generator::GeneratorOptions;
 use crate::scenario::{Scenario, ScenarioLoad};
 
 /// How much a finding matters.
@@ -94,20 +96,23 @@ pub(crate) struct Diagnosis {
     scenario: Option<String>,
     /// What was looked at.
     looked_at: Vec<String>,
+    /// Of the generator on this machine, where it could be measured.
+    ceiling: Option<Ceiling>,
     /// The worst first.
     findings: Vec<Finding>,
 }
 
 impl Diagnosis {
     /// Looks at everything that a run of `scenario` would stand on.
-    pub(crate) fn new(scenario: Option<&Scenario>, workers: Option<usize>) -> Self {
-        Self::from_facts(scenario, &gather::facts(scenario, workers))
+    pub(crate) fn new(scenario: Option<&Scenario>, generator: &GeneratorOptions) -> Self {
+        Self::from_facts(scenario, &gather::facts(scenario, generator))
     }
 
     fn from_facts(scenario: Option<&Scenario>, facts: &Facts) -> Self {
         let mut findings = machine::findings(facts);
         if let Some(scenario) = scenario {
             findings.extend(load::findings(scenario));
+            findings.extend(ceiling::findings(scenario, facts));
             findings.extend(limits::findings(scenario, facts));
             findings.extend(pool::findings(scenario, facts));
             findings.extend(arms::findings(scenario, facts));
@@ -121,6 +126,7 @@ impl Diagnosis {
             command: "doctor",
             scenario: scenario.map(|scenario| scenario.name.clone()),
             looked_at: looked_at(scenario, facts),
+            ceiling: facts.ceiling,
             findings,
         }
     }

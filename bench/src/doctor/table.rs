@@ -14,10 +14,23 @@ pub(crate) fn text(diagnosis: &Diagnosis) -> String {
     let subject = diagnosis.scenario.as_deref().unwrap_or("this machine");
     let looked_at = diagnosis.looked_at.join(", ");
     let findings = &diagnosis.findings;
-    if findings.is_empty() {
-        return format!("{subject}: nothing will spoil a run (looked at {looked_at})\n");
-    }
     let mut text = String::new();
+    if let Some(ceiling) = &diagnosis.ceiling {
+        let line = format!(
+            "the generator's ceiling here, {}: {:.0} requests a second over HTTP, {:.0} over the \
+             Postgres protocol, on servers that do nothing",
+            ceiling.workers_named(),
+            ceiling.http,
+            ceiling.postgres,
+        );
+        paragraph(&mut text, "", 0, &line);
+        text.push('\n');
+    }
+    if findings.is_empty() {
+        let line = format!("{subject}: nothing will spoil a run (looked at {looked_at})");
+        paragraph(&mut text, "", 0, &line);
+        return text;
+    }
     for finding in findings {
         let mark = match finding.level {
             Level::Problem => "problem",

@@ -8,11 +8,11 @@ use engine::driver::{self, Clock, Driver, Options, Pump, Setup};
 use engine::{Fleet, Gaps, MILLISECOND, SECOND, Target, Worker};
 use wire::{Class, Outcome};
 
-use crate::null_server::{NullServer, Speaks, stream};
 use crate::peer::{Act, Greeting, full, nobody, reply, serve};
 use crate::rig::{
     Case, On, assert_all_ok, closed_loop, failures, fleet, open_loop, rate, refusal, run, target,
 };
+use engine::null_server::{NullServer, Speaks, stream};
 
 pub(crate) fn a_connection_closed_after_each_reply_is_reopened_for_the_next_request(on: On) {
     let case = Case::new(4, open_loop(200), |_, id| {
@@ -66,7 +66,7 @@ pub(crate) fn a_server_that_does_not_accept_is_given_up_in_time(on: On) {
 }
 
 pub(crate) fn thousands_of_connections_are_opened_and_used(on: On) {
-    let server = NullServer::start(Speaks::Http, None);
+    let server = NullServer::start(Speaks::Http, None).unwrap();
     let mut target = target(server.address(), 2000, 10);
     target.opening_at_once = 64;
     let (mut fleet, _) = fleet(on.kind(), target, 0);
@@ -125,7 +125,7 @@ pub(crate) fn connections_past_an_addresss_ports_come_from_the_next(on: On) {
 }
 
 pub(crate) fn dropping_the_fleet_closes_every_connection(on: On) {
-    let server = NullServer::start(Speaks::Http, None);
+    let server = NullServer::start(Speaks::Http, None).unwrap();
     let (mut fleet, _) = fleet(on.kind(), target(server.address(), 100, 10), 0);
     fleet.open().unwrap();
     run(&mut fleet, closed_loop(100, SECOND / 20));

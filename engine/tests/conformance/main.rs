@@ -2,8 +2,6 @@
 //! misbehave in one way each, and in virtual time where the kernel has no part in it.
 
 mod connections;
-#[path = "../null_server/mod.rs"]
-mod null_server;
 mod peer;
 mod replies;
 mod requests;

@@ -6,9 +6,9 @@ use engine::{Gaps, SECOND};
 use wire::http::Request;
 use wire::{Operation, Piece, Template};
 
-use crate::null_server::{self, NullServer, Speaks, phase, stream};
 use crate::peer::{Act, reply, serve, serve_unix};
 use crate::rig::{On, assert_all_ok, fleet, open_loop, rate, run_at, target};
+use engine::null_server::{self, NullServer, Speaks, phase, stream};
 
 pub(crate) fn requests_larger_than_the_socket_buffer_go_out_whole(on: On) {
     let address = serve(|_, id| vec![Act::Write(reply(id))]);
@@ -33,7 +33,7 @@ pub(crate) fn a_unix_socket_is_as_good(on: On) {
 }
 
 pub(crate) fn a_login_and_prepared_statements_go_through(on: On) {
-    let server = NullServer::start(Speaks::Postgres, None);
+    let server = NullServer::start(Speaks::Postgres, None).unwrap();
     let target = null_server::target(server.address(), Speaks::Postgres, 8);
     let report = run_at(on.kind(), target, open_loop(200));
     assert_all_ok(&report, 200);

@@ -12,8 +12,8 @@ use socket2::SockAddr;
 use wire::http::{Expect, Request};
 use wire::{Class, Operation, Piece, Template};
 
-use crate::null_server::{phase, stream};
 use crate::peer::{Answer, Greeting, Script, nobody, serve};
+use engine::null_server::{phase, stream};
 
 /// Where a case runs.
 #[derive(Clone, Copy, Debug)]

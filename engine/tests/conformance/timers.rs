@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use engine::{Gaps, MILLISECOND, SECOND, Stream};
 use wire::Class;
 
-use crate::null_server::{phase, stream};
 use crate::peer::{Act, reply, serve};
 use crate::rig::{
     Case, On, assert_all_ok, closed_loop, failures, fleet, open_loop, rate, run, target,
 };
+use engine::null_server::{phase, stream};
 
 pub(crate) fn open_loops_send_all_that_is_due_and_nothing_before(on: On) {
     let load = stream(rate(1000.0, Gaps::Poisson, SECOND / 4));

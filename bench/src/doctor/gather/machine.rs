@@ -10,14 +10,14 @@ use engine::driver::DriverChoice;
 use rustix::process::{Resource, getrlimit};
 
 use super::super::facts::Machine;
-use crate::cores;
+use crate::generator::GeneratorOptions;
 
 /// What can be seen of it.
-pub(super) fn look(workers: Option<usize>) -> Machine {
-    let chosen = cores::choose(workers);
+pub(super) fn look(generator: &GeneratorOptions) -> Machine {
+    let chosen = generator.chosen_cores().unwrap_or_default();
     Machine {
         cores: thread::available_parallelism().ok().map(Into::into),
-        workers,
+        workers: generator.workers,
         worker_cores: chosen.iter().filter_map(|core| core.id.try_into().ok()).collect(),
         // None is unlimited.
         open_files_max: Some(getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)),
@@ -75,7 +75,9 @@ mod tests {
 
     #[test]
     fn the_machine_that_the_tests_run_on_is_seen() {
-        let machine = look(Some(1));
+        let mut generator = GeneratorOptions::default();
+        generator.workers = Some(1);
+        let machine = look(&generator);
         assert!(machine.cores.unwrap() >= 1);
         assert_eq!(machine.worker_cores.len(), 1);
         assert!(machine.files_in_use.unwrap() < machine.open_files_max.unwrap());

@@ -1,5 +1,6 @@
-//! Looking outside. Nothing here decides anything, and nothing waits for long.
+//! Looking outside. Nothing here decides anything, and nothing takes more than a few seconds.
 
+mod ceiling;
 mod listener;
 mod machine;
 mod target;
@@ -7,12 +8,14 @@ mod target;
 use std::time::SystemTime;
 
 use super::facts::{Facts, Token};
+use crate::generator::GeneratorOptions;
 use crate::scenario::{self, AuthFile, Scenario};
 
 /// What there is to see for this scenario; the machine alone where there is none.
-pub(super) fn facts(scenario: Option<&Scenario>, workers: Option<usize>) -> Facts {
+pub(super) fn facts(scenario: Option<&Scenario>, generator: &GeneratorOptions) -> Facts {
     let mut facts = Facts::unknown(SystemTime::now());
-    facts.machine = machine::look(workers);
+    facts.machine = machine::look(generator);
+    facts.ceiling = ceiling::measure(generator);
     let Some(scenario) = scenario else { return facts };
     facts.targets = target::look(scenario);
     facts.token = match &scenario.auth {

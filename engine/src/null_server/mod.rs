@@ -1,24 +1,27 @@
-//! A server that costs next to nothing: one thread, one epoll, replies made in advance.
+//! A server that costs next to nothing: what the generator itself can do shows on it.
+//!
+//! One thread, one epoll, replies made in advance. On the other end of a loopback connection it is
+//! cheaper than any gateway or database, so a closed loop on it is the generator's ceiling.
 
-mod load;
+mod target;
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
-use socket2::SockAddr;
+use socket2::{Domain, SockAddr, Socket, Type};
 
-pub(crate) use self::load::{phase, stream, target};
+pub use self::target::{phase, stream, target};
 
 /// What it speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Speaks {
+pub enum Speaks {
     /// GraphQL over HTTP; the id of the request comes back as `data.user.id`.
     Http,
     /// The Postgres protocol: one row of one column, `1`, for whatever is asked.
@@ -26,7 +29,8 @@ pub(crate) enum Speaks {
 }
 
 /// The server; it ends when dropped.
-pub(crate) struct NullServer {
+#[derive(Debug)]
+pub struct NullServer {
     address: SockAddr,
     connections: Arc<AtomicUsize>,
     requests: Arc<AtomicU64>,
@@ -44,19 +48,24 @@ struct Connection {
 }
 
 const LISTENER: u64 = u64::MAX;
-const STOP_WITHIN: Duration = Duration::from_millis(50);
+/// It looks so often whether it is to end.
+const STOP_WITHIN_NS: i64 = 50_000_000;
+/// Connections that may wait to be accepted, where net.core.somaxconn lets them.
+const BACKLOG: i32 = 4096;
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
 impl NullServer {
-    /// On `core`, or wherever the system likes.
-    pub(crate) fn start(speaks: Speaks, core: Option<core_affinity::CoreId>) -> Self {
-        engine::driver::raise_open_files();
-        let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
-        let listener = listener.unwrap();
-        listener.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
-        listener.listen(4096).unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
+    /// On a free port of this machine; on `core`, or wherever the system likes.
+    pub fn start(speaks: Speaks, core: Option<core_affinity::CoreId>) -> io::Result<Self> {
+        crate::driver::raise_open_files();
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+        listener.listen(BACKLOG)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let data = epoll::EventData::new_u64(LISTENER);
+        epoll::add(&poll, &listener, data, epoll::EventFlags::IN)?;
         let connections = Arc::new(AtomicUsize::new(0));
         let stop = Arc::new(AtomicBool::new(false));
         let requests = Arc::new(AtomicU64::new(0));
@@ -65,24 +74,24 @@ impl NullServer {
         let thread = std::thread::Builder::new().name("null-server".into());
         let thread = thread.spawn(move || {
             core.map(core_affinity::set_for_current);
-            serve(listener.into(), speaks, &counts, &flag);
-        });
-        let thread = thread.unwrap();
-        Self { address, connections, requests, stop, thread: Some(thread) }
+            serve(&listener.into(), &poll, speaks, &counts, &flag);
+        })?;
+        Ok(Self { address, connections, requests, stop, thread: Some(thread) })
     }
 
-    pub(crate) fn address(&self) -> SockAddr {
+    /// Where it listens.
+    pub fn address(&self) -> SockAddr {
         self.address.clone()
     }
 
     /// Requests answered so far; with Postgres, messages that are answered with a row.
-    pub(crate) fn requests(&self) -> u64 {
+    pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
     /// Waits until there are so many connections, or for a long time; gives how many there are.
     #[expect(clippy::disallowed_methods, reason = "the server's side waits for real time")]
-    pub(crate) fn wait_for_connections(&self, wanted: usize) -> usize {
+    pub fn wait_for_connections(&self, wanted: usize) -> usize {
         let begun = Instant::now();
         while self.connections.load(Ordering::Relaxed) != wanted && begun.elapsed() < WAIT_MAX {
             std::thread::sleep(Duration::from_millis(1));
@@ -98,34 +107,36 @@ impl Drop for NullServer {
     }
 }
 
-fn serve(listener: TcpListener, speaks: Speaks, counts: &Counts, stop: &AtomicBool) {
-    let poll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
-    let data = epoll::EventData::new_u64(LISTENER);
-    epoll::add(&poll, &listener, data, epoll::EventFlags::IN).unwrap();
+fn serve(
+    listener: &TcpListener,
+    poll: &OwnedFd,
+    speaks: Speaks,
+    counts: &Counts,
+    stop: &AtomicBool,
+) {
     let mut connections = HashMap::new();
     let mut accepted = 0;
     let mut events = Vec::with_capacity(1024);
     let mut chunk = vec![0; 64 * 1024];
     let mut out = Vec::new();
-    let timeout = Timespec::try_from(STOP_WITHIN).unwrap();
+    let timeout = Timespec { tv_sec: 0, tv_nsec: STOP_WITHIN_NS };
     while !stop.load(Ordering::Relaxed) {
         events.clear();
         let buffer = rustix::buffer::spare_capacity(&mut events);
-        if epoll::wait(&poll, buffer, Some(&timeout)).is_err() {
+        if epoll::wait(poll, buffer, Some(&timeout)).is_err() {
             continue;
         }
         for event in &events {
             let key = event.data.u64();
             if key == LISTENER {
                 while let Ok((stream, _)) = listener.accept() {
-                    stream.set_nonblocking(true).unwrap();
-                    stream.set_nodelay(true).unwrap();
-                    let data = epoll::EventData::new_u64(accepted);
-                    epoll::add(&poll, stream.as_fd(), data, epoll::EventFlags::IN).unwrap();
-                    let received = Vec::new();
-                    let connection = Connection { stream, received, has_started: false };
-                    connections.insert(accepted, connection);
-                    accepted += 1;
+                    // One that can't be watched is closed.
+                    if watch(poll, &stream, accepted).is_ok() {
+                        let received = Vec::new();
+                        let connection = Connection { stream, received, has_started: false };
+                        connections.insert(accepted, connection);
+                        accepted += 1;
+                    }
                 }
             } else if let Some(connection) = connections.get_mut(&key)
                 && !connection.answer(speaks, &mut chunk, &mut out, &counts.1)
@@ -135,6 +146,13 @@ fn serve(listener: TcpListener, speaks: Speaks, counts: &Counts, stop: &AtomicBo
         }
         counts.0.store(connections.len(), Ordering::Relaxed);
     }
+}
+
+fn watch(poll: &OwnedFd, stream: &TcpStream, key: u64) -> io::Result<()> {
+    stream.set_nonblocking(true)?;
+    stream.set_nodelay(true)?;
+    let data = epoll::EventData::new_u64(key);
+    Ok(epoll::add(poll, stream.as_fd(), data, epoll::EventFlags::IN)?)
 }
 
 impl Connection {

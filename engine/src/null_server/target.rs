@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use engine::{Generator, Load, Mix, MixEntry, Opening, Phase, SECOND, Stream, Target};
 use socket2::SockAddr;
 use wire::http::Request;
 use wire::postgres::{Login, Parameter, Protocol, Statement};
 use wire::{Operation, Piece, Template};
 
 use super::Speaks;
+use crate::{Generator, Load, Mix, MixEntry, Opening, Phase, SECOND, Stream, Target};
 
 /// One operation with one number: a GraphQL query for a user, or a prepared statement.
-pub(crate) fn target(address: SockAddr, speaks: Speaks, connections: u32) -> Target {
+pub fn target(address: SockAddr, speaks: Speaks, connections: u32) -> Target {
     let (opening, request) = match speaks {
         Speaks::Http => {
             let query = r#"{"query":"query GetUser($id: Int!) { user(id: $id) { id username } }","#;
@@ -50,7 +50,7 @@ pub(crate) fn target(address: SockAddr, speaks: Speaks, connections: u32) -> Tar
 }
 
 /// A load on the only target, with numbers that count up.
-pub(crate) fn stream(load: Load) -> Stream {
+pub fn stream(load: Load) -> Stream {
     let entry = MixEntry { weight: 1, generators: vec![Generator::Sequence(1)] };
     Stream {
         target: 0,
@@ -64,7 +64,7 @@ pub(crate) fn stream(load: Load) -> Stream {
 }
 
 /// A phase of one stream, whose arrivals wait for as long as its requests may take.
-pub(crate) fn phase(stream: Stream) -> Phase {
+pub fn phase(stream: Stream) -> Phase {
     let mut phase = Phase::new(vec![stream]).expect("a load that makes sense");
     phase.drain_ns = 20 * SECOND;
     phase
