@@ -76,6 +76,8 @@ pub(crate) struct Ratio {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Punctuality {
+    /// Ours, on a core that nothing else needs.
+    pub(crate) ours: Client,
     pub(crate) server: Server,
     pub(crate) rates: Vec<f64>,
     pub(crate) connections: u32,

@@ -33,7 +33,7 @@ pub(crate) fn punctuality(
     };
     let title = format!("Punctuality, {name}");
     let mut section = Section::new(title, ABOUT, COLUMNS);
-    let clients: Vec<&Client> = std::iter::once(bench.ours).chain(&work.peers).collect();
+    let clients: Vec<&Client> = std::iter::once(&work.ours).chain(&work.peers).collect();
     for &rate in &work.rates {
         let cell = format!("{rate}/s");
         bench.say(&format!("{}: {cell}", section.title));
