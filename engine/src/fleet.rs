@@ -283,8 +283,10 @@ impl Pump<'_> {
                         self.worker.begin(&phase, start);
                         task = Task::Phase { cpu_before_ns: thread_cpu_ns(), emptied };
                     }
-                    Err(TryRecvError::Empty) => {}
-                    Err(TryRecvError::Disconnected) => return Ok(()),
+                    Err(TryRecvError::Disconnected) if !self.worker.is_cancelling() => {
+                        return Ok(());
+                    }
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
                 },
                 Task::Opening => {
                     if let Some(report) = self.opening() {

@@ -172,18 +172,6 @@ impl Arm {
 }
 
 fn connection_errors(whole: &OperationRecording) -> u64 {
-    use wire::Class;
-    let is_connection = |class: &Class| {
-        matches!(
-            class,
-            Class::Auth
-                | Class::Capacity
-                | Class::WaitTimeout
-                | Class::Unavailable
-                | Class::StaleConnection
-                | Class::Disconnected
-                | Class::ConnectFailed
-        )
-    };
-    whole.failures().filter(|(class, ..)| is_connection(class)).map(|(_, count, _)| count).sum()
+    let failures = whole.failures().filter(|(class, ..)| class.is_of_connection());
+    failures.map(|(_, count, _)| count).sum()
 }

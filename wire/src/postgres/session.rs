@@ -25,6 +25,8 @@ pub struct Session {
     /// Whether a request has completed on this connection.
     is_used: bool,
     negotiations: u8,
+    /// The process id and the secret by which this connection's request can be cancelled.
+    key: Option<(i32, i32)>,
     reply: Reply,
     failure: Failure,
 }
@@ -51,6 +53,12 @@ struct Reply {
     found: Option<bool>,
 }
 
+/// BackendKeyData as protocol 3.0 has it; 3.2, which we do not ask for, has longer secrets.
+fn key(body: &[u8]) -> Option<(i32, i32)> {
+    let (process, secret) = body.split_first_chunk()?;
+    Some((i32::from_be_bytes(*process), i32::from_be_bytes(secret.try_into().ok()?)))
+}
+
 impl Session {
     /// A connection that will log in as `login` and then prepare those of `statements` that are
     /// [`super::Protocol::Prepared`].
@@ -71,6 +79,7 @@ impl Session {
             is_reusable: false,
             is_used: false,
             negotiations: 0,
+            key: None,
             reply: Reply::default(),
             failure: Failure::default(),
         }
@@ -84,6 +93,7 @@ impl Session {
         self.is_reusable = true;
         self.is_used = false;
         self.negotiations = 0;
+        self.key = None;
         self.reply.error = None;
         self.login.startup(out);
         Progress::Write
@@ -154,6 +164,19 @@ impl Session {
         self.is_reusable
     }
 
+    /// See [`crate::Session::has_served`].
+    pub fn has_served(&self) -> bool {
+        self.is_used
+    }
+
+    /// See [`crate::Session::cancel`].
+    pub fn cancel(&self, out: &mut BytesMut) -> bool {
+        if let Some((process, secret)) = self.key {
+            frontend::cancel_request(process, secret, out);
+        }
+        self.key.is_some()
+    }
+
     /// See [`crate::Session::failure`].
     pub fn failure(&self) -> &Failure {
         &self.failure
@@ -176,7 +199,7 @@ impl Session {
                     return Some(self.violation("NegotiateProtocolVersion came twice"));
                 }
             }
-            (State::Starting, b'K') => {}
+            (State::Starting, b'K') => self.key = key(message.body),
             (State::Starting, b'Z') => return Some(self.started(out)),
             (State::Preparing, b'1') => {}
             (State::Preparing, b'Z') => return Some(self.prepared()),
