@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 use wire::{
     Class, Code, Operation, Outcome, Progress, Request, Session, Values,
-    postgres::{self, Login, Parameter, Protocol, Statement},
+    postgres::{self, Fallback, Login, Parameter, Protocol, Statement},
 };
 
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -33,8 +33,8 @@ fn ready() -> Vec<u8> {
 }
 
 fn login() -> Vec<u8> {
-    [message(b'R', &[0; 4]), message(b'S', b"TimeZone\0UTC\0"), message(b'K', &[0; 8]), ready()]
-        .concat()
+    let key = message(b'K', &[0, 0, 0, 7, 0, 0, 0, 9]);
+    [message(b'R', &[0; 4]), message(b'S', b"TimeZone\0UTC\0"), key, ready()].concat()
 }
 
 /// The start of every reply in the extended protocol.
@@ -228,6 +228,60 @@ fn prepared_statements_are_prepared_before_the_connection_is_ready() {
     let failed = [error("ERROR", "42P05", "prepared statement exists"), ready()].concat();
     let refused = Progress::Refused(Outcome::Failed(Class::PoolingIncompatible));
     assert_eq!(feed(&mut session, &failed, &[3])[0], refused);
+}
+
+#[test]
+fn a_lost_name_makes_every_session_of_the_target_send_its_statements_unnamed() {
+    let fallback = Fallback::new();
+    let parameters = [Parameter { hole: 0, type_oid: 20 }];
+    let statement = Statement::new("SELECT $1", &parameters, Protocol::Prepared, "s").unwrap();
+    let operation = Operation {
+        name: "s".into(),
+        idempotent: true,
+        request: Request::Postgres(statement.or_unnamed(&fallback)),
+        checks: Vec::new(),
+    };
+    let open = || {
+        let mut one = session(&operation);
+        one.open(&mut BytesMut::new());
+        let events = feed(&mut one, &login(), &[1000]);
+        (one, events)
+    };
+    let sent = |session: &mut Session| {
+        let mut values = Values::new();
+        values.push_integer(42);
+        let mut out = BytesMut::new();
+        session.request(&operation, &values, &mut out);
+        out
+    };
+    let (mut one, events) = open();
+    assert_eq!(events, [Progress::Write], "it prepares");
+    assert_eq!(feed(&mut one, &[message(b'1', b""), ready()].concat(), &[3]), [Progress::Ready]);
+    assert!(sent(&mut one).starts_with(b"B"));
+
+    let (mut two, _) = open();
+    let taken = [error("ERROR", "42P05", "prepared statement exists"), ready()].concat();
+    assert_eq!(feed(&mut two, &taken, &[3]), [Progress::Ready]);
+    assert!(fallback.has_happened());
+    assert!(sent(&mut two).starts_with(b"P"));
+    assert_eq!(open().1, [Progress::Ready], "nobody prepares any more");
+
+    let gone = [error("ERROR", "26000", "prepared statement does not exist"), ready()].concat();
+    let failed = Progress::Response(Outcome::Failed(Class::PoolingIncompatible));
+    assert_eq!(feed(&mut one, &gone, &[3]), [failed], "it was on its way with its name");
+    assert!(sent(&mut one).starts_with(b"P"));
+    let reply = [bound(), row("42"), message(b'C', b"SELECT 1\0"), ready()].concat();
+    assert_eq!(feed(&mut two, &reply, &[7]), [Progress::Response(Outcome::Ok)]);
+}
+
+#[test]
+fn a_session_knows_how_its_request_is_cancelled() {
+    let mut session = busy();
+    let mut out = BytesMut::new();
+    assert!(session.cancel(&mut out));
+    assert_eq!(out[..], [0, 0, 0, 16, 4, 210, 22, 46, 0, 0, 0, 7, 0, 0, 0, 9]);
+    session.open(&mut BytesMut::new());
+    assert!(!session.cancel(&mut out), "the key was the last connection's");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 
 use super::{
+    Fallback,
     error::ErrorResponse,
     login::{Authentication, Login, Refusal, Step},
     message::{BadLength, Message, Walk, first_column},
@@ -18,6 +19,7 @@ use crate::{Class, Code, Failure, Outcome, Progress, Values};
 pub struct Session {
     login: Arc<Login>,
     prepare: Arc<[u8]>,
+    fallback: Option<Fallback>,
     state: State,
     authentication: Authentication,
     walk: Walk,
@@ -64,8 +66,10 @@ impl Session {
     /// [`super::Protocol::Prepared`].
     pub fn new<'a>(login: Arc<Login>, statements: impl IntoIterator<Item = &'a Statement>) -> Self {
         let mut prepare = BytesMut::new();
-        for parse in statements.into_iter().filter_map(Statement::prepare) {
-            prepare.extend_from_slice(parse);
+        let mut fallback = None;
+        for statement in statements {
+            prepare.extend_from_slice(statement.prepare().unwrap_or_default());
+            fallback = fallback.or_else(|| statement.fallback().cloned());
         }
         if !prepare.is_empty() {
             frontend::sync(&mut prepare);
@@ -73,6 +77,7 @@ impl Session {
         Self {
             login,
             prepare: prepare.as_ref().into(),
+            fallback,
             state: State::Closed,
             authentication: Authentication::Begun,
             walk: Walk::default(),
@@ -251,7 +256,16 @@ impl Session {
             self.reply.error = Some(error.class());
         }
         let class = self.reply.error.unwrap_or(Class::Sql);
+        let falls_back = match &self.fallback {
+            Some(fallback) if error.is_of_statement_name() => {
+                fallback.happen();
+                true
+            }
+            _ => false,
+        };
         match self.state {
+            // ReadyForQuery follows, and then all statements are sent unnamed.
+            State::Preparing if falls_back && !error.is_fatal() => None,
             State::Busy if !error.is_fatal() => None,
             State::Busy => {
                 self.is_reusable = false;
@@ -281,7 +295,8 @@ impl Session {
     }
 
     fn started(&mut self, out: &mut BytesMut) -> Progress {
-        if self.prepare.is_empty() {
+        let is_fallen_back = self.fallback.as_ref().is_some_and(Fallback::has_happened);
+        if self.prepare.is_empty() || is_fallen_back {
             self.state = State::Idle;
             return Progress::Ready;
         }
