@@ -324,7 +324,7 @@ fn server_down(stack: &Stack, found: &mut Findings) {
             failed.message.contains("server_login_retry")
         });
     found.check("pooler: Postgres is down", result.expect("the pooler notices"));
-    start.spawn().expect("it starts again");
+    std::thread::spawn(move || start.status());
     wait_until_it_answers(place);
     found.clients.push(client);
 }
@@ -388,8 +388,7 @@ fn assert_agrees_with_postgres_protocol(client: &Client) {
 
 /// A recorded session, played to our own code in pieces of every kind.
 fn assert_cuts_change_nothing(client: &Client) {
-    let place =
-        Place { port: 0, user: "u".into(), password: "p".into(), database: "d".into() };
+    let place = Place { port: 0, user: "u".into(), password: "p".into(), database: "d".into() };
     let trusted = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
     for piece in [1, 2, 3, 5, 7, 64, 1000] {
         let mut session = session(&place, &select());
@@ -400,10 +399,10 @@ fn assert_cuts_change_nothing(client: &Client) {
             session.request(&exchange.operation, &Values::new(), &mut out);
             let progress = play(&mut session, &exchange.bytes, piece)
                 .unwrap_or_else(|| session.end_of_stream());
-            let outcome = exchange.result.as_ref().map_or_else(
-                |failed| Outcome::Failed(failed.class),
-                |()| Outcome::Ok,
-            );
+            let outcome = exchange
+                .result
+                .as_ref()
+                .map_or_else(|failed| Outcome::Failed(failed.class), |()| Outcome::Ok);
             assert_eq!(progress, Progress::Response(outcome), "{piece}: {exchange:?}");
         }
     }

@@ -62,8 +62,7 @@ impl Run {
         };
         let mut phase = Phase::new(vec![stream]).unwrap();
         phase.drain_ns = 60 * SECOND;
-        let mut report =
-            fleet.run(&phase, |_| std::ops::ControlFlow::Continue(())).unwrap();
+        let mut report = fleet.run(&phase, |_| std::ops::ControlFlow::Continue(())).unwrap();
         report.streams.remove(0)
     }
 }
@@ -90,14 +89,18 @@ fn no_backend_goes_on_with_a_request_that_timed_out() {
     for target in ["postgres", "pooler"] {
         // Closing the connection alone ends nothing: neither server looks until it has an answer.
         let sql = "SELECT pg_sleep(61)";
-        let mut client = Client::open(&stack.place(target)).unwrap_or_else(|error| panic!("{error:?}"));
+        let mut client =
+            Client::open(&stack.place(target)).unwrap_or_else(|error| panic!("{error:?}"));
         client.send(&statement(sql, Protocol::Simple));
         while running(&mut superuser, sql) == 0 {}
         drop(client);
         std::thread::sleep(Duration::from_millis(200));
         assert_eq!(running(&mut superuser, sql), 1, "{target}: it takes more than a close");
         superuser
-            .execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query = $1", &[&sql])
+            .execute(
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query = $1",
+                &[&sql],
+            )
             .unwrap();
 
         let run = Run {
@@ -120,6 +123,31 @@ fn no_backend_goes_on_with_a_request_that_timed_out() {
 }
 
 #[test]
+fn a_pooler_that_loses_prepared_names_is_named_and_can_be_worked_with() {
+    let stack = Stack::up(&["--pool-size", "2"]);
+    let conninfo = stack.target("pooler");
+    let scenario = format!(
+        "name = \"names\"\n[targets.pooler]\nconninfo = \"{conninfo}\"\nprotocol = \"prepared\"\n\
+         [[operations]]\nname = \"one\"\nsql = \"SELECT 1\"\n"
+    );
+    let file = stack.home.write("names.toml", &scenario);
+    let arguments = ["run", &file, "--vus", "8", "--duration", "500ms"];
+    let ended = stack.home.run(&arguments);
+    let lines: Vec<_> = ended.stderr.lines().filter(|line| line.contains("poolbench: ")).collect();
+    assert_eq!((ended.code, lines.len()), (104, 1), "{ended:?}");
+    for words in ["target pooler", "42P05", "prepared statement \"one\"", "--unnamed-fallback"] {
+        assert!(lines[0].contains(words), "{words} is missing in: {}", lines[0]);
+    }
+    let ended = stack.home.run(&[&arguments[..], &["--unnamed-fallback"]].concat());
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.stdout.contains("they were sent unnamed from then on"), "{ended:?}");
+    let ended = stack.home.run(&[&arguments[..], &["--unnamed-fallback", "--json", "-"]].concat());
+    let arm = &ended.json()["arms"][0];
+    assert_eq!(arm["fell_back_to_unnamed"], true, "{arm}");
+    assert_eq!(arm["errors"], serde_json::json!({}), "{arm}");
+}
+
+#[test]
 fn a_restart_behind_the_pooler_costs_no_arrival_its_place_and_its_length_is_told() {
     let stack = Stack::up(&["--pool-size", "3"]);
     let place = stack.place("pooler");
@@ -136,7 +164,7 @@ fn a_restart_behind_the_pooler_costs_no_arrival_its_place_and_its_length_is_told
         std::thread::sleep(Duration::from_secs(1));
         let mut start = stack.stop("postgres", "INT");
         std::thread::sleep(Duration::from_millis(500));
-        start.spawn().unwrap();
+        std::thread::spawn(move || start.status());
         load.join().unwrap()
     });
     let whole = report.recording.whole();

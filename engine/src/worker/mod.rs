@@ -16,8 +16,8 @@ use wire::{Class, Code, Operation, Outcome, Progress, Values};
 
 use self::share::Share;
 use crate::{
-    ConnectionId, Nanos, Opened, Opening, Phase, PhaseReport, Recording, Refusal, Stream, StreamReport,
-    Target, Transport,
+    ConnectionId, Nanos, Opened, Opening, Phase, PhaseReport, Recording, Refusal, Stream,
+    StreamReport, Target, Transport,
     load::MILLISECOND,
     pool::{Connection, Job, Pool, State},
 };
@@ -332,9 +332,8 @@ impl Worker {
     /// When [`Worker::poll`] has something to do next.
     pub fn deadline(&self) -> Nanos {
         let timer = self.timers.peek().map_or(Nanos::MAX, |Reverse((at, _))| *at);
-        let is_at_rest = self.is_open
-            && self.in_flight == 0
-            && self.pools.iter().all(|pool| pool.unready == 0);
+        let is_at_rest =
+            self.is_open && self.in_flight == 0 && self.pools.iter().all(|pool| pool.unready == 0);
         let sweep = if is_at_rest { Nanos::MAX } else { self.next_sweep };
         let soonest = timer.min(sweep);
         let Some(phase) = &self.phase else { return soonest };

@@ -172,11 +172,7 @@ mod tests {
                 Class::PoolingIncompatible,
             ),
             ("08P01", "no more connections allowed (max_client_conn)", Class::Capacity),
-            (
-                "08P01",
-                "client connections exceeded (max_user_client_connections)",
-                Class::Capacity,
-            ),
+            ("08P01", "client connections exceeded (max_user_client_connections)", Class::Capacity),
             ("08P01", "sorry, too many clients already", Class::Capacity),
             ("08P01", "query_wait_timeout", Class::WaitTimeout),
             ("08P01", "client_login_timeout (server down)", Class::WaitTimeout),

@@ -161,7 +161,8 @@ impl Statement {
         self
     }
 
-    pub(super) fn fallback(&self) -> Option<&Fallback> {
+    /// What was given to [`Statement::or_unnamed`].
+    pub fn fallback(&self) -> Option<&Fallback> {
         self.fallback.as_ref()
     }
 
