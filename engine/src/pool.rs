@@ -20,8 +20,6 @@ pub(crate) struct Connection {
     pub(crate) backoff_ns: Nanos,
     /// Since when it has been lost, and not counted as such.
     pub(crate) lost_since: Option<Nanos>,
-    /// The place of the connection by which its request is cancelled.
-    pub(crate) canceller: Option<ConnectionId>,
     pub(crate) flight: Flight,
     /// The phase's stream that used it last, or that its bytes are counted for before it is used.
     pub(crate) stream: Option<u32>,
@@ -72,7 +70,6 @@ impl Connection {
             opening_since: 0,
             backoff_ns: 0,
             lost_since: None,
-            canceller: None,
             flight: Flight { job, operation: 0, sent: 0 },
             stream: None,
         }

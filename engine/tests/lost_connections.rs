@@ -77,7 +77,7 @@ impl<F: FnMut(Came, ConnectionId, Nanos) -> Vec<(Nanos, Event)>> Peer for Postgr
             // CancelRequest: its length, its code, the place, the secret.
             [0, 0, 0, 16, 4, 210, 22, 46, place @ .., 0, 0, 0, 9] => {
                 let place = ConnectionId::from_be_bytes(place.try_into().unwrap());
-                assert_eq!(id, place + CONNECTIONS, "on a connection of its own");
+                assert!(id >= CONNECTIONS, "on a connection of its own");
                 self.cancels.push((now, place));
                 if self.answers_cancels { vec![(now + 1000, Event::Closed)] } else { Vec::new() }
             }
@@ -201,7 +201,7 @@ fn a_server_that_does_not_take_cancels_is_not_waited_for() {
     assert_eq!(failures(&report), [(Class::Timeout, 1)]);
     let (reopened, _) = seen.connects[CONNECTIONS as usize];
     let waited = reopened - seen.cancels[0].0;
-    assert!(waited >= RUN.timeout_ns / 2 && waited <= 2 * RUN.timeout_ns, "{waited}");
+    assert!((RUN.timeout_ns / 2..2 * RUN.timeout_ns).contains(&waited), "{waited}");
 }
 
 /// From the phase's start on.

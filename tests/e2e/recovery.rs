@@ -1,7 +1,7 @@
 //! What becomes of a load while connections are lost and requests given up.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use core_affinity::CoreId;
@@ -41,7 +41,11 @@ impl Run {
 
     /// Runs it on one worker.
     fn on(&self, place: &Place) -> StreamReport {
-        let stop = Arc::new(AtomicBool::new(false));
+        self.until(Arc::new(AtomicBool::new(false)), place)
+    }
+
+    /// Runs it on one worker, until `stop` at the latest.
+    fn until(&self, stop: Arc<AtomicBool>, place: &Place) -> StreamReport {
         let mut fleet = Fleet::start(vec![self.target(place)], &[CoreId { id: 0 }], 0, stop);
         fleet.open().unwrap();
         let load = Load::ConstantArrivalRate {
@@ -115,10 +119,26 @@ fn no_backend_goes_on_with_a_request_that_timed_out() {
         assert_eq!((report.planned, whole.completed()), (10, 10), "{target}");
         let failed = failures(&report);
         assert!(failed.iter().any(|(class, _)| *class == Class::Timeout), "{target}: {failed:?}");
-        let deadline = Instant::now() + PATIENCE;
-        while running(&mut superuser, run.sql) > 0 {
-            assert!(Instant::now() < deadline, "{target}: {}", running(&mut superuser, run.sql));
-        }
+        assert_none_runs(&mut superuser, run.sql);
+
+        // As Ctrl-C does it.
+        let run = Run { sql: "SELECT pg_sleep(63)", timeout_ns: 60 * SECOND, ..run };
+        let stop = Arc::new(AtomicBool::new(false));
+        let report = std::thread::scope(|scope| {
+            let load = scope.spawn(|| run.until(Arc::clone(&stop), &stack.place(target)));
+            while running(&mut superuser, run.sql) == 0 {}
+            stop.store(true, Ordering::Relaxed);
+            load.join().unwrap()
+        });
+        assert!(report.interrupted > 0, "{target}");
+        assert_none_runs(&mut superuser, run.sql);
+    }
+}
+
+fn assert_none_runs(superuser: &mut postgres::Client, sql: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while running(superuser, sql) > 0 {
+        assert!(Instant::now() < deadline, "{sql}: {}", running(superuser, sql));
     }
 }
 

@@ -109,35 +109,35 @@ impl Worker {
     pub(super) fn cancel(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
         let connection = &mut self.connections[id as usize];
         self.out.clear();
-        let Some(canceller) =
-            connection.canceller.filter(|_| connection.session.cancel(&mut self.out))
-        else {
+        if !connection.session.cancel(&mut self.out) {
             return self.reopen(id, now, transport);
-        };
+        }
         let target = &self.targets[connection.target];
         connection.state = State::Cancelling;
         connection.lost_since.get_or_insert(now);
         connection.deadline = now + target.timeout_ns.min(CANCEL_MOST_NS);
         self.pools[connection.target].unready += 1;
-        self.cancelling += 1;
-        transport.connect(canceller, &target.address);
+        self.cancels.push(id);
+        self.begin_cancels(transport);
     }
 
-    /// Whose request is cancelled by this connection, if it is one for that.
-    #[inline]
-    pub(super) fn cancelled_by(&self, id: ConnectionId) -> Option<ConnectionId> {
-        let place = (id as usize).checked_sub(self.connections.len())?;
-        self.cancelled.get(place).copied()
+    fn begin_cancels(&mut self, transport: &mut impl Transport) {
+        while let Some((id, place)) = self.cancels.begin() {
+            let target = self.connections[id as usize].target;
+            transport.connect(place, &self.targets[target].address);
+        }
     }
 
-    /// The connection by which the request of `id` is cancelled is up.
-    pub(super) fn send_cancel(&mut self, id: ConnectionId, transport: &mut impl Transport) {
-        let connection = &self.connections[id as usize];
+    /// The connection in `place`, by which the request of `id` is cancelled, is up.
+    pub(super) fn send_cancel(
+        &mut self,
+        id: ConnectionId,
+        place: ConnectionId,
+        transport: &mut impl Transport,
+    ) {
         self.out.clear();
-        if let Some(canceller) = connection.canceller
-            && connection.session.cancel(&mut self.out)
-        {
-            transport.send(canceller, &self.out);
+        if self.connections[id as usize].session.cancel(&mut self.out) {
+            transport.send(place, &self.out);
         }
     }
 
@@ -148,15 +148,11 @@ impl Worker {
         now: Nanos,
         transport: &mut impl Transport,
     ) {
-        let connection = &self.connections[id as usize];
-        if connection.state != State::Cancelling {
-            return;
+        if let Some(place) = self.cancels.end(id) {
+            transport.close(place);
         }
-        if let Some(canceller) = connection.canceller {
-            transport.close(canceller);
-        }
-        self.cancelling -= 1;
         self.reopen(id, now, transport);
+        self.begin_cancels(transport);
     }
 
     /// The connection can't be had now: try again, later each time.

@@ -1,5 +1,6 @@
 //! One core's state machine.
 
+mod cancels;
 mod connections;
 mod executors;
 mod requests;
@@ -14,7 +15,7 @@ use std::{
 use bytes::BytesMut;
 use wire::{Class, Code, Operation, Outcome, Progress, Values};
 
-use self::share::Share;
+use self::{cancels::Cancels, share::Share};
 use crate::{
     ConnectionId, Nanos, Opened, Opening, Phase, PhaseReport, Recording, Refusal, Stream,
     StreamReport, Target, Transport,
@@ -46,10 +47,8 @@ pub struct Worker {
     refusal: Option<Refusal>,
     phase: Option<Running>,
     in_flight: u32,
-    /// Whose request is cancelled by each of the places that follow those of the connections.
-    cancelled: Vec<ConnectionId>,
-    /// How many requests are being cancelled.
-    cancelling: u32,
+    /// In places that follow those of the connections.
+    cancels: Cancels,
     values: Values,
     out: BytesMut,
 }
@@ -143,14 +142,10 @@ impl Worker {
             connections.extend((0..places).map(|_| Connection::new(number, target.session())));
             pools.push(Pool::new(first..first + places, beforehand));
         }
-        let mut cancelled = Vec::new();
-        let cancellers = connections.len() as ConnectionId;
-        for (id, connection) in (0..).zip(&mut connections) {
-            if matches!(targets[connection.target].opening, Opening::Postgres(_)) {
-                connection.canceller = Some(cancellers + cancelled.len() as ConnectionId);
-                cancelled.push(id);
-            }
-        }
+        let is_postgres =
+            |one: &&Connection| matches!(targets[one.target].opening, Opening::Postgres(_));
+        let cancellable = connections.iter().filter(is_postgres).count();
+        let cancels = Cancels::new(connections.len() as ConnectionId, cancellable);
         let shortest = targets.iter().map(|target| target.timeout_ns).min().unwrap_or(0);
         Self {
             index,
@@ -166,8 +161,7 @@ impl Worker {
             refusal: None,
             phase: None,
             in_flight: 0,
-            cancelled,
-            cancelling: 0,
+            cancels,
             values: Values::new(),
             out: BytesMut::new(),
         }
@@ -182,16 +176,16 @@ impl Worker {
         self.targets = targets.into();
     }
 
-    /// How many connections the driver must have places for: its own, and for each that speaks the
-    /// Postgres protocol one more, which is opened only while a request on it is being cancelled.
+    /// How many connections the driver must have places for: its own, and some that are opened only
+    /// while requests are being cancelled.
     pub fn connections(&self) -> usize {
-        self.connections.len() + self.cancelled.len()
+        self.connections.len() + self.cancels.places()
     }
 
     /// Whether a server is being told of a request that was given up. Whoever closes the
     /// connections now leaves the request running there.
     pub fn is_cancelling(&self) -> bool {
-        self.cancelling > 0
+        !self.cancels.is_empty()
     }
 
     /// Begins to open all connections, each target's in turn.
@@ -371,8 +365,8 @@ impl Worker {
 
     /// The transport is up.
     pub fn connected(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
-        if let Some(cancelled) = self.cancelled_by(id) {
-            return self.send_cancel(cancelled, transport);
+        if let Some(cancelled) = self.cancels.whose(id) {
+            return self.send_cancel(cancelled, id, transport);
         }
         self.out.clear();
         let progress = self.connections[id as usize].session.open(&mut self.out);
@@ -392,7 +386,7 @@ impl Worker {
         now: Nanos,
         transport: &mut impl Transport,
     ) {
-        if let Some(cancelled) = self.cancelled_by(id) {
+        if let Some(cancelled) = self.cancels.whose(id) {
             return self.cancelled(cancelled, now, transport);
         }
         let mut refusal = self.refusal_of(id, Outcome::Failed(Class::ConnectFailed));
@@ -444,7 +438,7 @@ impl Worker {
 
     /// The peer closed the connection, or it broke.
     pub fn closed(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
-        if let Some(cancelled) = self.cancelled_by(id) {
+        if let Some(cancelled) = self.cancels.whose(id) {
             return self.cancelled(cancelled, now, transport);
         }
         if self.connections[id as usize].state == State::Cancelling {
