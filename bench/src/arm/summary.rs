@@ -159,14 +159,14 @@ impl ArmSummary {
         let show = |ns| crate::duration::show(ns as f64);
         let mut lines = Vec::new();
         if self.disconnected_ns > 0 {
+            let times = if self.reopened == 1 { "time" } else { "times" };
             let (reopened, lost) = (self.reopened, show(self.disconnected_ns));
             let mut line =
-                format!("connections: opened again {reopened} times, {lost} without them");
+                format!("connections: opened again {reopened} {times}, {lost} without them in all");
             if self.is_out {
-                line += &format!("; no request succeeded in the last {}", show(self.outage_ns));
+                line += &format!("; not recovered {} after a failure", show(self.outage_ns));
             } else if self.outage_ns > 0 {
-                let outage = show(self.outage_ns);
-                line += &format!("; {outage} at most from a failure to the next success");
+                line += &format!("; recovered {} after a failure", show(self.outage_ns));
             }
             lines.push(line);
         }
@@ -219,22 +219,22 @@ mod tests {
         let mut arm = Arm::new(&ARMS[2], None);
         let lines = |arm: &Arm| ArmSummary::new(arm, &[]).connections();
         assert_eq!(lines(&arm), [] as [&str; 0]);
-        (arm.reopened, arm.disconnected_ns) = (3, 40 * MILLISECOND);
-        assert_eq!(lines(&arm), ["connections: opened again 3 times, 40.0 ms without them"]);
-        arm.outage_ns = 2 * SECOND;
+        (arm.reopened, arm.disconnected_ns) = (1, 40 * MILLISECOND);
+        assert_eq!(lines(&arm), ["connections: opened again 1 time, 40.0 ms without them in all"]);
+        (arm.reopened, arm.outage_ns) = (3, 2 * SECOND);
         assert_eq!(
             lines(&arm),
             [
-                "connections: opened again 3 times, 40.0 ms without them; 2.00 s at most from a failure \
-              to the next success"
+                "connections: opened again 3 times, 40.0 ms without them in all; recovered 2.00 s after \
+              a failure"
             ]
         );
         arm.is_out = true;
         assert_eq!(
             lines(&arm),
             [
-                "connections: opened again 3 times, 40.0 ms without them; no request succeeded in the \
-              last 2.00 s"
+                "connections: opened again 3 times, 40.0 ms without them in all; not recovered 2.00 s \
+              after a failure"
             ]
         );
     }
