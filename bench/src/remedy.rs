@@ -28,6 +28,19 @@ pub(crate) fn failing(recording: &Recording, name: &str, places: &Places) -> Opt
     Some(line(name, places, class, failure.unwrap_or(&Failure::default()), &share))
 }
 
+/// The line for a target that lost a prepared statement's name, however seldom it did.
+pub(crate) fn lost_names(recording: &Recording, name: &str, places: &Places) -> Option<String> {
+    let whole = recording.whole();
+    let (class, count, failure) = whole.failures().find(|(class, _, failure)| {
+        let code = failure.map(|failure| failure.code);
+        let is_name = |state| matches!(&state, b"26000" | b"42P05");
+        *class == Class::PoolingIncompatible
+            && matches!(code, Some(Code::SqlState(state)) if is_name(state))
+    })?;
+    let share = format!("{count} of {} requests failed: ", recording.completed());
+    Some(line(name, places, class, failure.unwrap_or(&Failure::default()), &share))
+}
+
 fn line(name: &str, places: &Places, class: Class, failure: &Failure, share: &str) -> String {
     let place = places.get(name).map(String::as_str).unwrap_or_default();
     let code = match failure.code {
@@ -72,11 +85,17 @@ fn remedy(class: Class, failure: &Failure, name: &str) -> String {
         Class::WaitTimeout => {
             "the pool is too small for the load: raise default_pool_size or lower --rate".into()
         }
+        Class::Unavailable if names_database(&failure.message) => {
+            format!("is dbname in targets.{name}.conninfo right, and is that database open?")
+        }
         Class::Unavailable => "is the server behind it up?".into(),
+        Class::PoolingIncompatible if failure.message.contains("prepared statement") => format!(
+            "the pooler hands prepared statements to servers that have none of them: set protocol \
+             = \"extended\" in targets.{name}, or unnamed_fallback = true (--unnamed-fallback), or \
+             use session pooling"
+        ),
         Class::PoolingIncompatible => {
-            format!(
-                "set protocol = \"extended\" in targets.{name}: its pool mode has no named statements"
-            )
+            format!("the pooler or its pool mode has no such thing: see targets.{name}")
         }
         Class::Protocol => format!("does targets.{name} speak this protocol there?"),
         Class::WrongReply => "the reply belongs to another request: the layer is at fault".into(),
@@ -90,6 +109,11 @@ fn remedy(class: Class, failure: &Failure, name: &str) -> String {
         | Class::Retryable
         | Class::PoolerOther => "see the server's log".into(),
     }
+}
+
+/// Whether the database does not exist there or is closed, as Postgres and PgBouncer tell it.
+fn names_database(message: &str) -> bool {
+    message.starts_with("database \"") || message.starts_with("no such database")
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use engine::{
     SECOND, Stream,
 };
 use thiserror::Error;
+use wire::postgres::Fallback;
+use wire::{Operation, Request};
 
 use crate::arm::{Arm, ArmKind};
 use crate::check::Checks;
@@ -69,6 +71,14 @@ const GRACEFUL_STOP_NS: Nanos = 30 * SECOND;
 /// How often a phase that is watched is reported on.
 const INTERVAL_NS: Nanos = SECOND;
 
+/// What the operations of a target share if their statements may be sent unnamed.
+fn fallback(operations: &[Operation]) -> Option<Fallback> {
+    operations.iter().find_map(|operation| match &operation.request {
+        Request::Postgres(statement) => statement.fallback().cloned(),
+        Request::Http(_) => None,
+    })
+}
+
 impl Rig {
     /// Opens connections to each of the arms' targets, so many before the start and at most, and has
     /// their replies checked.
@@ -94,8 +104,10 @@ impl Rig {
             let mut target =
                 scenario.engine_target(&kind.target, *connections, token, &mut places)?;
             target.operations = checks.apply(&target.operations);
+            let mut arm = Arm::new(kind, file.backends.clone());
+            arm.fallback = fallback(&target.operations);
             targets.push(target);
-            arms.push(Arm::new(kind, file.backends.clone()));
+            arms.push(arm);
         }
         // Ctrl-C raises it: a phase in progress ends at once.
         let stop: Arc<AtomicBool> = interrupt::flag();
@@ -196,12 +208,21 @@ impl Rig {
         interrupt::check()?;
         let name = &self.arms[arm].kind.target;
         for stream in &report.streams {
-            if let Some(line) = remedy::failing(&stream.recording, name, &self.places) {
+            let line = remedy::failing(&stream.recording, name, &self.places);
+            let has_fallback = self.arms[arm].fallback.is_some();
+            let lost = || remedy::lost_names(&stream.recording, name, &self.places);
+            if let Some(line) = line.or_else(|| lost().filter(|_| !has_fallback)) {
                 return Err(RigError::Target(line));
             }
         }
         self.arms[arm].completed += report.completed();
         Ok(())
+    }
+
+    /// The line for an arm whose pooler lost the names of prepared statements.
+    pub(crate) fn lost_names(&self, arm: &Arm) -> Option<String> {
+        let whole = arm.whole.as_ref().filter(|_| arm.fallback.is_none())?;
+        remedy::lost_names(whole, &arm.kind.target, &self.places)
     }
 
     fn error(&self, error: FleetError) -> RigError {

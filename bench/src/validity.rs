@@ -34,6 +34,9 @@ const LATENESS_P99_MAX_NS: u64 = MILLISECOND;
 /// Of the requests that were asked for, so many may stay unsent in a run that is worth something.
 const UNSENT_SHARE_MAX: f64 = 0.01;
 
+/// What is unsent after a longer outage says nothing of how much the target takes.
+const OUTAGE_MAX_NS: u64 = 500 * MILLISECOND;
+
 impl Validity {
     pub(crate) fn suspect(&mut self, reason: String) {
         self.valid = self.valid.max(Level::Suspect);
@@ -49,12 +52,17 @@ impl Validity {
     pub(crate) fn judge(&mut self, arm: &Arm) {
         let name = &arm.kind.name;
         let seconds = arm.measured_ns.max(1) as f64 / engine::SECOND as f64;
-        self.judge_unsent(
-            name,
-            arm.dropped + arm.unserved,
-            arm.planned,
-            arm.requests() as f64 / seconds,
-        );
+        let unsent = arm.dropped + arm.unserved;
+        if unsent > 0 && arm.outage_ns > OUTAGE_MAX_NS {
+            self.invalid(format!(
+                "{name}: {unsent} of {} requests were never sent: for {} after a failure of its \
+                 connections nothing succeeded",
+                arm.planned,
+                crate::duration::show(arm.outage_ns as f64)
+            ));
+        } else {
+            self.judge_unsent(name, unsent, arm.planned, arm.requests() as f64 / seconds);
+        }
         if let Some(whole) = &arm.whole {
             self.judge_recording(name, &whole.whole());
         }

@@ -308,8 +308,10 @@ impl driver::Pump for Pump<'_> {
                         let before_ns = (thread_cpu_ns(), driver.spun_ns());
                         task = Task::Phase { before_ns, emptied };
                     }
-                    Err(TryRecvError::Empty) => {}
-                    Err(TryRecvError::Disconnected) => return Ok(()),
+                    Err(TryRecvError::Disconnected) if !self.worker.is_cancelling() => {
+                        return Ok(());
+                    }
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
                 },
                 Task::Opening => {
                     if let Some(report) = self.opening() {

@@ -12,10 +12,14 @@ pub(crate) struct Connection {
     pub(crate) target: usize,
     pub(crate) session: Session,
     pub(crate) state: State,
-    /// When the state's time is up, if it is [`State::Opening`] or [`State::Busy`].
+    /// When the state's time is up, if it is [`State::Opening`], [`State::Busy`] or
+    /// [`State::Cancelling`].
     pub(crate) deadline: Nanos,
     pub(crate) opening_since: Nanos,
+    /// How long the last attempt waited, if the connection has been of no use since.
     pub(crate) backoff_ns: Nanos,
+    /// Since when it has been lost, and not counted as such.
+    pub(crate) lost_since: Option<Nanos>,
     pub(crate) flight: Flight,
     /// The phase's stream that used it last, or that its bytes are counted for before it is used.
     pub(crate) stream: Option<u32>,
@@ -29,6 +33,9 @@ pub(crate) enum State {
     Opening,
     Idle,
     Busy,
+    /// Its request was given up. It is kept until the server knows: a cancel that came later than
+    /// the end of the connection would cancel nothing, or somebody else's request.
+    Cancelling,
 }
 
 /// The request in flight on a [`State::Busy`] connection.
@@ -62,6 +69,7 @@ impl Connection {
             deadline: 0,
             opening_since: 0,
             backoff_ns: 0,
+            lost_since: None,
             flight: Flight { job, operation: 0, sent: 0 },
             stream: None,
         }

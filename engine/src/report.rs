@@ -35,6 +35,13 @@ pub struct StreamReport {
     pub resent: u64,
     /// Connections opened again, for whatever reason.
     pub reopened: u64,
+    /// From the end of a connection until it was there again, over all that were lost, in ns.
+    pub disconnected_ns: Nanos,
+    /// The longest time from a failure of a connection or of whoever hands it out
+    /// ([`wire::Class::is_of_connection`]) to the next success, as one worker saw it, in ns.
+    pub outage_ns: Nanos,
+    /// Whether such a time had not come to its end.
+    pub is_out: bool,
     /// Bytes written to connections, logins on the way included.
     pub data_sent: u64,
     /// Bytes read from connections.
@@ -57,6 +64,9 @@ impl StreamReport {
             interrupted: 0,
             resent: 0,
             reopened: 0,
+            disconnected_ns: 0,
+            outage_ns: 0,
+            is_out: false,
             data_sent: 0,
             data_received: 0,
             vus: Vus::default(),
@@ -68,6 +78,7 @@ impl StreamReport {
         self.add(other);
         self.vus.current += other.vus.current;
         self.vus.max += other.vus.max;
+        self.is_out |= other.is_out;
     }
 
     /// Adds what the same workers did next.
@@ -75,6 +86,7 @@ impl StreamReport {
         self.add(later);
         self.vus.current = later.vus.current;
         self.vus.max = self.vus.max.max(later.vus.max);
+        self.is_out = later.is_out;
     }
 
     /// Empties it without giving up its memory.
@@ -95,6 +107,8 @@ impl StreamReport {
         self.interrupted += other.interrupted;
         self.resent += other.resent;
         self.reopened += other.reopened;
+        self.disconnected_ns += other.disconnected_ns;
+        self.outage_ns = self.outage_ns.max(other.outage_ns);
         self.data_sent += other.data_sent;
         self.data_received += other.data_received;
     }

@@ -1,10 +1,16 @@
 //! The command and a private stack, for end-to-end tests. Each test has a stack of its own.
 
+pub mod session;
+
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use session::Place;
 
 /// A program that was built beside the tests.
 pub fn program(name: &str) -> PathBuf {
@@ -131,9 +137,17 @@ impl Stack {
 
     /// A connection of the blocking client, with the password from the stack's file.
     pub fn connect(&self, target: &str) -> postgres::Client {
+        let Place { port, user, password, database } = self.place(target);
+        let mut config = postgres::Config::new();
+        config.host("127.0.0.1").port(port).user(&user).password(password).dbname(&database);
+        config.connect(postgres::NoTls).expect("the stack is up")
+    }
+
+    /// Who logs in at a target, and where.
+    pub fn place(&self, target: &str) -> Place {
         let conninfo = self.target(target);
         let (conninfo, passfile) = conninfo.split_once(" passfile=").expect("a password file");
-        let mut config: postgres::Config = conninfo.parse().expect("a connection string");
+        let config: postgres::Config = conninfo.parse().expect("a connection string");
         let user = config.get_user().unwrap_or_default().to_owned();
         let port = config.get_ports()[0].to_string();
         let lines = std::fs::read_to_string(passfile).expect("a password file");
@@ -141,8 +155,41 @@ impl Stack {
             let fields: Vec<_> = line.splitn(5, ':').collect();
             (fields[1] == port && fields[3] == user).then(|| fields[4].to_owned())
         });
-        config.password(password.expect("a line for this user"));
-        config.connect(postgres::NoTls).expect("the stack is up")
+        Place {
+            port: config.get_ports()[0],
+            password: password.expect("a line for this user"),
+            database: config.get_dbname().expect("a database").to_owned(),
+            user,
+        }
+    }
+
+    /// Ends one of the stack's servers with a signal, and waits until it is gone. What it takes to
+    /// start it again.
+    pub fn stop(&self, server: &str, signal: &str) -> Command {
+        let servers = self.description["servers"].as_array().expect("servers");
+        let described = servers.iter().find(|one| one["name"] == server).expect("the server");
+        let process = PathBuf::from(format!("/proc/{}", described["pid"]));
+        let line = std::fs::read_to_string(process.join("cmdline")).expect("it runs");
+        let words: Vec<_> = line.split_terminator('\0').collect();
+        let owner = std::fs::metadata(&process).expect("it runs");
+        let mut command = Command::new(described["program"].as_str().expect("a program"));
+        command
+            .args(&words[1..])
+            .current_dir(std::fs::read_link(process.join("cwd")).expect("it runs"))
+            .uid(owner.uid())
+            .gid(owner.gid())
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let pid = described["pid"].to_string();
+        let sent = Command::new("kill").args(["-s", signal, &pid]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "{server} gets its signal");
+        // What ended and was not waited for has no command line.
+        while std::fs::read(process.join("cmdline")).is_ok_and(|line| !line.is_empty()) {
+            std::thread::yield_now();
+        }
+        command
     }
 
     /// One counter of a gateway's metrics.

@@ -61,13 +61,16 @@ classes! {
     Auth = "auth",
     /// Too many clients or connections for the server: HTTP 429, SQLSTATE class 53, max_client_conn.
     Capacity = "capacity",
-    /// The pooler gave up waiting for a server connection (query_wait_timeout and its kind).
+    /// The pooler gave up waiting for a server connection (query_wait_timeout,
+    /// client_login_timeout).
     WaitTimeout = "wait_timeout",
-    /// The server, or the one behind it, can't serve now: HTTP 502, 503, 504, SQLSTATE 57P01 to 57P03.
+    /// The server, or the one behind it, can't serve now: HTTP 502, 503, 504, SQLSTATE 57P01 to
+    /// 57P05 and 3D000, a pooler that has no server or no such database.
     Unavailable = "unavailable",
-    /// The same statement may succeed when tried again: SQLSTATE class 40.
+    /// The same statement may succeed when tried again: SQLSTATE class 40 and 55P03.
     Retryable = "retryable",
-    /// The statement needs what the pool mode can't give, such as a prepared name that is gone.
+    /// The client needs what the pooler or its pool mode can't give, such as a prepared name that is
+    /// gone (SQLSTATE 26000, 42P05) or a startup parameter that it does not track.
     PoolingIncompatible = "pooling_incompatible",
     /// Any other error that the pooler itself raised.
     PoolerOther = "pooler_other",
@@ -89,6 +92,22 @@ classes! {
     ConnectFailed = "connect_failed",
     /// No complete reply within the time limit.
     Timeout = "timeout",
+}
+
+impl Class {
+    /// Whether it says something of the connection and of whoever hands it out, not of the request.
+    pub fn is_of_connection(self) -> bool {
+        matches!(
+            self,
+            Class::Auth
+                | Class::Capacity
+                | Class::WaitTimeout
+                | Class::Unavailable
+                | Class::StaleConnection
+                | Class::Disconnected
+                | Class::ConnectFailed
+        )
+    }
 }
 
 /// The peer's own code for a failure: kept raw, beside our class.

@@ -82,6 +82,26 @@ impl Session {
         }
     }
 
+    /// Whether a request was answered on this connection since it was opened. One that ends
+    /// before it was of any use is best opened again with a delay.
+    pub fn has_served(&self) -> bool {
+        match self {
+            Session::Http(session) => session.has_served(),
+            Session::Postgres(session) => session.has_served(),
+        }
+    }
+
+    /// Appends what makes the peer end the request in flight when it is sent on a connection of
+    /// its own, while this one is still there: CancelRequest (Postgres manual, 55.2.8 "Canceling
+    /// Requests in Progress"). The peer answers by closing that connection. `false`, and nothing is
+    /// appended, where there is no such thing.
+    pub fn cancel(&self, out: &mut BytesMut) -> bool {
+        match self {
+            Session::Http(_) => false,
+            Session::Postgres(session) => session.cancel(out),
+        }
+    }
+
     /// The last failure in the peer's words.
     pub fn failure(&self) -> &Failure {
         match self {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use postgres_protocol::message::backend::Message;
 use proptest::prelude::*;
 use wire::{
     Class, Code, Operation, Outcome, Progress, Request, Session, Values,
-    postgres::{self, Login, Parameter, Protocol, Statement},
+    postgres::{self, Fallback, Login, Parameter, Protocol, Statement},
 };
 
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -33,8 +34,8 @@ fn ready() -> Vec<u8> {
 }
 
 fn login() -> Vec<u8> {
-    [message(b'R', &[0; 4]), message(b'S', b"TimeZone\0UTC\0"), message(b'K', &[0; 8]), ready()]
-        .concat()
+    let key = message(b'K', &[0, 0, 0, 7, 0, 0, 0, 9]);
+    [message(b'R', &[0; 4]), message(b'S', b"TimeZone\0UTC\0"), key, ready()].concat()
 }
 
 /// The start of every reply in the extended protocol.
@@ -231,6 +232,60 @@ fn prepared_statements_are_prepared_before_the_connection_is_ready() {
 }
 
 #[test]
+fn a_lost_name_makes_every_session_of_the_target_send_its_statements_unnamed() {
+    let fallback = Fallback::new();
+    let parameters = [Parameter { hole: 0, type_oid: 20 }];
+    let statement = Statement::new("SELECT $1", &parameters, Protocol::Prepared, "s").unwrap();
+    let operation = Operation {
+        name: "s".into(),
+        idempotent: true,
+        request: Request::Postgres(statement.or_unnamed(&fallback)),
+        checks: Vec::new(),
+    };
+    let open = || {
+        let mut one = session(&operation);
+        one.open(&mut BytesMut::new());
+        let events = feed(&mut one, &login(), &[1000]);
+        (one, events)
+    };
+    let sent = |session: &mut Session| {
+        let mut values = Values::new();
+        values.push_integer(42);
+        let mut out = BytesMut::new();
+        session.request(&operation, &values, &mut out);
+        out
+    };
+    let (mut one, events) = open();
+    assert_eq!(events, [Progress::Write], "it prepares");
+    assert_eq!(feed(&mut one, &[message(b'1', b""), ready()].concat(), &[3]), [Progress::Ready]);
+    assert!(sent(&mut one).starts_with(b"B"));
+
+    let (mut two, _) = open();
+    let taken = [error("ERROR", "42P05", "prepared statement exists"), ready()].concat();
+    assert_eq!(feed(&mut two, &taken, &[3]), [Progress::Ready]);
+    assert!(fallback.has_happened());
+    assert!(sent(&mut two).starts_with(b"P"));
+    assert_eq!(open().1, [Progress::Ready], "nobody prepares any more");
+
+    let gone = [error("ERROR", "26000", "prepared statement does not exist"), ready()].concat();
+    let failed = Progress::Response(Outcome::Failed(Class::PoolingIncompatible));
+    assert_eq!(feed(&mut one, &gone, &[3]), [failed], "it was on its way with its name");
+    assert!(sent(&mut one).starts_with(b"P"));
+    let reply = [bound(), row("42"), message(b'C', b"SELECT 1\0"), ready()].concat();
+    assert_eq!(feed(&mut two, &reply, &[7]), [Progress::Response(Outcome::Ok)]);
+}
+
+#[test]
+fn a_session_knows_how_its_request_is_cancelled() {
+    let mut session = busy();
+    let mut out = BytesMut::new();
+    assert!(session.cancel(&mut out));
+    assert_eq!(out[..], [0, 0, 0, 16, 4, 210, 22, 46, 0, 0, 0, 7, 0, 0, 0, 9]);
+    session.open(&mut BytesMut::new());
+    assert!(!session.cancel(&mut out), "the key was the last connection's");
+}
+
+#[test]
 fn a_wrong_password_is_refused_as_auth_with_the_servers_words() {
     let mut session = session(&operation(Protocol::Extended));
     session.open(&mut BytesMut::new());
@@ -239,30 +294,112 @@ fn a_wrong_password_is_refused_as_auth_with_the_servers_words() {
     assert!(session.failure().message.contains("password authentication failed"));
 }
 
+/// Something to say, from the letters of every message that there is (Postgres manual, 55.7
+/// "Message Formats"), and of some that there are not.
+fn messages() -> impl Strategy<Value = Vec<u8>> {
+    let kind = prop_oneof![
+        6 => prop::sample::select(&b"RKS123CdDcGHWEIVvnNAtsTZ"[..]),
+        1 => any::<u8>(),
+    ];
+    let body = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..40),
+        Just(vec![]),
+        Just(vec![b'I']),
+        (0..14_u8).prop_map(|kind| vec![0, 0, 0, kind]),
+        Just(b"\0\0\0\x0aSCRAM-SHA-256\0\0".to_vec()),
+        Just(b"\0\0\0\x05salt".to_vec()),
+        Just(b"VFATAL\0C57P01\0Mgone\0\0".to_vec()),
+        Just(b"SERROR\0C26000\0Mprepared statement\0\0".to_vec()),
+        Just(vec![0, 1, 0, 0, 0, 2, b'4', b'2']),
+    ];
+    let whole = (kind, body).prop_map(|(kind, body)| message(kind, &body));
+    let noise = prop::collection::vec(any::<u8>(), 0..60);
+    let stream = prop::collection::vec(whole, 0..10).prop_map(|messages| messages.concat());
+    (stream, noise).prop_map(|(stream, noise)| [stream, noise].concat())
+}
+
+/// What comes of `stream`, with the end of the connection; nothing that follows a refusal is
+/// anybody's, since a driver closes the connection there.
+fn events(mut session: Session, stream: &[u8], cuts: &[usize]) -> Vec<Progress> {
+    let mut events = feed(&mut session, stream, cuts);
+    events.push(session.end_of_stream());
+    let last = events.iter().position(|event| {
+        matches!(event, Progress::Refused(_) | Progress::Response(Outcome::Failed(Class::Protocol)))
+    });
+    events.truncate(last.map_or(events.len(), |at| at + 1));
+    events
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]
     fn any_bytes_give_the_same_events_however_they_are_cut(
-        bytes in prop::collection::vec(any::<u8>(), 1..200),
-        kinds in prop::collection::vec(prop::sample::select(&b"DZECTNS12R"[..]), 0..6),
-        bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 6),
+        stream in messages(),
         cuts in prop::collection::vec(1_usize..30, 1..10),
+        stage in 0..4_u8,
     ) {
-        let mut stream: Vec<u8> =
-            kinds.iter().zip(&bodies).flat_map(|(kind, body)| message(*kind, body)).collect();
-        stream.extend(bytes);
-        let until_closed = |cuts: &[usize]| {
-            let mut session = busy();
-            let mut events = feed(&mut session, &stream, cuts);
-            // What follows a refusal is nobody's: a driver closes the connection there.
-            if let Some(at) = events.iter().position(is_last) {
-                events.truncate(at + 1);
+        let at_stage = || {
+            let protocol = if stage == 2 { Protocol::Prepared } else { Protocol::Extended };
+            let operation = operation(protocol);
+            let mut session = session(&operation);
+            session.open(&mut BytesMut::new());
+            match stage {
+                0 => {}
+                1 => {
+                    feed(&mut session, &message(b'R', &[0; 4]), &[100]);
+                }
+                _ => {
+                    feed(&mut session, &login(), &[1000]);
+                }
             }
-            events
+            if stage == 3 {
+                request(&mut session, &operation);
+            }
+            session
         };
-        prop_assert_eq!(until_closed(&[stream.len()]), until_closed(&cuts));
+        prop_assert_eq!(events(at_stage(), &stream, &[1000]), events(at_stage(), &stream, &cuts));
+    }
+
+    /// Where postgres-protocol's parser finds a message, so do we; where it waits for more, so do we.
+    #[test]
+    fn messages_are_where_postgres_protocol_finds_them(
+        rows in 0..20_usize,
+        notices in prop::collection::vec(prop::collection::vec(1..255_u8, 0..300), 0..5),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let notice = |text: &Vec<u8>| message(b'N', &[b"M", &text[..], b"\0\0"].concat());
+        let stream = [
+            notices.iter().flat_map(notice).collect(),
+            bound(),
+            row("42").repeat(rows.max(1)),
+            message(b'C', b"SELECT 1\0"),
+            ready(),
+        ]
+        .concat();
+        let cut = cut.index(stream.len() + 1);
+        let mut theirs = BytesMut::from(&stream[..cut]);
+        let mut is_complete = false;
+        while let Some(message) = Message::parse(&mut theirs).unwrap() {
+            is_complete |= matches!(message, Message::ReadyForQuery(_));
+        }
+        let ours = feed(&mut busy(), &stream[..cut], &[7]);
+        prop_assert_eq!(ours.len(), usize::from(is_complete));
     }
 }
 
-fn is_last(event: &Progress) -> bool {
-    matches!(event, Progress::Refused(_) | Progress::Response(Outcome::Failed(Class::Protocol)))
+#[test]
+fn a_megabyte_of_notices_and_parameters_while_a_reply_comes_is_passed_over() {
+    let noise = [
+        message(b'N', &[b"SNOTICE\0M", &[b'x'; 900][..], b"\0\0"].concat()),
+        message(b'S', b"application_name\0poolbench\0"),
+    ]
+    .concat();
+    let noise = noise.repeat(1 + (1 << 20) / noise.len());
+    let one = message(b'N', &[b"M", &vec![b'y'; 1 << 20][..], b"\0\0"].concat());
+    let reply =
+        [&noise[..], &bound(), &one, &row("42"), &noise, &message(b'C', b"SELECT 1\0"), &ready()]
+            .concat();
+    for piece in [1000, 16 * 1024, reply.len()] {
+        assert_eq!(feed(&mut busy(), &reply, &[piece]), [Progress::Response(Outcome::Ok)]);
+    }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use engine::{Nanos, OperationRecording, PhaseReport, Recording, StreamReport};
 use hdrhistogram::Histogram;
+use wire::postgres::Fallback;
 
 pub(crate) use self::summary::{ArmSummary, Quantiles};
 use crate::statistics::Sample;
@@ -55,6 +56,14 @@ pub(crate) struct Arm {
     pub(crate) unserved: u64,
     pub(crate) resent: u64,
     pub(crate) reopened: u64,
+    /// Over all connections that were lost, until each was there again.
+    pub(crate) disconnected_ns: Nanos,
+    /// The longest time from a connection's failure to the next success.
+    pub(crate) outage_ns: Nanos,
+    /// Whether the last such time had no end.
+    pub(crate) is_out: bool,
+    /// Whether its prepared statements may be, and are, sent unnamed.
+    pub(crate) fallback: Option<Fallback>,
     pub(crate) measured_ns: Nanos,
     pub(crate) generator_cpu_ns: Nanos,
     /// CPU time by the scenario's process names.
@@ -98,6 +107,10 @@ impl Arm {
             unserved: 0,
             resent: 0,
             reopened: 0,
+            disconnected_ns: 0,
+            outage_ns: 0,
+            is_out: false,
+            fallback: None,
             measured_ns: 0,
             generator_cpu_ns: 0,
             cpu_ns: BTreeMap::new(),
@@ -121,6 +134,9 @@ impl Arm {
         self.unserved += report.unserved;
         self.resent += report.resent;
         self.reopened += report.reopened;
+        self.disconnected_ns += report.disconnected_ns;
+        self.outage_ns = self.outage_ns.max(report.outage_ns);
+        self.is_out = report.is_out;
         self.measured_ns += length_ns;
         self.generator_cpu_ns += generator_cpu_ns;
         for (process, ns) in cpu_ns {
@@ -172,18 +188,6 @@ impl Arm {
 }
 
 fn connection_errors(whole: &OperationRecording) -> u64 {
-    use wire::Class;
-    let is_connection = |class: &Class| {
-        matches!(
-            class,
-            Class::Auth
-                | Class::Capacity
-                | Class::WaitTimeout
-                | Class::Unavailable
-                | Class::StaleConnection
-                | Class::Disconnected
-                | Class::ConnectFailed
-        )
-    };
-    whole.failures().filter(|(class, ..)| is_connection(class)).map(|(_, count, _)| count).sum()
+    let failures = whole.failures().filter(|(class, ..)| class.is_of_connection());
+    failures.map(|(_, count, _)| count).sum()
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use engine::OperationRecording;
+use engine::{Nanos, OperationRecording};
 use hdrhistogram::Histogram;
 use serde::Serialize;
+use wire::postgres::Fallback;
 
 use super::Arm;
 
@@ -27,6 +28,18 @@ pub(crate) struct ArmSummary {
     unserved: u64,
     resent: u64,
     reopened: u64,
+    /// Over all connections that were lost, until each was there again.
+    #[serde(skip_serializing_if = "is_zero")]
+    disconnected_ns: Nanos,
+    /// The longest time from a connection's failure to the next success, or to the end.
+    #[serde(skip_serializing_if = "is_zero")]
+    outage_ns: Nanos,
+    /// Whether no success came any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_out: bool,
+    /// Whether prepared statements were sent unnamed in the end.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    fell_back_to_unnamed: bool,
     pub(crate) response_ns: Quantiles,
     pub(crate) service_ns: Quantiles,
     pub(crate) lateness_ns: Quantiles,
@@ -122,6 +135,10 @@ impl ArmSummary {
             unserved: arm.unserved,
             resent: arm.resent,
             reopened: arm.reopened,
+            disconnected_ns: arm.disconnected_ns,
+            outage_ns: arm.outage_ns,
+            is_out: arm.is_out,
+            fell_back_to_unnamed: arm.fallback.as_ref().is_some_and(Fallback::has_happened),
             response_ns: quantiles(|whole| &whole.response),
             service_ns: quantiles(|whole| &whole.service),
             lateness_ns: quantiles(|whole| &whole.lateness),
@@ -137,6 +154,38 @@ impl ArmSummary {
             cpu_ns_per_request: cpu.into_iter().flatten().collect(),
         }
     }
+}
+
+impl ArmSummary {
+    /// What is to be known of its connections, if anything is: a line each.
+    pub(crate) fn connections(&self) -> Vec<String> {
+        let show = |ns| crate::duration::show(ns as f64);
+        let mut lines = Vec::new();
+        if self.disconnected_ns > 0 {
+            let times = if self.reopened == 1 { "time" } else { "times" };
+            let (reopened, lost) = (self.reopened, show(self.disconnected_ns));
+            let mut line =
+                format!("connections: opened again {reopened} {times}, {lost} without them in all");
+            if self.is_out {
+                line += &format!("; not recovered {} after a failure", show(self.outage_ns));
+            } else if self.outage_ns > 0 {
+                line += &format!("; recovered {} after a failure", show(self.outage_ns));
+            }
+            lines.push(line);
+        }
+        if self.fell_back_to_unnamed {
+            lines.push(
+                "prepared statements: the pooler lost their names (SQLSTATE 26000, 42P05); they \
+                 were sent unnamed from then on"
+                    .into(),
+            );
+        }
+        lines
+    }
+}
+
+fn is_zero(ns: &Nanos) -> bool {
+    *ns == 0
 }
 
 fn errors(recording: &OperationRecording) -> BTreeMap<&'static str, u64> {
@@ -158,5 +207,38 @@ impl OperationSummary {
             service_ns: Quantiles::new(&recording.service),
             lateness_ns: Quantiles::new(&recording.lateness),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::{MILLISECOND, SECOND};
+
+    use super::*;
+    use crate::arm::ARMS;
+
+    #[test]
+    fn connections_are_spoken_of_only_where_some_were_lost() {
+        let mut arm = Arm::new(&ARMS[2], None);
+        let lines = |arm: &Arm| ArmSummary::new(arm, &[]).connections();
+        assert_eq!(lines(&arm), [] as [&str; 0]);
+        (arm.reopened, arm.disconnected_ns) = (1, 40 * MILLISECOND);
+        assert_eq!(lines(&arm), ["connections: opened again 1 time, 40.0 ms without them in all"]);
+        (arm.reopened, arm.outage_ns) = (3, 2 * SECOND);
+        assert_eq!(
+            lines(&arm),
+            [
+                "connections: opened again 3 times, 40.0 ms without them in all; recovered 2.00 s after \
+              a failure"
+            ]
+        );
+        arm.is_out = true;
+        assert_eq!(
+            lines(&arm),
+            [
+                "connections: opened again 3 times, 40.0 ms without them in all; not recovered 2.00 s \
+              after a failure"
+            ]
+        );
     }
 }

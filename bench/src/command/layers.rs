@@ -18,6 +18,10 @@ use crate::{duration, nova, stack};
 pub(crate) struct Layers {
     /// The scenario; without one, the nova scenario on the stack that `poolbench stack up` started
     file: Option<PathBuf>,
+    /// Prepared statements are sent unnamed once the pooler has lost one's name, as
+    /// unnamed_fallback = true in [targets.NAME]
+    #[arg(long)]
+    unnamed_fallback: bool,
     #[command(flatten)]
     comparison: Comparison,
     #[command(flatten)]
@@ -60,13 +64,16 @@ enum GapsArgument {
 impl Layers {
     /// Does it and gives the exit code.
     pub(crate) fn run(self) -> Result<u8, CommandError> {
-        let scenario = match &self.file {
+        let mut scenario = match &self.file {
             Some(file) => Scenario::read(file)?,
             None => match stack::attach()? {
                 Some(info) => nova::scenario(&info)?,
                 None => return Err(CommandError::NothingToMeasure),
             },
         };
+        if self.unnamed_fallback {
+            scenario.targets.values_mut().for_each(|target| target.unnamed_fallback = true);
+        }
         let summary = self.comparison.run(&scenario)?;
         self.output.show(&summary, &layers::text(&summary))?;
         Ok(code(&summary))

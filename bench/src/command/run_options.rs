@@ -48,6 +48,10 @@ pub(crate) struct RunOptions {
     /// The target, by its name in the scenario [default: the load's, or the only one]
     #[arg(long)]
     target: Option<String>,
+    /// Prepared statements are sent unnamed once the pooler has lost one's name, as
+    /// unnamed_fallback = true in [targets.NAME]
+    #[arg(long)]
+    unnamed_fallback: bool,
     /// Only this operation; several with several of these
     #[arg(long, value_name = "NAME")]
     operation: Vec<String>,
@@ -129,6 +133,9 @@ impl RunOptions {
     pub(crate) fn apply(&self, scenario: &mut Scenario) -> Result<(), OptionsError> {
         if let Some(name) = &self.target {
             scenario.target(name)?;
+        }
+        if self.unnamed_fallback {
+            scenario.targets.values_mut().for_each(|target| target.unnamed_fallback = true);
         }
         scenario.loads = self.loads(&scenario.loads)?;
         for index in 0..scenario.loads.len() {

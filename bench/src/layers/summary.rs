@@ -87,6 +87,9 @@ impl Experiment<'_> {
         let counts = pooler_queries
             .map(|pooler_queries| Counts { completed_through_pooler, pooler_queries });
         let costs = costs(&self.rig.arms, self.plan.seed);
+        let mut validity = validity(&self.rig.arms);
+        let lost_names = self.rig.arms.iter().filter_map(|arm| self.rig.lost_names(arm));
+        lost_names.for_each(|line| validity.suspect(line));
         Ok(Summary {
             schema: 1,
             command: "layers",
@@ -102,7 +105,7 @@ impl Experiment<'_> {
                 engine::Gaps::Poisson => "poisson",
             },
             servers,
-            validity: validity(&self.rig.arms),
+            validity,
             before_after: before_after(&self.rig.arms),
             arms,
             costs: costs.iter().flat_map(CostSummary::all).collect(),

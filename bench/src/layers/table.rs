@@ -19,6 +19,13 @@ pub(crate) fn text(summary: &Summary) -> String {
     for arm in summary.arms.iter().filter(|arm| !arm.errors.is_empty()) {
         let _ = writeln!(text, "{}: {}", arm.name, errors(arm));
     }
+    for (arm, line) in summary
+        .arms
+        .iter()
+        .flat_map(|arm| arm.connections().into_iter().map(move |line| (arm, line)))
+    {
+        let _ = writeln!(text, "{}: {line}", arm.name);
+    }
     if let Some(counts) = &summary.counts {
         let _ = writeln!(
             text,

@@ -51,6 +51,8 @@ impl Summary {
         let names: Vec<_> = scenario.operations.iter().map(|op| op.name.as_str()).collect();
         let mut validity = Validity::default();
         rig.arms.iter().for_each(|arm| validity.judge(arm));
+        let lost_names = rig.arms.iter().filter_map(|arm| rig.lost_names(arm));
+        lost_names.for_each(|line| validity.suspect(line));
         if let Some(error) = &watched.error {
             validity
                 .suspect(format!("{error}: what came after is missing from the pool's figures"));

@@ -95,6 +95,9 @@ fn latencies(arm: &ArmSummary, seconds: f64) -> String {
     if !arm.errors.is_empty() {
         let _ = writeln!(text, "errors: {}", errors(arm));
     }
+    for line in arm.connections() {
+        let _ = writeln!(text, "{line}");
+    }
     text.push('\n');
     text
 }

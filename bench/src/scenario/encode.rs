@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use engine::{Opening, SECOND, Target};
 use wire::http::Expect;
-use wire::postgres::{Protocol, Statement};
+use wire::postgres::{Fallback, Protocol, Statement};
 use wire::{Operation, Request};
 
 use super::jwt;
@@ -74,7 +74,10 @@ impl Scenario {
                 let login = conninfo.login().map_err(|error| {
                     ScenarioError::value(format!("targets.{name}.conninfo"), error.to_string())
                 })?;
-                let encode = |operation: &OperationFile| operation.sql(name, file.protocol);
+                let fallback = file.unnamed_fallback.then(Fallback::new);
+                let encode = |operation: &OperationFile| {
+                    operation.sql(name, file.protocol, fallback.as_ref())
+                };
                 let operations: Result<Vec<_>, _> = self.operations.iter().map(encode).collect();
                 let address = conninfo.address().map_err(bad)?;
                 (address, Opening::Postgres(Arc::new(login)), operations?)
@@ -145,13 +148,21 @@ impl OperationFile {
         Ok(self.operation(Request::Http(request)))
     }
 
-    fn sql(&self, target: &str, protocol: Protocol) -> Result<Operation, ScenarioError> {
+    fn sql(
+        &self,
+        target: &str,
+        protocol: Protocol,
+        fallback: Option<&Fallback>,
+    ) -> Result<Operation, ScenarioError> {
         let sql = self.sql.as_deref().ok_or_else(|| {
             self.bad("sql", format!("is missing, and target {target} speaks SQL"))
         })?;
         let parameters: Vec<_> = self.params.iter().map(|param| param.parameter).collect();
         let mut statement = Statement::new(sql, &parameters, protocol, &self.name)
             .map_err(|error| self.bad("sql", error.to_string()))?;
+        if let Some(fallback) = fallback {
+            statement = statement.or_unnamed(fallback);
+        }
         if let Some((hole, _)) = &self.expect {
             statement = statement.expect_first_column(*hole);
         }

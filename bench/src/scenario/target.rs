@@ -18,6 +18,8 @@ pub(crate) struct TargetFile {
     pub(crate) conninfo: Option<String>,
     /// How statements are sent.
     pub(crate) protocol: wire::postgres::Protocol,
+    /// Whether prepared statements are sent unnamed once the pooler has lost a name.
+    pub(crate) unnamed_fallback: bool,
     /// The pooler's admin console.
     pub(crate) console: Option<String>,
     /// Who may read pg_stat_activity; the target's own login where it is not given.
@@ -92,6 +94,7 @@ fn target(name: &str, node: &Node, mistakes: &Mistakes) -> Option<TargetFile> {
         url: text("url"),
         conninfo: connection("conninfo"),
         protocol: fields.word("protocol", &words).unwrap_or(Extended),
+        unnamed_fallback: fields.boolean("unnamed_fallback").unwrap_or(false),
         console: connection("console"),
         observer: connection("observer"),
         backends: text("backends"),

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use wire::{Class, Code, Outcome};
 
-use super::{BACKOFF_FIRST_NS, BACKOFF_MOST_NS, Timer, Worker};
+use super::{BACKOFF_FIRST_NS, BACKOFF_MOST_NS, CANCEL_MOST_NS, Timer, Worker};
 use crate::{
     ConnectionId, Nanos, Refusal, Transport,
     pool::{Pool, State},
@@ -22,8 +22,12 @@ impl Worker {
 
     pub(super) fn ready(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
         let connection = &mut self.connections[id as usize];
-        connection.backoff_ns = 0;
         let target = connection.target;
+        let lost_ns = connection.lost_since.take().map_or(0, |since| now.saturating_sub(since));
+        if let Some(report) = self.report_of(id) {
+            report.disconnected_ns += lost_ns;
+        }
+        let connection = &self.connections[id as usize];
         let pool = &mut self.pools[target];
         pool.unready -= 1;
         if !pool.is_open() {
@@ -58,21 +62,97 @@ impl Worker {
         transport.connect(id, &target.address);
     }
 
-    /// The connection ended in an orderly way, or was made to: a new one takes its place at once.
+    /// The connection ended: a new one takes its place, at once if this one has been of use.
+    /// Otherwise whoever is there lets us in and ends it then, and would do so without pause.
+    pub(super) fn ended(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
+        if self.is_open && !self.connections[id as usize].session.has_served() {
+            let refusal = self.refusal_of(id, Outcome::Failed(Class::Disconnected));
+            return self.lost(id, refusal, now, transport);
+        }
+        self.reopen(id, now, transport);
+    }
+
+    /// A new connection takes the place of this one at once.
     pub(super) fn reopen(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
         let target = self.connections[id as usize].target;
         self.pools[target].idle.retain(|other| *other != id);
-        self.count_reopened(id);
+        self.count_reopened(id, now);
         transport.close(id);
         self.connect(id, now, transport);
         // A query that goes out again need not wait for this connection.
         self.serve(target, now, transport);
     }
 
-    fn count_reopened(&mut self, id: ConnectionId) {
+    fn count_reopened(&mut self, id: ConnectionId, now: Nanos) {
+        self.connections[id as usize].lost_since.get_or_insert(now);
         if let Some(report) = self.report_of(id) {
             report.reopened += 1;
         }
+    }
+
+    /// Counts the time so far of connections that are not there again.
+    pub(super) fn count_disconnected(&mut self, now: Nanos) {
+        for id in 0..self.connections.len() as ConnectionId {
+            let lost_since = &mut self.connections[id as usize].lost_since;
+            let Some(since) = lost_since.as_mut().map(|since| std::mem::replace(since, now)) else {
+                continue;
+            };
+            if let Some(report) = self.report_of(id) {
+                report.disconnected_ns += now.saturating_sub(since);
+            }
+        }
+    }
+
+    /// The request in flight was given up: the server is told to end it, where the protocol has
+    /// words for that, so that it does not run on in front of the next one. The connection is
+    /// replaced.
+    pub(super) fn cancel(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
+        let connection = &mut self.connections[id as usize];
+        self.out.clear();
+        if !connection.session.cancel(&mut self.out) {
+            return self.reopen(id, now, transport);
+        }
+        let target = &self.targets[connection.target];
+        connection.state = State::Cancelling;
+        connection.lost_since.get_or_insert(now);
+        connection.deadline = now + target.timeout_ns.min(CANCEL_MOST_NS);
+        self.pools[connection.target].unready += 1;
+        self.cancels.push(id);
+        self.begin_cancels(transport);
+    }
+
+    fn begin_cancels(&mut self, transport: &mut impl Transport) {
+        while let Some((id, place)) = self.cancels.begin() {
+            let target = self.connections[id as usize].target;
+            transport.connect(place, &self.targets[target].address);
+        }
+    }
+
+    /// The connection in `place`, by which the request of `id` is cancelled, is up.
+    pub(super) fn send_cancel(
+        &mut self,
+        id: ConnectionId,
+        place: ConnectionId,
+        transport: &mut impl Transport,
+    ) {
+        self.out.clear();
+        if self.connections[id as usize].session.cancel(&mut self.out) {
+            transport.send(place, &self.out);
+        }
+    }
+
+    /// The server knows that the request of `id` was given up, or can't be told.
+    pub(super) fn cancelled(
+        &mut self,
+        id: ConnectionId,
+        now: Nanos,
+        transport: &mut impl Transport,
+    ) {
+        if let Some(place) = self.cancels.end(id) {
+            transport.close(place);
+        }
+        self.reopen(id, now, transport);
+        self.begin_cancels(transport);
     }
 
     /// The connection can't be had now: try again, later each time.
@@ -98,7 +178,10 @@ impl Worker {
         connection.backoff_ns =
             (connection.backoff_ns * 2).clamp(BACKOFF_FIRST_NS, BACKOFF_MOST_NS);
         self.timers.push(Reverse((now + connection.backoff_ns, Timer::Reopen(id))));
-        self.count_reopened(id);
+        if let Some(share) = connection.stream.and_then(|stream| self.share(stream)) {
+            share.failed_to_connect(now);
+        }
+        self.count_reopened(id, now);
     }
 
     pub(super) fn refusal_of(&self, id: ConnectionId, outcome: Outcome) -> Refusal {
@@ -117,8 +200,9 @@ impl Worker {
             match connection.state {
                 State::Busy => {
                     self.respond(id, Outcome::Failed(Class::Timeout), now);
-                    self.reopen(id, now, transport);
+                    self.cancel(id, now, transport);
                 }
+                State::Cancelling => self.cancelled(id, now, transport),
                 State::Opening => {
                     let mut refusal = self.refusal_of(id, Outcome::Failed(Class::Timeout));
                     refusal.failure.set(Code::None, b"no answer within the time limit");

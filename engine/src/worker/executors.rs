@@ -127,8 +127,10 @@ impl Worker {
     /// Where an interval is over, puts what happened in it aside to be taken. Goes on with an
     /// empty report that came back; where none did, this interval becomes longer.
     pub(super) fn cut_interval(&mut self, now: Nanos) {
+        let next_cut = self.phase.as_ref().and_then(|phase| phase.next_cut);
+        let Some(at) = next_cut.filter(|at| *at <= now) else { return };
+        self.count_disconnected(now);
         let Some(phase) = &mut self.phase else { return };
-        let Some(at) = phase.next_cut.filter(|at| *at <= now) else { return };
         let over = (now - phase.start) / phase.interval_ns;
         let over_ns = over * phase.interval_ns;
         debug_assert!(at <= phase.start + over_ns);

@@ -1,5 +1,6 @@
 //! One core's state machine.
 
+mod cancels;
 mod connections;
 mod executors;
 mod requests;
@@ -14,10 +15,10 @@ use std::{
 use bytes::BytesMut;
 use wire::{Class, Code, Operation, Outcome, Progress, Values};
 
-use self::share::Share;
+use self::{cancels::Cancels, share::Share};
 use crate::{
-    ConnectionId, Nanos, Opened, Phase, PhaseReport, Recording, Refusal, Stream, StreamReport,
-    Target, Transport,
+    ConnectionId, Nanos, Opened, Opening, Phase, PhaseReport, Recording, Refusal, Stream,
+    StreamReport, Target, Transport,
     load::MILLISECOND,
     pool::{Connection, Job, Pool, State},
 };
@@ -46,6 +47,8 @@ pub struct Worker {
     refusal: Option<Refusal>,
     phase: Option<Running>,
     in_flight: u32,
+    /// In places that follow those of the connections.
+    cancels: Cancels,
     values: Values,
     out: BytesMut,
     /// How long the bytes in hand lay with the kernel, if that is known, in ns.
@@ -94,6 +97,9 @@ const TIMERS_A_STREAM: usize = 4;
 const BACKOFF_FIRST_NS: Nanos = 10 * MILLISECOND;
 const BACKOFF_MOST_NS: Nanos = 1000 * MILLISECOND;
 
+/// A server that is told to end a request has so long to take note of it.
+const CANCEL_MOST_NS: Nanos = 1000 * MILLISECOND;
+
 /// Deadlines are looked at this many times within a time limit, so a request may run over by 1/32.
 const SWEEPS_PER_TIMEOUT: Nanos = 32;
 
@@ -138,6 +144,10 @@ impl Worker {
             connections.extend((0..places).map(|_| Connection::new(number, target.session())));
             pools.push(Pool::new(first..first + places, beforehand));
         }
+        let is_postgres =
+            |one: &&Connection| matches!(targets[one.target].opening, Opening::Postgres(_));
+        let cancellable = connections.iter().filter(is_postgres).count();
+        let cancels = Cancels::new(connections.len() as ConnectionId, cancellable);
         let shortest = targets.iter().map(|target| target.timeout_ns).min().unwrap_or(0);
         Self {
             index,
@@ -153,6 +163,7 @@ impl Worker {
             refusal: None,
             phase: None,
             in_flight: 0,
+            cancels,
             values: Values::new(),
             out: BytesMut::new(),
             receive_delay_ns: None,
@@ -168,9 +179,16 @@ impl Worker {
         self.targets = targets.into();
     }
 
-    /// How many connections the driver must have places for.
+    /// How many connections the driver must have places for: its own, and some that are opened only
+    /// while requests are being cancelled.
     pub fn connections(&self) -> usize {
-        self.connections.len()
+        self.connections.len() + self.cancels.places()
+    }
+
+    /// Whether a server is being told of a request that was given up. Whoever closes the
+    /// connections now leaves the request running there.
+    pub fn is_cancelling(&self) -> bool {
+        !self.cancels.is_empty()
     }
 
     /// Begins to open all connections, each target's in turn.
@@ -196,6 +214,7 @@ impl Worker {
     /// Begins a phase whose streams start at `start` at the earliest.
     pub fn begin(&mut self, phase: &Phase, start: Nanos) {
         for connection in &mut self.connections {
+            connection.lost_since = connection.lost_since.map(|_| start);
             let is_its = |stream: &Stream| stream.target == connection.target;
             connection.stream = phase.streams().iter().position(is_its).map(|found| found as u32);
         }
@@ -286,9 +305,10 @@ impl Worker {
                 }
             }
         }
+        self.count_disconnected(now);
         let mut phase = self.phase.take()?;
         self.timers.retain(|Reverse((_, timer))| matches!(timer, Timer::Reopen(_)));
-        let streams = phase.shares.iter_mut().map(Share::finish).collect();
+        let streams = phase.shares.iter_mut().map(|share| share.finish(now)).collect();
         let end_ns = now.saturating_sub(phase.start);
         let piece = Piece {
             first: phase.cut,
@@ -311,7 +331,9 @@ impl Worker {
     /// When [`Worker::poll`] has something to do next.
     pub fn deadline(&self) -> Nanos {
         let timer = self.timers.peek().map_or(Nanos::MAX, |Reverse((at, _))| *at);
-        let sweep = if self.is_open && self.in_flight == 0 { Nanos::MAX } else { self.next_sweep };
+        let is_at_rest =
+            self.is_open && self.in_flight == 0 && self.pools.iter().all(|pool| pool.unready == 0);
+        let sweep = if is_at_rest { Nanos::MAX } else { self.next_sweep };
         let soonest = timer.min(sweep);
         let Some(phase) = &self.phase else { return soonest };
         let arrivals = phase.shares.iter().filter_map(|share| share.arrivals.as_ref()?.peek());
@@ -348,6 +370,9 @@ impl Worker {
 
     /// The transport is up.
     pub fn connected(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
+        if let Some(cancelled) = self.cancels.whose(id) {
+            return self.send_cancel(cancelled, id, transport);
+        }
         self.out.clear();
         let progress = self.connections[id as usize].session.open(&mut self.out);
         if !self.out.is_empty() {
@@ -366,6 +391,9 @@ impl Worker {
         now: Nanos,
         transport: &mut impl Transport,
     ) {
+        if let Some(cancelled) = self.cancels.whose(id) {
+            return self.cancelled(cancelled, now, transport);
+        }
         let mut refusal = self.refusal_of(id, Outcome::Failed(Class::ConnectFailed));
         refusal.failure.set(Code::None, reason.as_bytes());
         self.lost(id, refusal, now, transport);
@@ -395,6 +423,10 @@ impl Worker {
         now: Nanos,
         transport: &mut impl Transport,
     ) {
+        // What a cancelled request still says is nobody's; a server says nothing to a cancel.
+        if self.connections.get(id as usize).is_none_or(|one| one.state == State::Cancelling) {
+            return;
+        }
         let mut is_answered = false;
         if let Some(report) = self.report_of(id) {
             report.data_received += bytes.len() as u64;
@@ -409,7 +441,7 @@ impl Worker {
                 Progress::Response(outcome) => {
                     self.respond(id, outcome, now);
                     if !self.connections[id as usize].session.is_reusable() {
-                        return self.reopen(id, now, transport);
+                        return self.ended(id, now, transport);
                     }
                     // The rest of the bytes must not count for the next request.
                     is_answered = true;
@@ -427,16 +459,22 @@ impl Worker {
 
     /// The peer closed the connection, or it broke.
     pub fn closed(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
+        if let Some(cancelled) = self.cancels.whose(id) {
+            return self.cancelled(cancelled, now, transport);
+        }
+        if self.connections[id as usize].state == State::Cancelling {
+            return self.cancelled(id, now, transport);
+        }
         match self.connections[id as usize].session.end_of_stream() {
             Progress::Response(outcome) => {
                 self.respond(id, outcome, now);
-                self.reopen(id, now, transport);
+                self.ended(id, now, transport);
             }
             Progress::Refused(outcome) => {
                 let refusal = self.refusal_of(id, outcome);
                 self.lost(id, refusal, now, transport);
             }
-            _ => self.reopen(id, now, transport),
+            _ => self.ended(id, now, transport),
         }
     }
 }

@@ -124,6 +124,9 @@ impl Worker {
         self.in_flight -= 1;
         phase.end = now;
         share.landed(now);
+        if connection.session.has_served() {
+            connection.backoff_ns = 0;
+        }
         if outcome == Outcome::Failed(Class::StaleConnection)
             && !job.is_resent
             && self.targets[connection.target].operations[operation].idempotent
@@ -132,6 +135,7 @@ impl Worker {
             share.waits(job.vu);
             return share.waiting.push_front(Job { is_resent: true, ..job });
         }
+        share.note(outcome, now);
         // The peer did not say anything of a time-out.
         let silence = Failure::default();
         let failure = match outcome {
@@ -167,6 +171,6 @@ impl Worker {
                 share.gone(vu);
             }
         }
-        self.reopen(id, now, transport);
+        self.cancel(id, now, transport);
     }
 }

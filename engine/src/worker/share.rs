@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, ops::Range};
 
+use wire::Outcome;
+
 use super::share;
 use crate::{
     Arrival, Arrivals, ConnectionId, Load, Nanos, Random, Recording, Stream, StreamReport,
@@ -35,6 +37,8 @@ pub(super) struct Share {
     in_flight_max: u32,
     /// Users that there are now.
     active: u32,
+    /// When a connection failed for the first time since the last success.
+    out_since: Option<Nanos>,
     /// What happened since the last interval was taken.
     pub(super) report: StreamReport,
 }
@@ -108,6 +112,7 @@ impl Share {
             in_flight: 0,
             in_flight_max,
             active: 0,
+            out_since: None,
             report: StreamReport::new(Recording::new(stream.mix.len())),
             stream,
         }
@@ -233,6 +238,24 @@ impl Share {
         }
     }
 
+    /// A connection failed, or whoever hands it out.
+    pub(super) fn failed_to_connect(&mut self, now: Nanos) {
+        self.out_since.get_or_insert(now);
+    }
+
+    /// A request got this outcome.
+    pub(super) fn note(&mut self, outcome: Outcome, now: Nanos) {
+        match outcome {
+            Outcome::Ok => {
+                if let Some(since) = self.out_since.take() {
+                    self.report.outage_ns = self.report.outage_ns.max(now.saturating_sub(since));
+                }
+            }
+            Outcome::Failed(class) if class.is_of_connection() => self.failed_to_connect(now),
+            Outcome::Failed(_) => {}
+        }
+    }
+
     /// How many more requests may be in flight.
     pub(super) fn room(&self) -> u32 {
         self.in_flight_max - self.in_flight
@@ -307,7 +330,10 @@ impl Share {
     }
 
     /// What happened since the last interval.
-    pub(super) fn finish(&mut self) -> StreamReport {
+    pub(super) fn finish(&mut self, now: Nanos) -> StreamReport {
+        self.report.is_out = self.out_since.is_some();
+        let outage_ns = self.out_since.map_or(0, |since| now.saturating_sub(since));
+        self.report.outage_ns = self.report.outage_ns.max(outage_ns);
         self.report.vus.current = self.active;
         std::mem::replace(&mut self.report, StreamReport::new(Recording::new(0)))
     }

@@ -172,6 +172,11 @@ impl Session {
         matches!(self.state, State::Idle)
     }
 
+    /// See [`crate::Session::has_served`].
+    pub(crate) fn has_served(&self) -> bool {
+        self.served
+    }
+
     /// The last failure in the peer's words.
     pub(crate) fn failure(&self) -> &Failure {
         &self.failure

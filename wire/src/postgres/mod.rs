@@ -1,12 +1,14 @@
 //! The Postgres protocol, version 3.0 (Postgres manual, chapter 55 "Frontend/Backend Protocol").
 
 mod error;
+mod fallback;
 mod login;
 mod message;
 mod session;
 mod sql;
 mod statement;
 
+pub use fallback::Fallback;
 pub use login::{Login, LoginError};
 pub use session::Session;
 pub use statement::{Parameter, Protocol, Statement, StatementError, parameter_type};

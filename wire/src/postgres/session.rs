@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use postgres_protocol::message::frontend;
 
 use super::{
+    Fallback,
     error::ErrorResponse,
     login::{Authentication, Login, Refusal, Step},
     message::{BadLength, Message, Walk, first_column},
@@ -18,6 +19,7 @@ use crate::{Class, Code, Failure, Outcome, Progress, Values};
 pub struct Session {
     login: Arc<Login>,
     prepare: Arc<[u8]>,
+    fallback: Option<Fallback>,
     state: State,
     authentication: Authentication,
     walk: Walk,
@@ -25,6 +27,8 @@ pub struct Session {
     /// Whether a request has completed on this connection.
     is_used: bool,
     negotiations: u8,
+    /// The process id and the secret by which this connection's request can be cancelled.
+    key: Option<(i32, i32)>,
     reply: Reply,
     failure: Failure,
 }
@@ -51,13 +55,21 @@ struct Reply {
     found: Option<bool>,
 }
 
+/// BackendKeyData as protocol 3.0 has it; 3.2, which we do not ask for, has longer secrets.
+fn key(body: &[u8]) -> Option<(i32, i32)> {
+    let (process, secret) = body.split_first_chunk()?;
+    Some((i32::from_be_bytes(*process), i32::from_be_bytes(secret.try_into().ok()?)))
+}
+
 impl Session {
     /// A connection that will log in as `login` and then prepare those of `statements` that are
     /// [`super::Protocol::Prepared`].
     pub fn new<'a>(login: Arc<Login>, statements: impl IntoIterator<Item = &'a Statement>) -> Self {
         let mut prepare = BytesMut::new();
-        for parse in statements.into_iter().filter_map(Statement::prepare) {
-            prepare.extend_from_slice(parse);
+        let mut fallback = None;
+        for statement in statements {
+            prepare.extend_from_slice(statement.prepare().unwrap_or_default());
+            fallback = fallback.or_else(|| statement.fallback().cloned());
         }
         if !prepare.is_empty() {
             frontend::sync(&mut prepare);
@@ -65,12 +77,14 @@ impl Session {
         Self {
             login,
             prepare: prepare.as_ref().into(),
+            fallback,
             state: State::Closed,
             authentication: Authentication::Begun,
             walk: Walk::default(),
             is_reusable: false,
             is_used: false,
             negotiations: 0,
+            key: None,
             reply: Reply::default(),
             failure: Failure::default(),
         }
@@ -84,6 +98,7 @@ impl Session {
         self.is_reusable = true;
         self.is_used = false;
         self.negotiations = 0;
+        self.key = None;
         self.reply.error = None;
         self.login.startup(out);
         Progress::Write
@@ -154,6 +169,19 @@ impl Session {
         self.is_reusable
     }
 
+    /// See [`crate::Session::has_served`].
+    pub fn has_served(&self) -> bool {
+        self.is_used
+    }
+
+    /// See [`crate::Session::cancel`].
+    pub fn cancel(&self, out: &mut BytesMut) -> bool {
+        if let Some((process, secret)) = self.key {
+            frontend::cancel_request(process, secret, out);
+        }
+        self.key.is_some()
+    }
+
     /// See [`crate::Session::failure`].
     pub fn failure(&self) -> &Failure {
         &self.failure
@@ -176,7 +204,7 @@ impl Session {
                     return Some(self.violation("NegotiateProtocolVersion came twice"));
                 }
             }
-            (State::Starting, b'K') => {}
+            (State::Starting, b'K') => self.key = key(message.body),
             (State::Starting, b'Z') => return Some(self.started(out)),
             (State::Preparing, b'1') => {}
             (State::Preparing, b'Z') => return Some(self.prepared()),
@@ -228,7 +256,16 @@ impl Session {
             self.reply.error = Some(error.class());
         }
         let class = self.reply.error.unwrap_or(Class::Sql);
+        let falls_back = match &self.fallback {
+            Some(fallback) if error.is_of_statement_name() => {
+                fallback.happen();
+                true
+            }
+            _ => false,
+        };
         match self.state {
+            // ReadyForQuery follows, and then all statements are sent unnamed.
+            State::Preparing if falls_back && !error.is_fatal() => None,
             State::Busy if !error.is_fatal() => None,
             State::Busy => {
                 self.is_reusable = false;
@@ -258,7 +295,8 @@ impl Session {
     }
 
     fn started(&mut self, out: &mut BytesMut) -> Progress {
-        if self.prepare.is_empty() {
+        let is_fallen_back = self.fallback.as_ref().is_some_and(Fallback::has_happened);
+        if self.prepare.is_empty() || is_fallen_back {
             self.state = State::Idle;
             return Progress::Ready;
         }

@@ -6,7 +6,7 @@ use std::fmt;
 use bytes::{BufMut, BytesMut};
 use postgres_protocol::message::frontend;
 
-use super::sql;
+use super::{Fallback, sql};
 use crate::{Kind, Piece, Template, Values};
 
 /// How a statement is sent.
@@ -94,22 +94,25 @@ impl std::error::Error for StatementError {}
 pub struct Statement {
     encoding: Encoding,
     expect: Option<usize>,
+    /// Whether it may be sent unnamed in place of prepared, and whether it is.
+    fallback: Option<Fallback>,
 }
 
 #[derive(Clone, Debug)]
 enum Encoding {
     /// A Query message's text; holes become literals.
     Simple(Template),
-    /// `head`, the Bind message with its parameters, then the rest.
-    Bound(Bound),
+    /// Parse, Bind, Describe, Execute and Sync of the unnamed statement.
+    Extended(Bound),
+    /// The same without Parse, by a name; and unnamed, for where its name is lost.
+    Prepared { named: Bound, unnamed: Bound },
 }
 
 #[derive(Clone, Debug)]
 struct Bound {
-    /// The Parse message: sent with each request in the extended protocol, once a connection in
-    /// the prepared one.
+    /// The Parse message: sent with each request if the statement is unnamed, else once a
+    /// connection.
     parse: Box<[u8]>,
-    is_prepared: bool,
     /// What Bind says before its parameters: portal, statement name, formats, count.
     bind_head: Box<[u8]>,
     holes: Box<[usize]>,
@@ -142,10 +145,25 @@ impl Statement {
         }
         let encoding = match protocol {
             Protocol::Simple => Encoding::Simple(literal_template(sql, &used, parameters)),
-            Protocol::Extended => Encoding::Bound(Bound::new(sql, parameters, "", false)),
-            Protocol::Prepared => Encoding::Bound(Bound::new(sql, parameters, name, true)),
+            Protocol::Extended => Encoding::Extended(Bound::new(sql, parameters, "")),
+            Protocol::Prepared => Encoding::Prepared {
+                named: Bound::new(sql, parameters, name),
+                unnamed: Bound::new(sql, parameters, ""),
+            },
         };
-        Ok(Self { encoding, expect: None })
+        Ok(Self { encoding, expect: None, fallback: None })
+    }
+
+    /// If it is [`Protocol::Prepared`], it is sent unnamed once `fallback` has happened; the
+    /// session that finds a name missing or taken makes it happen.
+    pub fn or_unnamed(mut self, fallback: &Fallback) -> Self {
+        self.fallback = Some(fallback.clone());
+        self
+    }
+
+    /// What was given to [`Statement::or_unnamed`].
+    pub fn fallback(&self) -> Option<&Fallback> {
+        self.fallback.as_ref()
     }
 
     /// The first column of the first row must be value number `hole`.
@@ -161,8 +179,8 @@ impl Statement {
     /// The Parse message to send once a connection, for a prepared statement.
     pub(super) fn prepare(&self) -> Option<&[u8]> {
         match &self.encoding {
-            Encoding::Bound(bound) if bound.is_prepared => Some(&bound.parse),
-            _ => None,
+            Encoding::Prepared { named, .. } => Some(&named.parse),
+            Encoding::Simple(_) | Encoding::Extended(_) => None,
         }
     }
 
@@ -171,13 +189,21 @@ impl Statement {
     pub(crate) fn encode(&self, values: &Values, out: &mut BytesMut) {
         match &self.encoding {
             Encoding::Simple(template) => encode_query(template, values, out),
-            Encoding::Bound(bound) => bound.encode(values, out),
+            Encoding::Prepared { named, .. }
+                if !self.fallback.as_ref().is_some_and(Fallback::has_happened) =>
+            {
+                named.bind(values, out);
+            }
+            Encoding::Extended(unnamed) | Encoding::Prepared { unnamed, .. } => {
+                out.extend_from_slice(&unnamed.parse);
+                unnamed.bind(values, out);
+            }
         }
     }
 }
 
 impl Bound {
-    fn new(sql: &str, parameters: &[Parameter], name: &str, is_prepared: bool) -> Self {
+    fn new(sql: &str, parameters: &[Parameter], name: &str) -> Self {
         let mut parse = BytesMut::new();
         let types = parameters.iter().map(|parameter| parameter.type_oid);
         frontend::parse(name, sql, types, &mut parse).expect("checked for zero bytes");
@@ -196,17 +222,13 @@ impl Bound {
         frontend::sync(&mut tail);
         Self {
             parse: parse.as_ref().into(),
-            is_prepared,
             bind_head: bind_head.as_ref().into(),
             holes: parameters.iter().map(|parameter| parameter.hole).collect(),
             tail: tail.as_ref().into(),
         }
     }
 
-    fn encode(&self, values: &Values, out: &mut BytesMut) {
-        if !self.is_prepared {
-            out.extend_from_slice(&self.parse);
-        }
+    fn bind(&self, values: &Values, out: &mut BytesMut) {
         let parameters_len: usize =
             self.holes.iter().map(|&hole| 4 + values.at(hole).0.len()).sum();
         let length = 4 + self.bind_head.len() + parameters_len + RESULT_FORMATS_BYTES;
