@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use core_affinity::CoreId;
+use engine::driver::{DriverKind, Options};
 use engine::{
     Fleet, Gaps, Load, MILLISECOND, Mix, MixEntry, Nanos, Opening, Phase, SECOND, Stream,
     StreamReport, Target,
@@ -46,7 +47,8 @@ impl Run {
 
     /// Runs it on one worker, until `stop` at the latest.
     fn until(&self, stop: Arc<AtomicBool>, place: &Place) -> StreamReport {
-        let mut fleet = Fleet::start(vec![self.target(place)], &[CoreId { id: 0 }], 0, stop);
+        let options = Options::new(DriverKind::Uring);
+        let mut fleet = Fleet::start(vec![self.target(place)], &[CoreId { id: 0 }], &options, stop);
         fleet.open().unwrap();
         let load = Load::ConstantArrivalRate {
             rate: self.rate,
