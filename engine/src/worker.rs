@@ -296,6 +296,7 @@ impl Worker {
                     let refusal = self.refusal_of(id, outcome);
                     return self.lost(id, refusal, now, transport);
                 }
+                Progress::Reconnect => return self.reconnect(id, transport),
             }
         }
         if is_answered {
@@ -314,6 +315,7 @@ impl Worker {
                 let refusal = self.refusal_of(id, outcome);
                 self.lost(id, refusal, now, transport);
             }
+            Progress::Reconnect => self.reconnect(id, transport),
             _ => self.reopen(id, now, transport),
         }
     }
@@ -430,6 +432,7 @@ impl Worker {
         let pool = &mut self.pools[target];
         if !pool.is_open() {
             pool.opened.connections += 1;
+            pool.opened.add_security(connection.session.security());
             pool.opened.connect.saturating_record(now.saturating_sub(connection.opening_since));
         }
         self.idle(id, now, transport);
@@ -450,6 +453,12 @@ impl Worker {
         connection.opening_since = now;
         connection.deadline = now + target.timeout_ns;
         transport.connect(id, &target.address);
+    }
+
+    /// The opening goes on over another connection; the time it takes is the opening's.
+    fn reconnect(&mut self, id: ConnectionId, transport: &mut impl Transport) {
+        transport.close(id);
+        transport.connect(id, &self.targets[self.connections[id as usize].target].address);
     }
 
     /// The peer ended the connection in an orderly way: a new one takes its place at once.

@@ -7,6 +7,7 @@ mod session;
 mod sql;
 mod statement;
 
-pub use login::{Login, LoginError};
+pub(crate) use login::Channel;
+pub use login::{ChannelBinding, Login, LoginError};
 pub use session::Session;
 pub use statement::{Parameter, Protocol, Statement, StatementError, parameter_type};
