@@ -19,6 +19,7 @@ mod scenario;
 mod stack;
 mod statistics;
 mod table;
+mod tls;
 mod validity;
 
 use std::io::{self, Write};

@@ -1,6 +1,7 @@
 //! What to do about a target that does not do its part: one line that names both.
 
 use engine::{PhaseReport, Refusal};
+use wire::tls::Fault;
 use wire::{Class, Code, Failure, Outcome};
 
 use crate::scenario::Places;
@@ -35,11 +36,11 @@ fn line(name: &str, places: &Places, class: Class, failure: &Failure, share: &st
     };
     let message = failure.message.split_whitespace().collect::<Vec<_>>().join(" ");
     let message = if message.is_empty() { class.name() } else { &message };
-    let remedy = remedy(class, failure.code, name);
+    let remedy = remedy(class, failure.code, name, place);
     format!("target {name} ({place}): {share}{code}{message}; {remedy}")
 }
 
-fn remedy(class: Class, code: Code, name: &str) -> String {
+fn remedy(class: Class, code: Code, name: &str, place: &str) -> String {
     let is_http = matches!(code, Code::Status(_));
     match class {
         Class::ConnectFailed => {
@@ -68,6 +69,10 @@ fn remedy(class: Class, code: Code, name: &str) -> String {
         }
         Class::Protocol => format!("does targets.{name} speak this protocol there?"),
         Class::WrongReply => "the reply belongs to another request: the layer is at fault".into(),
+        Class::Tls => {
+            let fault = if let Code::Tls(fault) = code { fault } else { Fault::Broken };
+            tls(fault, name, place)
+        }
         Class::EmptyReply => "is the data loaded that the variables ask for?".into(),
         Class::GraphqlError | Class::GraphqlPartial | Class::NoData | Class::Sql => {
             "check the operation in the scenario file against the server's schema".into()
@@ -77,6 +82,52 @@ fn remedy(class: Class, code: Code, name: &str) -> String {
         | Class::TooLarge
         | Class::Retryable
         | Class::PoolerOther => "see the server's log".into(),
+    }
+}
+
+fn tls(fault: Fault, name: &str, place: &str) -> String {
+    let is_http = place.starts_with("http");
+    match fault {
+        Fault::Expired => "renew it on the server (or is this machine's clock wrong?)".into(),
+        Fault::NotYetValid => "is this machine's clock right?".into(),
+        Fault::UnknownIssuer if is_http => {
+            "name its issuer's certificate in SSL_CERT_FILE, or install it on this machine".into()
+        }
+        Fault::UnknownIssuer => {
+            format!("name its issuer's certificate as sslrootcert in targets.{name}.conninfo")
+        }
+        Fault::WrongName if is_http => {
+            format!("use a name of the certificate in targets.{name}.url")
+        }
+        Fault::WrongName => format!(
+            "use a name of the certificate as host in targets.{name}.conninfo (hostaddr can say \
+             where it is), or sslmode=verify-ca"
+        ),
+        Fault::BadCertificate => "give the server a certificate that is made for servers".into(),
+        Fault::NotTls if is_http => format!("use http:// in targets.{name}.url, or another port"),
+        Fault::NotTls => format!("is the port in targets.{name}.conninfo the right one?"),
+        Fault::Refused => {
+            format!("switch it on in the server, or set sslmode=prefer in targets.{name}.conninfo")
+        }
+        Fault::NothingInCommon if is_http => {
+            "the server must take TLS 1.2 or 1.3, and http/1.1".into()
+        }
+        Fault::NothingInCommon => {
+            "the server must take TLS 1.2 or 1.3 (sslnegotiation=direct needs Postgres 17)".into()
+        }
+        Fault::ClientCertificate if is_http => "client certificates are for Postgres only".into(),
+        Fault::ClientCertificate => format!(
+            "name one that the server trusts as sslcert, with its sslkey, in targets.{name}.conninfo"
+        ),
+        Fault::ChannelBinding => format!(
+            "the server must use scram-sha-256 over TLS; or set channel_binding=prefer in \
+             targets.{name}.conninfo"
+        ),
+        Fault::Closed if is_http => "does it speak TLS there? See the server's log".into(),
+        Fault::Closed => {
+            "does it speak TLS there (sslnegotiation=direct needs Postgres 17)? See its log".into()
+        }
+        Fault::Broken => "see the server's log".into(),
     }
 }
 

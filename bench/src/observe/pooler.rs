@@ -1,6 +1,6 @@
 //! The pooler's admin console.
 
-use postgres::{Client, NoTls, SimpleQueryMessage};
+use postgres::{Client, SimpleQueryMessage};
 
 use super::ObserveError;
 use crate::conninfo::{Conninfo, with_sources};
@@ -19,10 +19,10 @@ impl Pooler {
         let conninfo = Conninfo::parse(conninfo)
             .map_err(|error| ObserveError::Conninfo { what: WHAT, error })?;
         let place = conninfo.place();
-        let client = conninfo.config().connect(NoTls).map_err(|error| ObserveError::Connect {
+        let client = conninfo.connect().map_err(|problem| ObserveError::Connect {
             what: WHAT,
             place: place.clone(),
-            problem: with_sources(&error),
+            problem,
             remedy: "check `console` of the pooler's target, and that its user is among \
                      admin_users or stats_users",
         })?;

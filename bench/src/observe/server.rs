@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use super::ObserveError;
 use crate::conninfo::{Conninfo, with_sources};
@@ -21,10 +21,10 @@ impl Server {
         let conninfo = Conninfo::parse(conninfo)
             .map_err(|error| ObserveError::Conninfo { what: WHAT, error })?;
         let place = conninfo.place();
-        let client = conninfo.config().connect(NoTls).map_err(|error| ObserveError::Connect {
+        let client = conninfo.connect().map_err(|problem| ObserveError::Connect {
             what: WHAT,
             place: place.clone(),
-            problem: with_sources(&error),
+            problem,
             remedy: "check `observer` (or `conninfo`) of the postgres target",
         })?;
         Ok(Self { client, place })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::{Opening, SECOND, Target};
 use socket2::SockAddr;
@@ -36,18 +37,21 @@ impl Scenario {
                 let endpoint = Endpoint::parse(name, url)?;
                 places.insert(name.into(), url.clone());
                 let operations = self.each(|operation| operation.http(name, &endpoint, token))?;
-                (endpoint.address, Opening::Http, operations)
+                let opening = secured(endpoint.tls, Opening::Http);
+                (endpoint.address, opening, operations)
             }
             (None, Some(conninfo)) => {
                 let bad = |error| ScenarioError::Conninfo { target: name.into(), error };
-                let conninfo = Conninfo::parse(conninfo).map_err(bad)?;
+                let conninfo =
+                    Conninfo::parse(conninfo).and_then(Conninfo::reached).map_err(bad)?;
                 places.insert(name.into(), conninfo.place());
                 let login = conninfo.login().map_err(|error| {
                     ScenarioError::value(format!("targets.{name}.conninfo"), error.to_string())
                 })?;
                 let operations = self.each(|operation| operation.sql(name, file.protocol))?;
                 let address = conninfo.address().map_err(bad)?;
-                (address, Opening::Postgres(Arc::new(login)), operations)
+                let opening = Opening::Postgres(Arc::new(login));
+                (address, secured(conninfo.tls().map_err(bad)?, opening), operations)
             }
             _ => {
                 let problem = "needs either url (a gateway) or conninfo (Postgres or a pooler)";
@@ -73,10 +77,21 @@ impl Scenario {
     }
 }
 
+fn secured(tls: Option<Arc<wire::tls::Config>>, opening: Opening) -> Opening {
+    match tls {
+        Some(config) => Opening::Secured(config, Box::new(opening)),
+        None => opening,
+    }
+}
+
+/// How long an address of a host may take to accept a connection where there are others to try.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A GraphQL endpoint.
 #[derive(Debug)]
 struct Endpoint {
     address: SockAddr,
+    tls: Option<Arc<wire::tls::Config>>,
     host: String,
     path: String,
 }
@@ -87,17 +102,20 @@ impl Endpoint {
             ScenarioError::value(format!("targets.{target}.url"), format!("{url}: {problem}"))
         };
         let uri: Uri = url.parse().map_err(|_| bad("not a URL"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(bad("https is not supported yet: use http")),
-            _ => return Err(bad("must begin with http://")),
-        }
+        let default_port = match uri.scheme_str() {
+            Some("http") => 80,
+            Some("https") => 443,
+            _ => return Err(bad("must begin with http:// or https://")),
+        };
         let authority = uri.authority().ok_or_else(|| bad("names no host"))?;
-        let port = authority.port_u16().unwrap_or(80);
-        let address = crate::address::resolve(authority.host(), port)
+        let port = authority.port_u16().unwrap_or(default_port);
+        let address = crate::address::reach(authority.host(), port, CONNECT_TIMEOUT)
             .map_err(|error| bad(&format!("cannot resolve the host: {error}")))?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        Ok(Self { address, host: authority.as_str().into(), path: path.into() })
+        let is_secured = default_port == 443;
+        let tls = is_secured.then(|| crate::tls::https(authority.host())).transpose();
+        let tls = tls.map_err(|problem| bad(&problem))?;
+        Ok(Self { address, tls, host: authority.as_str().into(), path: path.into() })
     }
 }
 

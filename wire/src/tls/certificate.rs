@@ -13,7 +13,7 @@ use rustls::pki_types::UnixTime;
 /// The hash of a certificate that binds SCRAM to the TLS connection (RFC 5929, section 4.1): by
 /// the hash function of its signature, or SHA-256 where that is MD5 or SHA-1. None where the
 /// signature has no hash function of its own (Ed25519), for which the RFC has no rule.
-pub(crate) fn end_point_hash(certificate: &[u8]) -> Option<Vec<u8>> {
+pub fn end_point_hash(certificate: &[u8]) -> Option<Vec<u8>> {
     let parsed = Certificate::from_der(certificate).ok()?;
     Some(match hash_of(parsed.signature_algorithm())? {
         Hash::Sha224 => Sha224::digest(certificate).to_vec(),

@@ -75,8 +75,8 @@ pub struct Settings {
     pub begin: Begin,
     /// How much is checked.
     pub verification: Verification,
-    /// PEM text of the certificates that are trusted; empty where nothing is checked.
-    pub trusted: Vec<u8>,
+    /// The certificates that are trusted; empty where nothing is checked.
+    pub trusted: Vec<CertificateDer<'static>>,
     /// Who we are.
     pub identity: Option<Identity>,
     /// Whether TLS 1.2 and TLS 1.3 may be spoken.
@@ -125,10 +125,6 @@ impl Config {
         let name = ServerName::try_from(host.as_str())
             .map_err(|_| ConfigError::Host(host.clone()))?
             .to_owned();
-        let trusted = match verification {
-            Verification::Nothing => Vec::new(),
-            _ => certificates(&trusted)?,
-        };
         let provider = Arc::new(ring::default_provider());
         let algorithms = provider.signature_verification_algorithms;
         let verifier = Verifier::new(verification, trusted, algorithms, begin != Begin::Https);
@@ -171,7 +167,8 @@ impl Config {
     }
 }
 
-fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+/// The certificates in a PEM text; at least one.
+pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     match read {
         Ok(certificates) if certificates.is_empty() => Err(ConfigError::NoCertificate),

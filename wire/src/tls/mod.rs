@@ -9,11 +9,11 @@ mod security;
 mod session;
 mod verifier;
 
-pub use config::{Begin, Config, ConfigError, Identity, Settings, Verification};
+pub use certificate::end_point_hash;
+pub use config::{Begin, Config, ConfigError, Identity, Settings, Verification, certificates};
 pub use fault::Fault;
-pub use rustls::pki_types::UnixTime;
+pub use rustls::ClientConfig;
+pub use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 pub use rustls::time_provider::TimeProvider;
 pub use security::Security;
 pub use session::Session;
-
-pub(crate) use certificate::end_point_hash;
