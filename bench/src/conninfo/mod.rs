@@ -478,10 +478,11 @@ mod tests {
     #[test]
     fn the_first_host_that_takes_connections_is_chosen() {
         let listen = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let (closed, open) = (listen(), listen());
         let port = |listener: &std::net::TcpListener| listener.local_addr().unwrap().port();
-        let (closed, open_port) = (port(&closed), port(&open));
-        let text = format!("host=127.0.0.1,127.0.0.1 port={closed},{open_port}");
+        let (closed, open) = (listen(), listen());
+        let (closed_port, open_port) = (port(&closed), port(&open));
+        drop(closed);
+        let text = format!("host=127.0.0.1,127.0.0.1 port={closed_port},{open_port}");
         let reached = parse(&text).unwrap().reached().unwrap();
         assert_eq!(reached.place(), format!("127.0.0.1:{open_port}"));
         drop(open);
