@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicBool;
 use engine::{Fleet, FleetError, Load, MILLISECOND, Mix, Nanos, Phase, PhaseReport};
 use thiserror::Error;
 
-use crate::arm::{Arm, ArmKind};
+use crate::arm::{Arm, ArmKind, Securities};
+use crate::conninfo::Conninfo;
 use crate::interrupt::{self, Interrupted};
 use crate::observe::ObserveError;
 use crate::scenario::{self, Places, Scenario, ScenarioError};
@@ -64,6 +65,8 @@ impl Rig {
             if let (Some(url), None) = (&file.url, &token) {
                 token = scenario::token(scenario, url)?;
             }
+            let conninfo = file.conninfo.as_deref().and_then(|text| Conninfo::parse(text).ok());
+            conninfo.iter().flat_map(|conninfo| &conninfo.warnings).for_each(|line| say(line));
             let token = token.as_deref();
             targets.push(scenario.engine_target(&kind.target, connections, token, &mut places)?);
             arms.push(Arm::new(kind, file.backends.clone()));
@@ -78,6 +81,7 @@ impl Rig {
         let opened = rig.fleet.open().map_err(|error| rig.error(error))?;
         for (arm, opened) in rig.arms.iter_mut().zip(opened) {
             arm.connect = Some(opened.connect);
+            arm.security = Securities(opened.security);
         }
         Ok(rig)
     }

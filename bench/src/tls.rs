@@ -55,6 +55,19 @@ pub(crate) fn https(host: &str) -> Result<Arc<Config>, String> {
     Config::new(settings).map(Arc::new).map_err(|error| error.to_string())
 }
 
+/// The same for the client that asks for a token.
+pub(crate) fn for_ureq(host: &str) -> Result<ureq::tls::TlsConfig, String> {
+    use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+    let own = |certificate: CertificateDer<'_>| Certificate::from_der(&certificate).to_owned();
+    let roots: Vec<_> = system_certificates()?.into_iter().map(own).collect();
+    let provider = Arc::clone(https(host)?.client().crypto_provider());
+    Ok(TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .root_certs(RootCerts::new_with_certs(&roots))
+        .unversioned_rustls_crypto_provider(provider)
+        .build())
+}
+
 /// TLS for the blocking client, the same as the load's.
 #[derive(Clone)]
 pub(crate) struct Blocking(pub(crate) Arc<Config>);

@@ -15,7 +15,7 @@ use thiserror::Error;
 use crate::{
     MILLISECOND, Nanos, Opened, Phase, PhaseReport, Refusal, Target, Worker,
     driver::{
-        Clock, thread_cpu_ns,
+        Clock, raise_limit, thread_cpu_ns,
         uring::{Uring, UringError},
     },
 };
@@ -82,6 +82,7 @@ impl Fleet {
         spin_ns: Nanos,
         stop: Arc<AtomicBool>,
     ) -> Self {
+        raise_limit();
         let clock = Clock::start();
         let closing = Arc::new(AtomicBool::new(false));
         let targets: Arc<[Target]> = targets.into();

@@ -1,5 +1,6 @@
 //! One way through the stack, and what was measured on it.
 
+mod security;
 mod summary;
 
 use std::borrow::Cow;
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 use engine::{Nanos, OperationRecording, PhaseReport, Recording};
 use hdrhistogram::Histogram;
 
+pub(crate) use self::security::{Securities, difference, heading};
 pub(crate) use self::summary::{ArmSummary, Quantiles};
 use crate::statistics::Sample;
 
@@ -46,6 +48,7 @@ pub(crate) struct Arm {
     /// The application_name of its backends.
     backends_name: Option<String>,
     pub(crate) connect: Option<Histogram<u64>>,
+    pub(crate) security: Securities,
     pub(crate) blocks: Vec<Sample>,
     pub(crate) whole: Option<Recording>,
     /// Requests that got their outcome, the warm-up's included.
@@ -87,6 +90,7 @@ impl Arm {
             kind: kind.clone(),
             backends_name,
             connect: None,
+            security: Securities::default(),
             blocks: Vec::new(),
             whole: None,
             completed: 0,
@@ -102,7 +106,15 @@ impl Arm {
         }
     }
 
-    pub(crate) fn push(&mut self, block: Block, backends: Option<&BTreeMap<String, u64>>) {
+    /// Adds what Postgres' backends were at one instant, by application_name.
+    pub(crate) fn saw(&mut self, backends: Option<&BTreeMap<String, u64>>) {
+        if let (Some(name), Some(backends)) = (&self.backends_name, backends) {
+            self.backends.push(backends.get(name).copied().unwrap_or_default());
+        }
+    }
+
+    /// Adds a block.
+    pub(crate) fn push(&mut self, block: Block) {
         let Block { report, length_ns, cpu_ns } = block;
         self.completed += report.recording.completed();
         self.planned += report.planned;
@@ -114,9 +126,6 @@ impl Arm {
         self.generator_cpu_ns += report.cpu_ns;
         for (process, ns) in cpu_ns {
             *self.cpu_ns.entry(process).or_default() += ns;
-        }
-        if let (Some(name), Some(backends)) = (&self.backends_name, backends) {
-            self.backends.push(backends.get(name).copied().unwrap_or_default());
         }
         self.blocks.push(Sample::new(&report.recording.whole().response));
         match &mut self.whole {
@@ -175,6 +184,7 @@ fn connection_errors(whole: &OperationRecording) -> u64 {
                 | Class::StaleConnection
                 | Class::Disconnected
                 | Class::ConnectFailed
+                | Class::Tls
         )
     };
     whole.failures().filter(|(class, ..)| is_connection(class)).map(|(_, count, _)| count).sum()

@@ -6,7 +6,7 @@ use engine::OperationRecording;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::Arm;
+use super::{Arm, Securities};
 
 /// One arm's results. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -32,6 +32,8 @@ pub(crate) struct ArmSummary {
     pub(crate) lateness_ns: Quantiles,
     failed_ns: Quantiles,
     connect_ns: Quantiles,
+    /// What was negotiated; null for connections without TLS.
+    pub(crate) tls: Securities,
     pub(crate) operations: BTreeMap<String, OperationSummary>,
     pub(crate) backend_connections: Option<Backends>,
     pub(crate) cpu_ns_per_request: BTreeMap<&'static str, f64>,
@@ -125,6 +127,7 @@ impl ArmSummary {
             lateness_ns: quantiles(|whole| &whole.lateness),
             failed_ns: quantiles(|whole| &whole.failed),
             connect_ns: arm.connect.as_ref().map(Quantiles::new).unwrap_or_default(),
+            tls: arm.security.clone(),
             operations: names
                 .iter()
                 .zip(operations)

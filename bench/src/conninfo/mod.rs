@@ -112,6 +112,11 @@ impl Conninfo {
         Self::parse_in(text, &Environment { variable: &variable, home: env::home_dir() })
     }
 
+    /// The same by the text alone, whatever the environment says.
+    pub(crate) fn parse_alone(text: &str) -> Result<Self, ConninfoError> {
+        Self::parse_in(text, &Environment { variable: &|_| None, home: None })
+    }
+
     fn parse_in(text: &str, environment: &Environment<'_>) -> Result<Self, ConninfoError> {
         let keywords = keywords::read(text, environment)?;
         let text = |keyword: &str| {
@@ -420,7 +425,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Conninfo, ConninfoError> {
-        Conninfo::parse_in(text, &Environment { variable: &|_| None, home: None })
+        Conninfo::parse_alone(text)
     }
 
     #[test]

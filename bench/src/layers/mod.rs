@@ -10,7 +10,7 @@ pub(crate) use self::summary::Summary;
 pub(crate) use self::table::text;
 use crate::arm::{ARMS, ArmKind, Block};
 use crate::interrupt;
-use crate::observe::{CpuSample, ObserveError, Pooler, Server};
+use crate::observe::{self, CpuSample, ObserveError, Pooler, Server};
 use crate::rig::{Rig, RigError};
 use crate::scenario::{Processes, Scenario};
 
@@ -84,12 +84,7 @@ impl<'a> Experiment<'a> {
                 return Err(ObserveError::Process { target, pid }.into());
             }
         }
-        let console = scenario.targets.values().find_map(|target| target.console.as_deref());
-        let pooler = console.map(Pooler::connect).transpose()?;
-        let postgres = scenario.targets.get("postgres");
-        let observer =
-            postgres.and_then(|target| target.observer.as_deref().or(target.conninfo.as_deref()));
-        let server = observer.map(Server::connect).transpose()?;
+        let (pooler, server) = observe::connect(scenario)?;
         let rig = Rig::open(scenario, &kinds, plan.connections, plan.workers, say)?;
         Ok(Self { scenario, plan, rig, processes, server, pooler })
     }
@@ -133,7 +128,8 @@ impl<'a> Experiment<'a> {
         let used = self.cpu_since(&before);
         let backends = self.server.as_mut().map(Server::backends).transpose()?;
         let block = Block::new(report, self.plan.block_ns, used);
-        self.rig.arms[arm].push(block, backends.as_ref());
+        self.rig.arms[arm].push(block);
+        self.rig.arms[arm].saw(backends.as_ref());
         Ok(())
     }
 

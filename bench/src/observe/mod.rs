@@ -1,16 +1,21 @@
-//! Looking at the servers from outside, between blocks.
+//! Looking at the servers from outside, between blocks or once a second.
 
 mod cpu;
 mod pooler;
+mod pools;
 mod server;
+mod watch;
 
 use thiserror::Error;
 
 pub(crate) use cpu::CpuSample;
 pub(crate) use pooler::Pooler;
+pub(crate) use pools::Pools;
 pub(crate) use server::Server;
+pub(crate) use watch::{Observation, Watch, Watched};
 
 use crate::conninfo::ConninfoError;
+use crate::scenario::Scenario;
 
 /// An observer that cannot do its work. Each names what it looks at and what to do.
 #[derive(Debug, Error)]
@@ -23,4 +28,15 @@ pub(crate) enum ObserveError {
     Conninfo { what: &'static str, error: ConninfoError },
     #[error("processes.{target}: there is no process {pid}")]
     Process { target: String, pid: u32 },
+}
+
+/// Opens what the scenario gives to look through: the pooler's console and Postgres.
+pub(crate) fn connect(
+    scenario: &Scenario,
+) -> Result<(Option<Pooler>, Option<Server>), ObserveError> {
+    let console = scenario.targets.values().find_map(|target| target.console.as_deref());
+    let postgres = scenario.targets.get("postgres");
+    let observer =
+        postgres.and_then(|target| target.observer.as_deref().or(target.conninfo.as_deref()));
+    Ok((console.map(Pooler::connect).transpose()?, observer.map(Server::connect).transpose()?))
 }

@@ -1,8 +1,8 @@
 //! The pooler's admin console.
 
-use postgres::{Client, SimpleQueryMessage};
+use postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
-use super::ObserveError;
+use super::{ObserveError, Pools};
 use crate::conninfo::{Conninfo, with_sources};
 
 const WHAT: &str = "the pooler's console";
@@ -42,24 +42,39 @@ impl Pooler {
         Ok(rows.into_iter().next().map(|mut row| row.remove(0)).unwrap_or_default())
     }
 
+    /// Its connections.
+    pub(crate) fn pools(&mut self) -> Result<Pools, ObserveError> {
+        let mut pools = Pools::default();
+        for row in self.show("SHOW POOLS")? {
+            if row.try_get("database").ok().flatten() != Some("pgbouncer") {
+                pools.add(|column| row.try_get(column).ok().flatten()?.parse().ok());
+            }
+        }
+        Ok(pools)
+    }
+
     /// The named columns of each row, whatever their order; versions differ in what they show.
     fn rows(&mut self, command: &str, columns: &[&str]) -> Result<Vec<Vec<String>>, ObserveError> {
-        let fault =
-            |problem| ObserveError::Query { what: WHAT, place: self.place.clone(), problem };
-        let messages =
-            self.client.simple_query(command).map_err(|error| fault(with_sources(&error)))?;
-        let mut rows = Vec::new();
-        for message in messages {
-            let SimpleQueryMessage::Row(row) = message else { continue };
-            let cells: Result<Vec<_>, _> = columns
-                .iter()
-                .map(|column| {
-                    let cell = row.try_get(*column);
-                    cell.map(|cell| cell.unwrap_or_default().to_owned())
-                })
-                .collect();
-            rows.push(cells.map_err(|error| fault(format!("{command}: {error}")))?);
-        }
-        Ok(rows)
+        let rows = self.show(command)?;
+        let cells = |row: &SimpleQueryRow| -> Result<Vec<_>, _> {
+            let cell = |column: &&str| row.try_get(*column).map(Option::unwrap_or_default);
+            columns.iter().map(|column| cell(column).map(str::to_owned)).collect()
+        };
+        let cells: Result<_, postgres::Error> = rows.iter().map(cells).collect();
+        cells.map_err(|error| self.fault(format!("{command}: {error}")))
+    }
+
+    fn show(&mut self, command: &str) -> Result<Vec<SimpleQueryRow>, ObserveError> {
+        let messages = self.client.simple_query(command);
+        let messages = messages.map_err(|error| self.fault(with_sources(&error)))?;
+        let rows = messages.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        Ok(rows.collect())
+    }
+
+    fn fault(&self, problem: String) -> ObserveError {
+        ObserveError::Query { what: WHAT, place: self.place.clone(), problem }
     }
 }

@@ -1,5 +1,6 @@
 //! One target under one load.
 
+mod pool;
 mod summary;
 mod table;
 
@@ -11,6 +12,7 @@ pub(crate) use self::summary::Summary;
 pub(crate) use self::table::text;
 use crate::arm::{ARMS, ArmKind, Block};
 use crate::interrupt;
+use crate::observe::{self, Watch};
 use crate::rig::{Rig, RigError};
 use crate::scenario::Scenario;
 
@@ -47,6 +49,7 @@ pub(crate) fn run(
 ) -> Result<Summary, RigError> {
     scenario.target(&plan.target)?;
     let kinds = [kind(&plan.target)];
+    let (pooler, server) = observe::connect(scenario)?;
     let mut rig = Rig::open(scenario, &kinds, plan.connections, plan.workers, say)?;
     if plan.warm_up_ns > 0 {
         say("warming up");
@@ -55,8 +58,12 @@ pub(crate) fn run(
     }
     say(&format!("measuring for {} s", plan.duration_ns as f64 / SECOND as f64));
     let started = SystemTime::now();
+    let watch = Watch::start(pooler, server);
     let report = rig.phase(0, plan.load, plan.duration_ns, plan.seed)?;
+    let watched = watch.finish();
     interrupt::check()?;
-    rig.arms[0].push(Block::new(report, plan.duration_ns, Vec::new()), None);
-    Ok(Summary::new(scenario, plan, &rig, started))
+    let arm = &mut rig.arms[0];
+    arm.push(Block::new(report, plan.duration_ns, Vec::new()));
+    watched.observations.iter().for_each(|seen| arm.saw(seen.backends.as_ref()));
+    Ok(Summary::new(scenario, plan, &rig, started, &watched))
 }

@@ -6,7 +6,9 @@ use engine::{Load, Nanos};
 use serde::Serialize;
 
 use super::Plan;
+use super::pool::PoolSummary;
 use crate::arm::ArmSummary;
+use crate::observe::Watched;
 use crate::rig::Rig;
 use crate::scenario::Scenario;
 use crate::validity::Validity;
@@ -30,13 +32,25 @@ pub(crate) struct Summary {
     #[serde(flatten)]
     pub(crate) validity: Validity,
     pub(super) arms: Vec<ArmSummary>,
+    /// The pooler's connections, where its console could be read.
+    pub(super) pool: Option<PoolSummary>,
 }
 
 impl Summary {
-    pub(super) fn new(scenario: &Scenario, plan: &Plan, rig: &Rig, started: SystemTime) -> Self {
+    pub(super) fn new(
+        scenario: &Scenario,
+        plan: &Plan,
+        rig: &Rig,
+        started: SystemTime,
+        watched: &Watched,
+    ) -> Self {
         let names: Vec<_> = scenario.operations.iter().map(|op| op.name.as_str()).collect();
         let mut validity = Validity::default();
         rig.arms.iter().for_each(|arm| validity.judge(arm));
+        if let Some(error) = &watched.error {
+            validity
+                .suspect(format!("{error}: what came after is missing from the pool's figures"));
+        }
         Self {
             schema: 1,
             command: "run",
@@ -51,6 +65,7 @@ impl Summary {
             load: words(plan.load),
             validity,
             arms: rig.arms.iter().map(|arm| ArmSummary::new(arm, &names)).collect(),
+            pool: PoolSummary::new(&watched.observations),
         }
     }
 }

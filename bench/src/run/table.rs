@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Summary;
+use crate::arm::heading;
 use crate::duration::show;
 use crate::table::{Columns, errors, verdict};
 
@@ -12,7 +13,7 @@ pub(crate) fn text(summary: &Summary) -> String {
     for arm in &summary.arms {
         let _ = writeln!(
             text,
-            "{} on {}: {}, {} connections, {}, seed {}\n",
+            "{} on {}: {}, {} connections, {}, seed {}",
             summary.scenario,
             arm.name,
             summary.load,
@@ -20,6 +21,10 @@ pub(crate) fn text(summary: &Summary) -> String {
             show(summary.duration_ns as f64),
             summary.seed
         );
+        if let Some(line) = heading(std::slice::from_ref(arm)) {
+            let _ = writeln!(text, "{line}");
+        }
+        text.push('\n');
         let seconds = summary.duration_ns as f64 / 1e9;
         let mut table = Columns::new(&[
             "response time",
@@ -51,6 +56,9 @@ pub(crate) fn text(summary: &Summary) -> String {
         if !arm.errors.is_empty() {
             let _ = writeln!(text, "errors: {}", errors(arm));
         }
+    }
+    if let Some(pool) = &summary.pool {
+        let _ = writeln!(text, "{pool}");
     }
     let _ = writeln!(text, "{}", verdict(&summary.validity));
     text

@@ -24,11 +24,14 @@ pub(crate) fn token(scenario: &Scenario, url: &str) -> Result<Option<String>, Sc
 }
 
 fn login_at(login: &LoginFile, url: &str) -> Result<String, String> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
+    let mut config = ureq::Agent::config_builder()
         .timeout_global(Some(LOGIN_TIMEOUT))
-        .http_status_as_error(false)
-        .build()
-        .into();
+        .http_status_as_error(false);
+    if url.starts_with("https:") {
+        let uri: ureq::http::Uri = url.parse().map_err(|_| "not a URL".to_owned())?;
+        config = config.tls_config(crate::tls::for_ureq(uri.host().unwrap_or_default())?);
+    }
+    let agent: ureq::Agent = config.build().into();
     let body = json!({ "query": login.query, "variables": login.variables });
     let mut response = agent
         .post(url)

@@ -1,12 +1,14 @@
 //! The folder of one stack: everything a stack leaves on disk is in it.
 //!
-//!     <base>/poolbench-<uid>/<8 hex digits>/
-//!         run/         sockets, settings and password files of the servers; they are started here
-//!         data/        Postgres' data
-//!         *.log        what each server had to say
-//!         pgpass       passwords, for libpq
-//!         persistent   this stack is meant to outlive the command that starts it
-//!         stack.json   it does: what a later command has to know
+//! ```text
+//! <base>/poolbench-<uid>/<8 hex digits>/
+//!     run/         sockets, settings and password files of the servers; they are started here
+//!     data/        Postgres' data
+//!     *.log        what each server had to say
+//!     pgpass       passwords, for libpq
+//!     persistent   this stack is meant to outlive the command that starts it
+//!     stack.json   it does: what a later command has to know
+//! ```
 //!
 //! The command that owns the stack holds a lock on the folder itself for as long as it lives. A folder
 //! that nobody locks and that has no `stack.json` is what a killed command left over.

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 
-use postgres::{Client, NoTls};
+use postgres::Client;
 
 use super::conninfo::Conninfo;
 
@@ -26,10 +26,10 @@ impl<'a> Login<'a> {
     pub(crate) fn poll(&mut self) -> Result<Option<Client>, String> {
         let receiver = self.pending.get_or_insert_with(|| {
             let (sender, receiver) = mpsc::channel();
-            let config = self.conninfo.config();
+            let conninfo = self.conninfo.clone();
             thread::spawn(move || {
                 // Nobody waits any more where this fails.
-                let _ = sender.send(config.connect(NoTls).map_err(reason));
+                let _ = sender.send(conninfo.connect());
             });
             receiver
         });
@@ -43,14 +43,6 @@ impl<'a> Login<'a> {
     }
 }
 
-/// An error with its cause, as in `error connecting to server: Connection refused`.
-pub(crate) fn reason(error: postgres::Error) -> String {
-    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-    let (error, cause) = (error.to_string(), cause.unwrap_or_default());
-    // Some versions of the client name the cause themselves.
-    if error.ends_with(&cause) { error } else { error + &cause }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, TcpListener};
@@ -58,7 +50,8 @@ mod tests {
 
     use super::*;
 
-    fn poll_until(port: u16, done: impl Fn(&Result<Option<Client>, String>) -> bool) -> bool {
+    /// Polls until it is decided, or for so long.
+    fn outcome(port: u16, patience: Duration) -> Result<Option<Client>, String> {
         let conninfo = Conninfo {
             port,
             dbname: "nova",
@@ -66,24 +59,27 @@ mod tests {
             application_name: None,
             passfile: "/".into(),
             password: "x".into(),
+            root: None,
         };
         let mut login = Login::new(&conninfo);
         let started = Instant::now();
-        while started.elapsed() < Duration::from_millis(300) {
-            if done(&login.poll()) {
-                return true;
+        loop {
+            match login.poll() {
+                Ok(None) if started.elapsed() < patience => {
+                    thread::sleep(Duration::from_millis(5));
+                }
+                decided => return decided,
             }
-            thread::sleep(Duration::from_millis(5));
         }
-        false
     }
 
     #[test]
     fn silence_is_not_waited_for_and_refusal_is_told() {
         let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = silent.local_addr().unwrap().port();
-        assert!(!poll_until(port, |polled| !matches!(polled, Ok(None))));
+        assert!(matches!(outcome(port, Duration::from_millis(100)), Ok(None)));
         drop(silent);
-        assert!(poll_until(port, |polled| matches!(polled, Err(why) if why.contains("refused"))));
+        let refusal = outcome(port, Duration::from_secs(60)).err().unwrap();
+        assert!(refusal.contains("refused"), "{refusal}");
     }
 }

@@ -179,7 +179,9 @@ pub(crate) fn last_words(log: &Path) -> String {
 mod tests {
     use super::*;
 
-    fn check(script: &str, expected: impl Fn(&StackError) -> bool) {
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn check(script: &str, patience: Duration, expected: impl Fn(&StackError) -> bool) {
         let temporary = tempfile::tempdir().unwrap();
         let account = Account::current().unwrap();
         let folder = Folder::create(temporary.path(), &account).unwrap();
@@ -187,7 +189,6 @@ mod tests {
             command.args(["-c", script]);
         })
         .unwrap();
-        let patience = Duration::from_millis(500);
         let error = server.wait_ready(7, patience, |_| Ok(None::<()>)).unwrap_err();
         assert!(expected(&error), "{error:?}");
         super::super::processes::stop(folder.path()).unwrap();
@@ -197,22 +198,24 @@ mod tests {
 
     #[test]
     fn every_way_not_to_become_ready_has_its_error() {
-        check("echo one; echo two >&2; exit 3", |error| match error {
+        check("echo one; echo two >&2; exit 3", LONG, |error| match error {
             StackError::Died { status, log, .. } => {
                 status.ends_with('3') && log == "    one\n    two"
             }
             _ => false,
         });
-        check("kill -9 $$", |error| match error {
+        check("kill -9 $$", LONG, |error| match error {
             StackError::Died { status, log, .. } => {
                 status == "killed by signal 9" && log.contains("nothing")
             }
             _ => false,
         });
-        check("exec sleep 60", |error| matches!(error, StackError::NotReady { .. }));
+        check("exec sleep 60", Duration::from_millis(500), |error| {
+            matches!(error, StackError::NotReady { .. })
+        });
         let clash = "echo 'bind(): Address already in use'";
         for rest in ["exit 1", "exec sleep 60"] {
-            check(&format!("{clash}; {rest}"), |error| {
+            check(&format!("{clash}; {rest}"), LONG, |error| {
                 matches!(error, StackError::PortTaken { port: 7, .. })
             });
         }

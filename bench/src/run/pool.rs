@@ -1,0 +1,114 @@
+//! How the pooler spread its clients over server connections during a run.
+
+use std::fmt;
+
+use engine::Nanos;
+use serde::Serialize;
+
+use crate::duration;
+use crate::observe::{Observation, Pools};
+
+/// The pooler's connections over the run, as its console showed them once a second. What it did not
+/// show is null.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct PoolSummary {
+    pub(crate) cl_active: Option<Extent>,
+    pub(crate) cl_waiting: Option<Extent>,
+    pub(crate) sv_active: Option<Extent>,
+    pub(crate) sv_idle: Option<Extent>,
+    /// The longest that a client was seen to wait for a server connection, in ns.
+    pub(crate) maxwait_ns: Option<Nanos>,
+    /// Client connections for each server connection.
+    pub(crate) multiplexing_ratio: Option<Extent>,
+}
+
+/// What one figure was over the run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct Extent {
+    pub(crate) mean: f64,
+    pub(crate) max: f64,
+}
+
+impl Extent {
+    fn new(values: impl Iterator<Item = f64>) -> Option<Self> {
+        let (mut sum, mut count, mut max) = (0.0, 0_u32, f64::MIN);
+        for value in values {
+            sum += value;
+            count += 1;
+            max = max.max(value);
+        }
+        (count > 0).then(|| Self { mean: sum / f64::from(count), max })
+    }
+}
+
+impl PoolSummary {
+    /// None where no observation has the pooler.
+    pub(super) fn new(observations: &[Observation]) -> Option<Self> {
+        let pools: Vec<Pools> = observations.iter().filter_map(|seen| seen.pools).collect();
+        if pools.is_empty() {
+            return None;
+        }
+        let extent = |figure: fn(&Pools) -> Option<u64>| {
+            Extent::new(pools.iter().filter_map(figure).map(|value| value as f64))
+        };
+        Some(Self {
+            cl_active: extent(|pools| pools.cl_active),
+            cl_waiting: extent(|pools| pools.cl_waiting),
+            sv_active: extent(|pools| pools.sv_active),
+            sv_idle: extent(|pools| pools.sv_idle),
+            maxwait_ns: pools.iter().filter_map(|pools| pools.maxwait_ns).max(),
+            multiplexing_ratio: Extent::new(pools.iter().filter_map(Pools::multiplexing_ratio)),
+        })
+    }
+}
+
+/// One line for a person.
+impl fmt::Display for PoolSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mean =
+            |extent: Option<Extent>| extent.map_or("?".into(), |it| format!("{:.1}", it.mean));
+        let max = |extent: Option<Extent>| extent.map_or("?".into(), |it| format!("{:.0}", it.max));
+        write!(
+            f,
+            "pool: {} clients for each server connection, {} of them busy (at most {}); {} clients \
+             waited (at most {}), for up to {}",
+            mean(self.multiplexing_ratio),
+            mean(self.sv_active),
+            max(self.sv_active),
+            mean(self.cl_waiting),
+            max(self.cl_waiting),
+            self.maxwait_ns.map_or("?".into(), |ns| duration::show(ns as f64)),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(cl_waiting: Option<u64>, sv_idle: u64) -> Observation {
+        let pools = Pools {
+            cl_active: Some(40),
+            cl_waiting,
+            sv_active: Some(6),
+            sv_idle: Some(sv_idle),
+            ..Pools::default()
+        };
+        Observation { pools: Some(pools), backends: None }
+    }
+
+    #[test]
+    fn the_mean_and_the_most_over_what_was_seen() {
+        let blind = Observation { pools: None, backends: None };
+        assert_eq!(PoolSummary::new(std::slice::from_ref(&blind)), None);
+        let pool = PoolSummary::new(&[blind, seen(Some(0), 2), seen(Some(20), 4)]).unwrap();
+        assert_eq!(pool.cl_waiting, Some(Extent { mean: 10.0, max: 20.0 }));
+        assert_eq!(pool.multiplexing_ratio, Some(Extent { mean: 5.5, max: 6.0 }));
+        assert_eq!(pool.maxwait_ns, None);
+        let line = "pool: 5.5 clients for each server connection, 6.0 of them busy (at most 6); \
+                    10.0 clients waited (at most 20), for up to ?";
+        assert_eq!(pool.to_string(), line);
+        let pool = PoolSummary::new(&[seen(None, 2)]).unwrap();
+        assert_eq!((pool.cl_waiting, pool.multiplexing_ratio), (None, None));
+    }
+}
