@@ -32,11 +32,15 @@ fn line(name: &str, places: &Places, class: Class, failure: &Failure, share: &st
     let place = places.get(name).map(String::as_str).unwrap_or_default();
     let code = match failure.code {
         Code::None => String::new(),
+        Code::Tls(fault) if failure.message == fault.words() => "TLS: ".into(),
         code => format!("{code}: "),
     };
     let message = failure.message.split_whitespace().collect::<Vec<_>>().join(" ");
     let message = if message.is_empty() { class.name() } else { &message };
-    let remedy = remedy(class, failure.code, name, place);
+    let remedy = match class {
+        Class::Auth if is_for_lack_of_tls(message) => secure(name),
+        class => remedy(class, failure.code, name, place),
+    };
     format!("target {name} ({place}): {share}{code}{message}; {remedy}")
 }
 
@@ -69,10 +73,11 @@ fn remedy(class: Class, code: Code, name: &str, place: &str) -> String {
         }
         Class::Protocol => format!("does targets.{name} speak this protocol there?"),
         Class::WrongReply => "the reply belongs to another request: the layer is at fault".into(),
-        Class::Tls => {
-            let fault = if let Code::Tls(fault) = code { fault } else { Fault::Broken };
-            tls(fault, name, place)
-        }
+        Class::Tls => match code {
+            Code::Tls(fault) => tls(fault, name, place),
+            // A pooler that takes no connection without.
+            _ => secure(name),
+        },
         Class::EmptyReply => "is the data loaded that the variables ask for?".into(),
         Class::GraphqlError | Class::GraphqlPartial | Class::NoData | Class::Sql => {
             "check the operation in the scenario file against the server's schema".into()
@@ -83,6 +88,17 @@ fn remedy(class: Class, code: Code, name: &str, place: &str) -> String {
         | Class::Retryable
         | Class::PoolerOther => "see the server's log".into(),
     }
+}
+
+fn secure(name: &str) -> String {
+    format!("set sslmode=require (or verify-full) in targets.{name}.conninfo")
+}
+
+/// Postgres has no line in pg_hba.conf for a connection without TLS, and may have one for TLS.
+fn is_for_lack_of_tls(message: &str) -> bool {
+    message.contains("no pg_hba.conf entry")
+        && message.ends_with("no encryption")
+        && !message.starts_with("with TLS: ")
 }
 
 fn tls(fault: Fault, name: &str, place: &str) -> String {
@@ -105,7 +121,11 @@ fn tls(fault: Fault, name: &str, place: &str) -> String {
         ),
         Fault::BadCertificate => "give the server a certificate that is made for servers".into(),
         Fault::NotTls if is_http => format!("use http:// in targets.{name}.url, or another port"),
-        Fault::NotTls => format!("is the port in targets.{name}.conninfo the right one?"),
+        Fault::NotTls => {
+            format!(
+                "leave sslnegotiation=direct out of targets.{name}.conninfo: it needs Postgres 17"
+            )
+        }
         Fault::Refused => {
             format!("switch it on in the server, or set sslmode=prefer in targets.{name}.conninfo")
         }
@@ -146,5 +166,40 @@ mod tests {
             "target pooler (127.0.0.1:6432): SQLSTATE 28P01: password authentication failed; \
              check user and password in targets.pooler.conninfo"
         );
+    }
+
+    #[test]
+    fn a_fault_of_tls_is_one_line_with_a_remedy_of_its_own() {
+        let line = |name: &str, place: &str, class, code, message: &str| {
+            let mut failure = Failure::default();
+            failure.set(code, message.as_bytes());
+            let places = Places::from([(name.to_owned(), place.to_owned())]);
+            let outcome = Outcome::Failed(class);
+            refusal(&Refusal { target: 0, outcome, failure }, name, &places)
+        };
+        let fault = |fault: Fault, message| {
+            [("pooler", "db:6432"), ("gateway", "https://api/graphql")]
+                .map(|(name, place)| line(name, place, Class::Tls, Code::Tls(fault), message))
+                .join("\n")
+        };
+        let refused = Class::Auth;
+        let hba = "no pg_hba.conf entry for host \"::1\", user \"nova\", no encryption";
+        let lines = [
+            fault(Fault::UnknownIssuer, Fault::UnknownIssuer.words()),
+            fault(Fault::WrongName, "certificate not valid for name \"db\""),
+            fault(Fault::Expired, "certificate expired"),
+            fault(Fault::NotTls, "received corrupt message of type InvalidContentType"),
+            fault(Fault::ClientCertificate, "the server says CertificateRequired"),
+            line(
+                "pooler",
+                "db:6432",
+                Class::Tls,
+                Code::Tls(Fault::Refused),
+                Fault::Refused.words(),
+            ),
+            line("pooler", "db:6432", Class::Tls, Code::SqlState(*b"08P01"), "SSL required"),
+            line("postgres", "db:5432", refused, Code::SqlState(*b"28000"), hba),
+        ];
+        insta::assert_snapshot!(lines.join("\n"));
     }
 }

@@ -1,6 +1,11 @@
-//! TLS on both legs, on the real stack.
+//! TLS on both legs of the real stack, and HTTPS.
 
-use poolbench_tests::{Ended, Stack};
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use poolbench_tests::{Ended, Home, Stack};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
 /// A scenario with the stack's pooler and Postgres; `place` is put into both connection strings.
@@ -116,10 +121,10 @@ fn refusals(stack: &Stack) {
             let passfile = conninfo.split_once("passfile=").unwrap().1;
             format!("{before} sslrootcert=system passfile={passfile}")
         };
-        refused(target, &system, &["UnknownIssuer", "sslrootcert in targets."]);
+        refused(target, &system, &["an unknown issuer; name", "sslrootcert in targets."]);
         let plain = |conninfo: &str| conninfo.replace("verify-full", "disable");
         let words = if target == "pooler" { "SSL required" } else { "no pg_hba.conf entry" };
-        refused(target, &plain, &[words]);
+        refused(target, &plain, &[words, "set sslmode=require"]);
     }
     let bound = |conninfo: &str| format!("{conninfo} channel_binding=require");
     refused("pooler", &bound, &["channel binding is required", "channel_binding=prefer"]);
@@ -128,7 +133,7 @@ fn refusals(stack: &Stack) {
     let secured = arm(&run(stack, "postgres", allowed));
     assert_eq!(secured["tls"][0]["version"], "TLSv1.3", "allow, where the server insists");
     let direct = |conninfo: &str| format!("{conninfo} sslnegotiation=direct");
-    refused("postgres", &direct, &["sslnegotiation=direct needs Postgres 17"]);
+    refused("postgres", &direct, &["sslnegotiation=direct", "Postgres 17"]);
 }
 
 /// Postgres prepares a password that it hashes, and the client one that it proves (SASLprep).
@@ -165,4 +170,85 @@ fn passwords(stack: &Stack) {
     let (before, _) = conninfo.split_once(" passfile=").unwrap();
     let ended = run(stack, "postgres", |_| format!("{before} passfile={wrong}"));
     assert!(ended.stderr.contains("password authentication failed"), "{ended:?}");
+}
+
+/// Answers a login and any query over HTTPS, as `localhost`. The port, and the certificate.
+fn serve() -> (u16, String) {
+    let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let key = PrivateKeyDer::Pkcs8(pair.signing_key.serialize_der().into());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![pair.cert.der().clone()], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            std::thread::spawn(move || answer(&mut StreamOwned::new(connection, stream)));
+        }
+    });
+    (port, pair.cert.pem())
+}
+
+fn answer(stream: &mut (impl std::io::Read + std::io::Write)) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        let length = stream.read(&mut piece)?;
+        if length == 0 {
+            return Ok(());
+        }
+        request.extend_from_slice(&piece[..length]);
+        let text = String::from_utf8_lossy(&request);
+        if !text.ends_with('}') {
+            continue;
+        }
+        let data = match text.contains("mutation") {
+            true => "{\"login\":{\"token\":\"sesame\"}}",
+            false if text.contains("Bearer sesame") => "{\"user\":{\"id\":\"1\"}}",
+            false => "null",
+        };
+        let body = format!("{{\"data\":{data}}}");
+        let length = body.len();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        stream.write_all((head + &body).as_bytes())?;
+        request.clear();
+    }
+}
+
+#[test]
+fn https_is_measured_where_the_certificate_is_trusted() {
+    let (port, certificate) = serve();
+    let home = Home::new();
+    let trusted = home.write("root.crt", &certificate);
+    let run = |host: &str, login: &str, variable: Option<(&str, &str)>| -> Ended {
+        let text = format!(
+            "name = \"https\"\n[targets.gateway]\nurl = \"https://{host}:{port}/graphql\"\n{login}\
+             [[operations]]\nname = \"getUser\"\n\
+             graphql = \"query GetUser($id: ID!) {{ user(id: $id) {{ id }} }}\"\n\
+             variables = {{ id = 1 }}\nexpect = {{ id = \"data.user.id\" }}\n"
+        );
+        let file = home.write("scenario.toml", &text);
+        let arguments = ["run", &file, "--vus", "4", "--duration", "1s", "--json", "-"];
+        home.command(&arguments).envs(variable).output().expect("the command starts").into()
+    };
+    let login = "[auth.login]\nquery = \"mutation { login { token } }\"\n\
+                 token = \"data.login.token\"\n";
+    let known = Some(("SSL_CERT_FILE", trusted.as_str()));
+    let measured = arm(&run("localhost", login, known));
+    assert_eq!(measured["tls"][0]["version"], "TLSv1.3");
+    let jwt = "[auth]\njwt = \"sesame\"\n";
+    for (host, variable, words) in [
+        ("127.0.0.1", known, "use a name of the certificate in targets.gateway.url"),
+        ("localhost", None, "SSL_CERT_FILE"),
+    ] {
+        let ended = run(host, jwt, variable);
+        assert_ne!(ended.code, 0, "{ended:?}");
+        assert!(ended.stderr.contains(words), "{ended:?}");
+    }
 }

@@ -82,6 +82,7 @@ const POOLER_MESSAGES: &[(&str, Class)] = &[
     ("no such user", Class::Auth),
     ("not allowed", Class::Auth),
     ("login rejected", Class::Auth),
+    ("SSL required", Class::Tls),
     ("no such database", Class::Unavailable),
     ("does not allow connections", Class::Unavailable),
     ("is disabled", Class::Unavailable),
@@ -130,6 +131,7 @@ mod tests {
             ("08P01", "query_wait_timeout", Class::WaitTimeout),
             ("08P01", "SASL authentication failed", Class::Auth),
             ("08P01", "no such database: nope", Class::Unavailable),
+            ("08P01", "SSL required", Class::Tls),
             ("08P01", "something new", Class::PoolerOther),
             ("58000", "server conn crashed?", Class::Unavailable),
         ] {

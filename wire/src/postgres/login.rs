@@ -187,9 +187,7 @@ impl Authentication {
         let is_proved = matches!(self, Self::Proved { is_bound: true });
         let goes_without = kind == 0 && !is_proved || matches!(kind, 3 | 5);
         if login.channel_binding == ChannelBinding::Require && goes_without {
-            return Err(Refusal::Unbound(
-                "channel binding is required, and the server logs in without it",
-            ));
+            return Err(Refusal::Unbound("the server logs in without it"));
         }
         match (kind, std::mem::take(self)) {
             (0, Self::Begun | Self::Answered) => Ok(Step::Done { is_bound: false }),
@@ -268,11 +266,9 @@ impl Login {
             }
             _ if self.channel_binding == ChannelBinding::Require => {
                 return Err(Refusal::Unbound(match (channel, end_point) {
-                    (Channel::Plain, _) => "channel binding is required, and needs TLS",
-                    (_, None) => {
-                        "channel binding is required, and the server's certificate has no hash for it"
-                    }
-                    _ => "channel binding is required, and the server does not offer it",
+                    (Channel::Plain, _) => "it needs TLS",
+                    (_, None) => "the server's certificate has no hash for it",
+                    _ => "the server does not offer it",
                 }));
             }
             _ => {}

@@ -279,7 +279,7 @@ impl Session {
             Fault::NotTls if !matches!(self.config.begin, Begin::Https | Begin::Direct) => {
                 self.violation(UNENCRYPTED)
             }
-            fault => self.broken(fault, &error.to_string()),
+            fault => self.broken(fault, &details(error)),
         }
     }
 
@@ -478,5 +478,15 @@ impl Session {
         }
         self.join_failures();
         Progress::Refused(outcome)
+    }
+}
+
+/// What rustls has to say beyond the fault's own words.
+fn details(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => String::new(),
+        rustls::Error::InvalidCertificate(error) => error.to_string(),
+        rustls::Error::AlertReceived(alert) => format!("the server says {alert:?}"),
+        error => error.to_string(),
     }
 }

@@ -134,7 +134,7 @@ fn the_login_is_bound_to_tls_where_both_can() {
     assert!(bound(Prefer, offer, Begin::Prefer).ends_with('n'), "in the clear");
     for (script, begin, words) in [
         (offer_plain as Script, Begin::Require, "the server does not offer it"),
-        (offer, Begin::Prefer, "needs TLS"),
+        (offer, Begin::Prefer, "it needs TLS"),
         (trust, Begin::Require, "the server logs in without it"),
     ] {
         let refused = scram(Require, script, begin);
