@@ -84,8 +84,8 @@ impl<'a> Experiment<'a> {
                 return Err(ObserveError::Process { target, pid }.into());
             }
         }
-        let (pooler, server) = observe::connect(scenario)?;
         let rig = Rig::open(scenario, &kinds, plan.connections, plan.workers, say)?;
+        let (pooler, server) = observe::connect(scenario)?;
         Ok(Self { scenario, plan, rig, processes, server, pooler })
     }
 

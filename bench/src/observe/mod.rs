@@ -1,6 +1,7 @@
 //! Looking at the servers from outside, between blocks or once a second.
 
 mod cpu;
+mod login;
 mod pooler;
 mod pools;
 mod server;
@@ -26,6 +27,8 @@ pub(crate) enum ObserveError {
     Query { what: &'static str, place: String, problem: String },
     #[error("{what}: {error}")]
     Conninfo { what: &'static str, error: ConninfoError },
+    #[error("the pooler's console or Postgres' observer stopped answering")]
+    Silent,
     #[error("processes.{target}: there is no process {pid}")]
     Process { target: String, pid: u32 },
 }

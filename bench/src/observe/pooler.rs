@@ -2,8 +2,9 @@
 
 use postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
+use super::login::login;
 use super::{ObserveError, Pools};
-use crate::conninfo::{Conninfo, with_sources};
+use crate::conninfo::with_sources;
 
 const WHAT: &str = "the pooler's console";
 
@@ -16,16 +17,12 @@ pub(crate) struct Pooler {
 impl Pooler {
     /// Logs in.
     pub(crate) fn connect(conninfo: &str) -> Result<Self, ObserveError> {
-        let conninfo = Conninfo::parse(conninfo)
-            .map_err(|error| ObserveError::Conninfo { what: WHAT, error })?;
-        let place = conninfo.place();
-        let client = conninfo.connect().map_err(|problem| ObserveError::Connect {
-            what: WHAT,
-            place: place.clone(),
-            problem,
-            remedy: "check `console` of the pooler's target, and that its user is among \
-                     admin_users or stats_users",
-        })?;
+        let (client, place) = login(
+            WHAT,
+            conninfo,
+            "check `console` of the pooler's target, and that its user is among admin_users or \
+             stats_users",
+        )?;
         Ok(Self { client, place })
     }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use super::ObserveError;
-use crate::conninfo::{Conninfo, with_sources};
+use super::login::login;
+use crate::conninfo::with_sources;
 
 const WHAT: &str = "the observer's connection to Postgres";
 
@@ -18,15 +19,8 @@ pub(crate) struct Server {
 impl Server {
     /// Logs in.
     pub(crate) fn connect(conninfo: &str) -> Result<Self, ObserveError> {
-        let conninfo = Conninfo::parse(conninfo)
-            .map_err(|error| ObserveError::Conninfo { what: WHAT, error })?;
-        let place = conninfo.place();
-        let client = conninfo.connect().map_err(|problem| ObserveError::Connect {
-            what: WHAT,
-            place: place.clone(),
-            problem,
-            remedy: "check `observer` (or `conninfo`) of the postgres target",
-        })?;
+        let remedy = "check `observer` (or `conninfo`) of the postgres target";
+        let (client, place) = login(WHAT, conninfo, remedy)?;
         Ok(Self { client, place })
     }
 

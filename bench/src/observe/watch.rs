@@ -1,8 +1,8 @@
 //! The pooler and the server, looked at once a second while a load runs.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{ObserveError, Pooler, Pools, Server};
@@ -31,7 +31,7 @@ impl Observation {
 #[derive(Debug)]
 pub(crate) struct Watch {
     stop: Sender<()>,
-    thread: JoinHandle<Watched>,
+    looks: Receiver<Result<Observation, ObserveError>>,
 }
 
 /// All that was seen.
@@ -43,33 +43,46 @@ pub(crate) struct Watched {
 }
 
 const INTERVAL: Duration = Duration::from_secs(1);
+/// A look that takes longer after the end is not waited for: the server may have stopped for good.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Watch {
     /// Begins; the first look is at once.
     pub(crate) fn start(mut pooler: Option<Pooler>, mut server: Option<Server>) -> Self {
         let (stop, stopped) = mpsc::channel();
-        let thread = thread::spawn(move || {
+        let (sender, looks) = mpsc::channel();
+        thread::spawn(move || {
             let started = Instant::now();
-            let mut watched = Watched::default();
-            loop {
-                match Observation::make(&mut pooler, &mut server) {
-                    Ok(observation) => watched.observations.push(observation),
-                    Err(error) => return Watched { error: Some(error), ..watched },
-                }
-                let next = INTERVAL * watched.observations.len() as u32;
-                let wait = next.saturating_sub(started.elapsed());
-                if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
-                    return watched;
+            for number in 1.. {
+                let look = Observation::make(&mut pooler, &mut server);
+                let is_last = look.is_err();
+                let wait = (INTERVAL * number).saturating_sub(started.elapsed());
+                if sender.send(look).is_err()
+                    || is_last
+                    || stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout)
+                {
+                    return;
                 }
             }
         });
-        Self { stop, thread }
+        Self { stop, looks }
     }
 
     /// Ends it and gives what it saw.
     pub(crate) fn finish(self) -> Watched {
-        // Where the thread has ended already, its result says why.
+        // Where the thread has ended already, its last look says why.
         let _ = self.stop.send(());
-        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let mut watched = Watched::default();
+        loop {
+            match self.looks.recv_timeout(PATIENCE) {
+                Ok(Ok(observation)) => watched.observations.push(observation),
+                Ok(Err(error)) => watched.error = Some(error),
+                Err(RecvTimeoutError::Disconnected) => return watched,
+                Err(RecvTimeoutError::Timeout) => {
+                    watched.error = Some(ObserveError::Silent);
+                    return watched;
+                }
+            }
+        }
     }
 }

@@ -49,8 +49,8 @@ pub(crate) fn run(
 ) -> Result<Summary, RigError> {
     scenario.target(&plan.target)?;
     let kinds = [kind(&plan.target)];
-    let (pooler, server) = observe::connect(scenario)?;
     let mut rig = Rig::open(scenario, &kinds, plan.connections, plan.workers, say)?;
+    let (pooler, server) = observe::connect(scenario)?;
     if plan.warm_up_ns > 0 {
         say("warming up");
         let seed = Random::new(plan.seed, u64::MAX).draw();
