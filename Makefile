@@ -5,8 +5,9 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # One folder for what only lint and bench need, so that nothing of the user's own is touched.
 TOOLS := target/tools
 CARGO_DENY_VERSION := 0.20.2
+OHA_VERSION := 1.16.0
 
-.PHONY: demo test lint servers
+.PHONY: demo test bench bench-quick lint servers peers
 
 # The whole of it: a private stack, its layers compared for 30 s, the table. ARGS="--rate 1000" …
 demo: servers
@@ -17,6 +18,15 @@ test: servers
 	$(CARGO) build --workspace --locked
 	$(CARGO) test --workspace --locked
 
+# Beside the generators that people know; half an hour, on a machine that does nothing else. The
+# results stay in tests/peers/results. ARGS="--only http" …
+bench: servers peers
+	$(PEERS) --keep tests/peers/results $(ARGS)
+
+# The same table from short rounds, in under five minutes.
+bench-quick: servers peers
+	$(PEERS) --quick $(ARGS)
+
 lint: $(TOOLS)/bin/cargo-deny
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
@@ -25,6 +35,14 @@ lint: $(TOOLS)/bin/cargo-deny
 
 $(TOOLS)/bin/cargo-deny:
 	$(CARGO) install cargo-deny --version $(CARGO_DENY_VERSION) --locked --root $(TOOLS)
+
+PEERS = PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(CARGO) run --release --locked --quiet -p poolbench-peers --
+
+# What can't be installed becomes a row that says so.
+peers:
+	@sh tests/peers/install.sh $(SUDO)
+	@test -x $(TOOLS)/bin/oha || $(CARGO) install oha --version $(OHA_VERSION) --locked --root $(TOOLS) || true
+	$(CARGO) build --release --locked -p poolbench -p poolbench-peers
 
 # Postgres and PgBouncer, from the machine's own packages; nothing where they are there already.
 servers:

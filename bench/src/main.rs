@@ -4,25 +4,33 @@
 
 mod address;
 mod arm;
+mod band;
+mod check;
 mod command;
 mod conninfo;
 mod cores;
+mod cursor;
+mod doctor;
 mod duration;
+mod generator;
 mod interrupt;
 mod layers;
+mod metric;
 mod nova;
 mod observe;
 mod remedy;
 mod rig;
+mod rules;
 mod run;
 mod scenario;
 mod stack;
 mod statistics;
 mod table;
+mod threshold;
 mod tls;
 mod validity;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -42,11 +50,12 @@ fn main() -> ExitCode {
     }
     match cli.run() {
         Ok(code) => ExitCode::from(code),
-        Err(error) => failed(&error.to_string(), error.exit_code()),
+        // The alternate form has colours, which are left out where nobody sees them.
+        Err(error) => failed(&format!("{error:#}"), error.exit_code()),
     }
 }
 
 fn failed(message: &str, code: u8) -> ExitCode {
-    let _ = writeln!(io::stderr(), "poolbench: {message}");
+    let _ = writeln!(anstream::stderr(), "poolbench: {message}");
     ExitCode::from(code)
 }

@@ -1,7 +1,9 @@
 //! The nova scenario on a private stack.
 
+use std::sync::OnceLock;
+
 use crate::scenario::{Scenario, ScenarioError};
-use crate::stack::StackInfo;
+use crate::stack::{self, StackInfo};
 
 const TEXT: &str = include_str!("../../scenarios/nova/nova.toml");
 
@@ -13,6 +15,16 @@ const DIRECT_NAME: &str = "poolbench";
 /// The scenario with the stack's addresses and logins filled in.
 pub(crate) fn scenario(info: &StackInfo) -> Result<Scenario, ScenarioError> {
     Scenario::parse("nova.toml", TEXT, &|name| variable(info, name))
+}
+
+/// `value`, or where there is none, what `${NAME}` of the nova scenario is on the stack that is up:
+/// its files run there without further ado.
+pub(crate) fn or_stack(value: Option<String>, name: &str) -> Option<String> {
+    static STACK: OnceLock<Option<StackInfo>> = OnceLock::new();
+    if value.is_some() || !name.starts_with("NOVA_") {
+        return value;
+    }
+    variable(STACK.get_or_init(|| stack::attach().ok().flatten()).as_ref()?, name)
 }
 
 fn variable(info: &StackInfo, name: &str) -> Option<String> {

@@ -1,10 +1,12 @@
 //! What to do about a target that does not do its part: one line that names both.
 
-use engine::{PhaseReport, Refusal};
+use std::time::SystemTime;
+
+use engine::{Recording, Refusal};
 use wire::tls::Fault;
 use wire::{Class, Code, Failure, Outcome};
 
-use crate::scenario::Places;
+use crate::scenario::{self, Places};
 
 /// The line for a target that refused a connection.
 pub(crate) fn refusal(refusal: &Refusal, name: &str, places: &Places) -> String {
@@ -13,8 +15,7 @@ pub(crate) fn refusal(refusal: &Refusal, name: &str, places: &Places) -> String 
 }
 
 /// The line for a target most of whose requests failed, if they did: the commonest failure.
-pub(crate) fn failing(report: &PhaseReport, name: &str, places: &Places) -> Option<String> {
-    let recording = &report.recording;
+pub(crate) fn failing(recording: &Recording, name: &str, places: &Places) -> Option<String> {
     if recording.failed() * 2 <= recording.completed() && recording.completed() > 0 {
         return None;
     }
@@ -37,16 +38,25 @@ fn line(name: &str, places: &Places, class: Class, failure: &Failure, share: &st
     };
     let message = failure.message.split_whitespace().collect::<Vec<_>>().join(" ");
     let message = if message.is_empty() { class.name() } else { &message };
-    let remedy = match class {
-        Class::Auth if is_for_lack_of_tls(message) => secure(name),
-        class => remedy(class, failure.code, name, place),
+    let remedy = match (class, failure.code, places.token_expiry) {
+        (Class::Auth, Code::Status(_), Some(expiry)) => {
+            let told = scenario::describe_expiry(expiry, SystemTime::now());
+            format!("the token {told}; {}", remedy(class, failure, name, place))
+        }
+        (Class::Auth, ..) if is_for_lack_of_tls(message) => secure(name),
+        _ => remedy(class, failure, name, place),
     };
     format!("target {name} ({place}): {share}{code}{message}; {remedy}")
 }
 
-fn remedy(class: Class, code: Code, name: &str, place: &str) -> String {
-    let is_http = matches!(code, Code::Status(_));
+fn remedy(class: Class, failure: &Failure, name: &str, place: &str) -> String {
+    let is_http = matches!(failure.code, Code::Status(_));
     match class {
+        Class::ConnectFailed if failure.message.contains("open files") => {
+            "it needs one for each connection: raise the hard limit (ulimit -Hn), or open fewer \
+             connections"
+                .into()
+        }
         Class::ConnectFailed => {
             format!("is it running, and is its address in targets.{name} right?")
         }
@@ -73,7 +83,7 @@ fn remedy(class: Class, code: Code, name: &str, place: &str) -> String {
         }
         Class::Protocol => format!("does targets.{name} speak this protocol there?"),
         Class::WrongReply => "the reply belongs to another request: the layer is at fault".into(),
-        Class::Tls => match code {
+        Class::Tls => match failure.code {
             Code::Tls(fault) => tls(fault, name, place),
             // A pooler that takes no connection without.
             _ => secure(name),
@@ -160,7 +170,8 @@ mod tests {
         let mut failure = Failure::default();
         failure.set(Code::SqlState(*b"28P01"), b"password authentication failed");
         let outcome = Outcome::Failed(Class::Auth);
-        let places = Places::from([("pooler".into(), "127.0.0.1:6432".into())]);
+        let mut places = Places::new();
+        places.insert("pooler".into(), "127.0.0.1:6432".into());
         assert_eq!(
             refusal(&Refusal { target: 0, outcome, failure }, "pooler", &places),
             "target pooler (127.0.0.1:6432): SQLSTATE 28P01: password authentication failed; \
@@ -173,7 +184,8 @@ mod tests {
         let line = |name: &str, place: &str, class, code, message: &str| {
             let mut failure = Failure::default();
             failure.set(code, message.as_bytes());
-            let places = Places::from([(name.to_owned(), place.to_owned())]);
+            let mut places = Places::new();
+            places.insert(name.to_owned(), place.to_owned());
             let outcome = Outcome::Failed(class);
             refusal(&Refusal { target: 0, outcome, failure }, name, &places)
         };

@@ -1,17 +1,23 @@
 //! A scenario's targets opened by the engine: what every experiment stands on.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use engine::{Fleet, FleetError, Load, MILLISECOND, Mix, Nanos, Phase, PhaseReport};
+use engine::{
+    Fleet, FleetError, Interval, Load, LoadError, MILLISECOND, Mix, Nanos, Phase, PhaseReport,
+    SECOND, Stream,
+};
 use thiserror::Error;
 
 use crate::arm::{Arm, ArmKind, Securities};
+use crate::check::Checks;
 use crate::conninfo::Conninfo;
+use crate::generator::{Generator, GeneratorError, GeneratorOptions, GeneratorSummary};
 use crate::interrupt::{self, Interrupted};
 use crate::observe::ObserveError;
-use crate::scenario::{self, Places, Scenario, ScenarioError};
-use crate::{cores, remedy};
+use crate::remedy;
+use crate::scenario::{self, Places, Renewal, Scenario, ScenarioError};
 
 /// Why an experiment has no result.
 #[derive(Debug, Error)]
@@ -19,10 +25,14 @@ pub(crate) enum RigError {
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
     #[error(transparent)]
+    Generator(#[from] GeneratorError),
+    #[error(transparent)]
     Observe(#[from] ObserveError),
     /// A target does not do its part; the text says which, why and what to do.
     #[error("{0}")]
     Target(String),
+    #[error(transparent)]
+    Load(#[from] LoadError),
     #[error(transparent)]
     Fleet(FleetError),
     #[error("interrupted")]
@@ -39,28 +49,42 @@ impl From<Interrupted> for RigError {
 pub(crate) struct Rig {
     pub(crate) arms: Vec<Arm>,
     pub(crate) fleet: Fleet,
-    pub(crate) workers: usize,
+    generator: Generator,
+    /// How many connections were opened.
+    connections: u64,
     mix: Arc<Mix>,
     places: Places,
+    /// Keeps the gateways' token fresh.
+    _renewal: Option<Renewal>,
 }
 
 /// Arrivals that wait for a connection for longer than this after their phase are given up.
 const DRAIN_NS: Nanos = 1000 * MILLISECOND;
+/// So many arrivals of an open loop wait for a connection; those past it are dropped iterations, so
+/// that a target that stands still costs bounded memory.
+const WAITING_MAX: usize = 100_000;
+/// Requests in flight at a phase's end have so long to finish: k6's default.
+const GRACEFUL_STOP_NS: Nanos = 30 * SECOND;
+/// How often a phase that is watched is reported on.
+const INTERVAL_NS: Nanos = SECOND;
 
 impl Rig {
-    /// Opens `connections` to each of the arms' targets.
+    /// Opens connections to each of the arms' targets, so many before the start and at most, and has
+    /// their replies checked.
     pub(crate) fn open(
         scenario: &Scenario,
         kinds: &[ArmKind],
-        connections: u32,
-        workers: Option<usize>,
+        connections: &[(u32, u32)],
+        options: &GeneratorOptions,
+        checks: &Checks,
         say: &mut dyn FnMut(&str),
     ) -> Result<Self, RigError> {
+        let generator = options.decide()?;
         let mut places = Places::new();
         let mut token = None;
         let mut arms = Vec::new();
         let mut targets = Vec::new();
-        for kind in kinds {
+        for (kind, connections) in kinds.iter().zip(connections) {
             let file = scenario.target(&kind.target)?;
             if let (Some(url), None) = (&file.url, &token) {
                 token = scenario::token(scenario, url)?;
@@ -68,61 +92,106 @@ impl Rig {
             let conninfo = file.conninfo.as_deref().and_then(|text| Conninfo::parse(text).ok());
             conninfo.iter().flat_map(|conninfo| &conninfo.warnings).for_each(|line| say(line));
             let token = token.as_deref();
-            targets.push(scenario.engine_target(&kind.target, connections, token, &mut places)?);
+            let mut target =
+                scenario.engine_target(&kind.target, *connections, token, &mut places)?;
+            target.operations = checks.apply(&target.operations);
+            targets.push(target);
             arms.push(Arm::new(kind, file.backends.clone()));
         }
-        let cores = cores::choose(workers);
         // Ctrl-C raises it: a phase in progress ends at once.
         let stop: Arc<AtomicBool> = interrupt::flag();
-        let fleet = Fleet::start(targets, &cores, cores::spin_ns(&cores), stop);
+        let Generator { driver, cores, spin_ns } = &generator;
+        let fleet = Fleet::start(targets, cores, driver.kind, *spin_ns, stop);
         let mix = Arc::new(scenario.mix()?);
-        let mut rig = Self { arms, fleet, workers: cores.len(), mix, places };
-        say(&format!("opening {connections} connections to each of {} targets", kinds.len()));
+        let is_gateway =
+            |kind: &ArmKind| scenario.target(&kind.target).is_ok_and(|t| t.url.is_some());
+        let gateways = kinds.iter().enumerate().filter(|(_, kind)| is_gateway(kind));
+        let gateways = gateways.map(|(number, kind)| (number, kind.target.to_string())).collect();
+        let exchange = fleet.exchange();
+        let checks = checks.clone();
+        let _renewal = token.and_then(|token| {
+            Renewal::start(scenario, gateways, &token, move |number, operations| {
+                exchange.replace_operations(number, &checks.apply(operations));
+            })
+        });
+        let mut rig = Self { arms, fleet, generator, connections: 0, mix, places, _renewal };
+        let count: u32 = connections.iter().map(|(first, _)| first).sum();
+        let names: Vec<_> = kinds.iter().map(|kind| &*kind.target).collect();
+        say(&format!("opening {count} connections to {}", names.join(", ")));
         let opened = rig.fleet.open().map_err(|error| rig.error(error))?;
         for (arm, opened) in rig.arms.iter_mut().zip(opened) {
+            rig.connections += opened.connections;
             arm.connect = Some(opened.connect);
             arm.security = Securities(opened.security);
         }
         Ok(rig)
     }
 
-    /// Runs one phase on one arm.
-    pub(crate) fn phase(
-        &mut self,
+    /// How the generator ran.
+    pub(crate) fn generator(&self) -> GeneratorSummary {
+        GeneratorSummary::new(&self.generator, self.fleet.own_bytes(), self.connections)
+    }
+
+    /// A load on one arm, from the phase's start on.
+    pub(crate) fn stream(
+        &self,
         arm: usize,
         load: Load,
-        duration_ns: Nanos,
+        think_time_ns: (Nanos, Nanos),
         seed: u64,
-    ) -> Result<PhaseReport, RigError> {
-        interrupt::check()?;
-        let phase = Phase {
+    ) -> Stream {
+        Stream {
             target: arm,
             mix: Arc::clone(&self.mix),
             load,
+            think_time_ns,
+            start_ns: 0,
+            graceful_stop_ns: GRACEFUL_STOP_NS,
             seed,
-            duration_ns,
-            drain_ns: DRAIN_NS,
-            waiting_max: usize::MAX,
-        };
-        self.fleet.run(&phase).map_err(|error| self.error(error))
+        }
     }
 
-    /// Runs one uncounted phase on an arm: caches fill, pools open, and what does not work at all
-    /// shows.
-    pub(crate) fn warm_up(
+    /// Runs one phase.
+    pub(crate) fn phase(&mut self, streams: Vec<Stream>) -> Result<PhaseReport, RigError> {
+        self.run(streams, None, |_| ControlFlow::Continue(()))
+    }
+
+    /// Runs one phase and tells what happens in it, once a second; a break ends it.
+    pub(crate) fn watch(
         &mut self,
-        arm: usize,
-        load: Load,
-        duration_ns: Nanos,
-        seed: u64,
-    ) -> Result<(), RigError> {
-        let report = self.phase(arm, load, duration_ns, seed)?;
+        streams: Vec<Stream>,
+        tell: impl FnMut(&Interval) -> ControlFlow<()>,
+    ) -> Result<PhaseReport, RigError> {
+        self.run(streams, Some(INTERVAL_NS), tell)
+    }
+
+    fn run(
+        &mut self,
+        streams: Vec<Stream>,
+        interval_ns: Option<Nanos>,
+        tell: impl FnMut(&Interval) -> ControlFlow<()>,
+    ) -> Result<PhaseReport, RigError> {
+        interrupt::check()?;
+        let mut phase = Phase::new(streams)?;
+        phase.drain_ns = DRAIN_NS;
+        phase.waiting_max = WAITING_MAX;
+        phase.interval_ns = interval_ns;
+        self.fleet.run(&phase, tell).map_err(|error| self.error(error))
+    }
+
+    /// Runs one uncounted phase of one stream: caches fill, pools open, and what does not work at
+    /// all shows.
+    pub(crate) fn warm_up(&mut self, stream: Stream) -> Result<(), RigError> {
+        let arm = stream.target;
+        let report = self.phase(vec![stream])?;
         interrupt::check()?;
         let name = &self.arms[arm].kind.target;
-        if let Some(line) = remedy::failing(&report, name, &self.places) {
-            return Err(RigError::Target(line));
+        for stream in &report.streams {
+            if let Some(line) = remedy::failing(&stream.recording, name, &self.places) {
+                return Err(RigError::Target(line));
+            }
         }
-        self.arms[arm].completed += report.recording.completed();
+        self.arms[arm].completed += report.completed();
         Ok(())
     }
 

@@ -31,6 +31,9 @@ pub(crate) const BLOCKS_MIN: usize = 20;
 /// A generator that sends later than this at the 99th percentile measures itself.
 const LATENESS_P99_MAX_NS: u64 = MILLISECOND;
 
+/// Of the requests that were asked for, so many may stay unsent in a run that is worth something.
+const UNSENT_SHARE_MAX: f64 = 0.01;
+
 impl Validity {
     pub(crate) fn suspect(&mut self, reason: String) {
         self.valid = self.valid.max(Level::Suspect);
@@ -45,15 +48,34 @@ impl Validity {
     /// Looks through the measurements of `arm`.
     pub(crate) fn judge(&mut self, arm: &Arm) {
         let name = &arm.kind.name;
-        let late = arm.dropped + arm.unserved;
-        if late > 0 {
-            self.suspect(format!(
-                "{name}: {late} of {} requests were never sent, since every connection was busy",
-                arm.planned
-            ));
-        }
+        let seconds = arm.measured_ns.max(1) as f64 / engine::SECOND as f64;
+        self.judge_unsent(
+            name,
+            arm.dropped + arm.unserved,
+            arm.planned,
+            arm.requests() as f64 / seconds,
+        );
         if let Some(whole) = &arm.whole {
             self.judge_recording(name, &whole.whole());
+        }
+    }
+
+    /// What was served while connections ran out is what the generator could send, not what the
+    /// target can take.
+    fn judge_unsent(&mut self, arm: &str, unsent: u64, planned: u64, served_per_second: f64) {
+        if unsent == 0 {
+            return;
+        }
+        let reason = format!(
+            "{arm}: {unsent} of {planned} requests were never sent, since every connection was busy"
+        );
+        if unsent as f64 > UNSENT_SHARE_MAX * planned as f64 {
+            self.invalid(format!(
+                "{reason}: the target takes at least {served_per_second:.0}/s; raise max_vus or \
+                 --connections"
+            ));
+        } else {
+            self.suspect(reason);
         }
     }
 
@@ -115,6 +137,26 @@ mod tests {
         assert!(!looks_like_delayed_ack(&histogram((0..1000).map(|n| f64::from(n) / 10.0))));
         assert!(!looks_like_delayed_ack(&histogram((0..100).map(|_| 1.0))));
         assert!(!looks_like_delayed_ack(&histogram([])));
+    }
+
+    #[test]
+    fn a_fifth_of_the_arrivals_unsent_is_invalid_and_says_at_least() {
+        let level = |unsent| {
+            let mut validity = Validity::default();
+            validity.judge_unsent("gateway", unsent, 1000, 800.0);
+            validity
+        };
+        assert_eq!(level(0).valid, Level::Valid);
+        assert_eq!(level(10).valid, Level::Suspect);
+        let ceiling = level(200);
+        assert_eq!(ceiling.valid, Level::Invalid);
+        assert_eq!(
+            ceiling.reasons,
+            [
+                "gateway: 200 of 1000 requests were never sent, since every connection was busy: the \
+              target takes at least 800/s; raise max_vus or --connections"
+            ]
+        );
     }
 
     #[test]

@@ -1,23 +1,28 @@
 //! All workers of a run, each on a thread and a core of its own.
 
 use std::{
+    ops::ControlFlow,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, Sender, TryRecvError, channel},
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel},
     },
     thread::JoinHandle,
 };
 
 use core_affinity::CoreId;
 use thiserror::Error;
+use wire::Operation;
 
 use crate::{
-    MILLISECOND, Nanos, Opened, Phase, PhaseReport, Refusal, Target, Worker,
+    Ending, Interval, MILLISECOND, Nanos, Opened, Phase, PhaseReport, Piece, Refusal, StreamReport,
+    Target, Worker,
     driver::{
-        Clock, raise_limit, thread_cpu_ns,
-        uring::{Uring, UringError},
+        self, Clock, Driver, DriverError, DriverKind, Setup, raise_open_files, thread_cpu_ns,
     },
+    interval::Intervals,
+    pool::Connection,
+    worker::SPARES,
 };
 
 /// Why a fleet can't run, or can't go on.
@@ -28,7 +33,7 @@ pub enum FleetError {
     Refused(Refusal),
     /// A driver failed.
     #[error(transparent)]
-    Driver(#[from] UringError),
+    Driver(#[from] DriverError),
     /// A worker's thread ended by itself.
     #[error("a worker ended unexpectedly")]
     WorkerLost,
@@ -44,12 +49,33 @@ pub struct Fleet {
     clock: Clock,
     /// Raised when the fleet is dropped.
     closing: Arc<AtomicBool>,
+    /// Raised when the phase in progress is to end.
+    abort: Arc<AtomicBool>,
     workers: Vec<WorkerThread>,
+    own_bytes: Arc<[AtomicU64]>,
     reports: Receiver<Result<Report, FleetError>>,
+}
+
+/// Exchanges a target's operations while a fleet runs: for a token that is renewed. Workers take
+/// note between two turns.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    workers: Vec<Sender<(usize, Arc<[Operation]>)>>,
+}
+
+impl Exchange {
+    /// From now on requests to the HTTP target number `target` are these, in the order of the mix.
+    pub fn replace_operations(&self, target: usize, operations: &Arc<[Operation]>) {
+        for worker in &self.workers {
+            // A worker that is gone needs none.
+            let _ = worker.send((target, Arc::clone(operations)));
+        }
+    }
 }
 
 #[derive(Debug)]
 struct WorkerThread {
+    exchanged: Sender<(usize, Arc<[Operation]>)>,
     commands: Option<Sender<Command>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -57,13 +83,16 @@ struct WorkerThread {
 #[derive(Debug)]
 enum Command {
     Open,
-    Run(Phase, Nanos),
+    Run { phase: Phase, start: Nanos, emptied: Receiver<Vec<StreamReport>> },
 }
 
 #[derive(Debug)]
 enum Report {
     Opened(Vec<Opened>),
-    Phase(Box<PhaseReport>),
+    /// A worker's part of an interval.
+    Interval(usize, Piece),
+    /// A worker's end of a phase, with what happened since its last interval.
+    Phase(usize, Box<(PhaseReport, Piece)>),
 }
 
 /// A worker looks for commands and for the stop flag at least this often.
@@ -72,46 +101,78 @@ const WAIT_MAX_NS: Nanos = 20 * MILLISECOND;
 const WAIT_BETWEEN_PHASES_NS: Nanos = MILLISECOND;
 /// A phase starts so long after its command, in which every worker takes note of it.
 const START_DELAY_NS: Nanos = 3 * MILLISECOND;
+/// A worker's reports that nobody has taken yet: those of an opening and of a phase, an error, and
+/// as many intervals as it has memory for. With room for all of them, none is ever waited with.
+const REPORTS_A_WORKER: usize = SPARES + 3;
 
 impl Fleet {
-    /// Starts one worker on each of `cores`. Spins up to `spin_ns` before each arrival. Once `stop`
-    /// is raised, phases and openings end at once.
+    /// Starts one worker on each of `cores`, pumped by a `driver` that spins up to `spin_ns` before
+    /// each arrival. Once `stop` is raised, phases and openings end at once.
     pub fn start(
         targets: Vec<Target>,
         cores: &[CoreId],
+        driver: DriverKind,
         spin_ns: Nanos,
         stop: Arc<AtomicBool>,
     ) -> Self {
-        raise_limit();
+        raise_open_files();
         let clock = Clock::start();
         let closing = Arc::new(AtomicBool::new(false));
+        let abort = Arc::new(AtomicBool::new(false));
         let targets: Arc<[Target]> = targets.into();
-        let (reporter, reports) = channel();
+        let own_bytes: Arc<[AtomicU64]> = cores.iter().map(|_| AtomicU64::new(0)).collect();
+        let (reporter, reports) = sync_channel(REPORTS_A_WORKER * cores.len());
         let workers = cores.iter().enumerate().map(|(index, core)| {
             let worker = Worker::new(index as u32, cores.len() as u32, Arc::clone(&targets));
             let (commands, orders) = channel();
+            let (exchanged, exchange) = channel();
             let stops = [Arc::clone(&stop), Arc::clone(&closing)];
+            let abort = Arc::clone(&abort);
             let reporter = reporter.clone();
             let core = *core;
+            let bytes = Arc::clone(&own_bytes);
+            let connections = worker.connections();
+            let setup = Setup { connections, workers: cores.len(), spin_ns };
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
                     core_affinity::set_for_current(core);
-                    let pump = Pump { worker, clock, stops, orders, reporter: &reporter };
-                    if let Err(error) = pump.run(spin_ns) {
+                    let pump = Pump {
+                        index,
+                        worker,
+                        clock,
+                        stops,
+                        abort,
+                        exchange,
+                        orders,
+                        reporter: &reporter,
+                        own_bytes: &bytes[index],
+                    };
+                    if let Err(error) = driver::start(driver, setup, pump).and_then(|end| end) {
                         let _ = reporter.send(Err(error.into()));
                     }
                 })
                 .ok();
-            WorkerThread { commands: Some(commands), thread }
+            WorkerThread { exchanged, commands: Some(commands), thread }
         });
         let workers = workers.collect();
-        Self { clock, closing, workers, reports }
+        Self { clock, closing, abort, workers, own_bytes, reports }
     }
 
     /// The run's clock.
     pub fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Memory that all connections hold in the workers and their drivers, in bytes, as of the last
+    /// opening or phase. The kernel's socket buffers are not in it.
+    pub fn own_bytes(&self) -> u64 {
+        self.own_bytes.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum()
+    }
+
+    /// What exchanges operations while phases run.
+    pub fn exchange(&self) -> Exchange {
+        Exchange { workers: self.workers.iter().map(|worker| worker.exchanged.clone()).collect() }
     }
 
     /// Opens every connection to every target. Per target, what it came to.
@@ -130,22 +191,54 @@ impl Fleet {
         all.ok_or(FleetError::WorkerLost)
     }
 
-    /// Runs one phase on all workers, to its end or until the stop flag is raised.
-    pub fn run(&mut self, phase: &Phase) -> Result<PhaseReport, FleetError> {
+    /// Runs one phase on all workers, to its end or until the stop flag is raised. Each interval
+    /// of the phase, if it has any, is told as soon as every worker has reported on it, also the
+    /// last, shorter one; a break ends the phase at once.
+    pub fn run(
+        &mut self,
+        phase: &Phase,
+        mut tell: impl FnMut(&Interval) -> ControlFlow<()>,
+    ) -> Result<PhaseReport, FleetError> {
+        self.abort.store(false, Ordering::Relaxed);
         let start = self.clock.now() + START_DELAY_NS;
-        self.command(|| Command::Run(phase.clone(), start))?;
-        let mut all: Option<PhaseReport> = None;
-        for _ in 0..self.workers.len() {
-            let Report::Phase(report) = self.report()? else { return Err(FleetError::WorkerLost) };
-            match &mut all {
-                None => all = Some(*report),
-                Some(all) => all.merge(&report),
+        let mut givers = Vec::with_capacity(self.workers.len());
+        self.command(|| {
+            let (giver, emptied) = channel();
+            givers.push(giver);
+            Command::Run { phase: phase.clone(), start, emptied }
+        })?;
+        let mut intervals = Intervals::new(self.workers.len(), phase.interval_ns);
+        let mut whole: Option<PhaseReport> = None;
+        let mut running = self.workers.len();
+        while running > 0 {
+            match self.report()? {
+                Report::Opened(_) => return Err(FleetError::WorkerLost),
+                Report::Interval(worker, piece) => intervals.push(worker, piece, false),
+                Report::Phase(worker, ended) => {
+                    let (report, piece) = *ended;
+                    running -= 1;
+                    intervals.push(worker, piece, true);
+                    match &mut whole {
+                        None => whole = Some(report),
+                        Some(whole) => whole.merge(&report),
+                    }
+                }
+            }
+            while let Some(merged) = intervals.take() {
+                if phase.interval_ns.is_some() && tell(&merged.interval).is_break() {
+                    self.abort.store(true, Ordering::Relaxed);
+                }
+                for (worker, emptied) in intervals.append(merged) {
+                    // A worker that is done with the phase needs it no more.
+                    let _ = givers[worker].send(emptied);
+                }
             }
         }
-        all.ok_or(FleetError::WorkerLost)
+        let report = whole.ok_or(FleetError::WorkerLost)?;
+        Ok(PhaseReport { streams: intervals.whole(), ..report })
     }
 
-    fn command(&self, command: impl Fn() -> Command) -> Result<(), FleetError> {
+    fn command(&self, mut command: impl FnMut() -> Command) -> Result<(), FleetError> {
         for worker in &self.workers {
             let commands = worker.commands.as_ref().ok_or(FleetError::WorkerLost)?;
             // A worker that is gone has left the reason among the reports.
@@ -172,64 +265,107 @@ impl Drop for Fleet {
 
 /// One worker's thread: turns its driver, and takes orders between turns.
 struct Pump<'a> {
+    index: usize,
     worker: Worker,
     clock: Clock,
     /// Either ends the task in progress.
     stops: [Arc<AtomicBool>; 2],
+    /// Ends the phase in progress.
+    abort: Arc<AtomicBool>,
+    exchange: Receiver<(usize, Arc<[Operation]>)>,
     orders: Receiver<Command>,
-    reporter: &'a Sender<Result<Report, FleetError>>,
+    reporter: &'a SyncSender<Result<Report, FleetError>>,
+    /// See [`Fleet::own_bytes`].
+    own_bytes: &'a AtomicU64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Task {
     Nothing,
     Opening,
-    Phase { cpu_before_ns: Nanos },
+    Phase { cpu_before_ns: Nanos, emptied: Receiver<Vec<StreamReport>> },
 }
 
-impl Pump<'_> {
-    fn run(mut self, spin_ns: Nanos) -> Result<(), UringError> {
-        let mut driver = Uring::new(self.worker.connections(), spin_ns)?;
+impl driver::Pump for Pump<'_> {
+    type Output = Result<(), DriverError>;
+
+    fn pump(mut self, mut driver: impl Driver) -> Self::Output {
         let mut task = Task::Nothing;
         loop {
+            if let Ok((target, operations)) = self.exchange.try_recv() {
+                self.worker.replace_operations(target, operations);
+            }
             let now = self.clock.now();
             self.worker.poll(now, driver.transport());
-            match task {
+            match &task {
                 Task::Nothing => match self.orders.try_recv() {
                     Ok(Command::Open) => {
                         self.worker.open(now, driver.transport());
                         task = Task::Opening;
                     }
-                    Ok(Command::Run(phase, start)) => {
-                        self.worker.begin(phase, start);
-                        task = Task::Phase { cpu_before_ns: thread_cpu_ns() };
+                    Ok(Command::Run { phase, start, emptied }) => {
+                        self.worker.begin(&phase, start);
+                        task = Task::Phase { cpu_before_ns: thread_cpu_ns(), emptied };
                     }
                     Err(TryRecvError::Empty) => {}
                     Err(TryRecvError::Disconnected) => return Ok(()),
                 },
                 Task::Opening => {
                     if let Some(report) = self.opening() {
+                        self.count_bytes(&driver);
                         let _ = self.reporter.send(report);
                         task = Task::Nothing;
                     }
                 }
-                Task::Phase { cpu_before_ns } => {
-                    let is_stopped = self.is_stopped();
-                    if is_stopped || self.worker.is_drained(now) {
+                Task::Phase { cpu_before_ns, emptied } => {
+                    self.report_intervals(emptied);
+                    if let Some(ending) = self.ending(now) {
                         let cpu_ns = thread_cpu_ns() - cpu_before_ns;
-                        let report = self.worker.finish(is_stopped, now, driver.transport());
-                        if let Some(report) = report {
-                            let report = Box::new(PhaseReport { cpu_ns, ..report });
-                            let _ = self.reporter.send(Ok(Report::Phase(report)));
+                        self.count_bytes(&driver);
+                        let ended = self.worker.finish(ending, now, driver.transport());
+                        if let Some((report, piece)) = ended {
+                            let ended = Box::new((PhaseReport { cpu_ns, ..report }, piece));
+                            let _ = self.reporter.send(Ok(Report::Phase(self.index, ended)));
                         }
                         task = Task::Nothing;
                     }
                 }
             }
-            let wait_max = if task == Task::Nothing { WAIT_BETWEEN_PHASES_NS } else { WAIT_MAX_NS };
+            let wait_max = match task {
+                Task::Nothing => WAIT_BETWEEN_PHASES_NS,
+                Task::Opening | Task::Phase { .. } => WAIT_MAX_NS,
+            };
             let deadline = self.worker.deadline().min(now + wait_max);
             driver.turn(&mut self.worker, &self.clock, deadline)?;
         }
+    }
+}
+
+impl Pump<'_> {
+    fn count_bytes(&self, driver: &impl Driver) {
+        let worker = self.worker.connections() * size_of::<Connection>();
+        self.own_bytes.store((worker + driver.own_bytes()) as u64, Ordering::Relaxed);
+    }
+
+    fn report_intervals(&mut self, emptied: &Receiver<Vec<StreamReport>>) {
+        while self.worker.wants_back()
+            && let Ok(streams) = emptied.try_recv()
+        {
+            self.worker.give_back(streams);
+        }
+        while let Some(piece) = self.worker.take_interval() {
+            let _ = self.reporter.send(Ok(Report::Interval(self.index, piece)));
+        }
+    }
+
+    /// Why the phase ends, if it does.
+    fn ending(&self, now: Nanos) -> Option<Ending> {
+        if self.is_stopped() {
+            return Some(Ending::Interrupted);
+        }
+        if self.abort.load(Ordering::Relaxed) {
+            return Some(Ending::Aborted);
+        }
+        self.worker.is_drained(now).then_some(Ending::Complete)
     }
 
     fn is_stopped(&self) -> bool {

@@ -1,27 +1,46 @@
 //! Load, time, connections, drivers and recordings.
 //!
-//! A [`Fleet`] runs one [`Worker`] a core, each pumped by a driver over its own io_uring. It opens
+//! A [`Fleet`] runs one [`Worker`] a core, each pumped by a driver of its own. It opens
 //! every connection to every [`Target`] first and then runs one [`Phase`] after another.
 //! Knows no file format, prints nothing.
 
+mod arrivals;
 pub mod driver;
 mod fleet;
+mod generator;
+mod interval;
+mod load;
 mod mix;
+mod opened;
 mod phase;
 mod pool;
+mod ramp;
 mod random;
 mod recording;
-mod schedule;
+mod report;
+mod steps;
+mod stream;
 mod target;
 mod transport;
+mod words;
 mod worker;
+mod zipfian;
 
-pub use fleet::{Fleet, FleetError};
-pub use mix::{Generator, Mix, MixEntry};
-pub use phase::{Opened, Phase, PhaseReport, Refusal};
+pub use arrivals::{Arrival, Arrivals};
+pub use fleet::{Exchange, Fleet, FleetError};
+pub use generator::{Column, Generator, Order};
+pub use interval::Interval;
+pub use load::{
+    DURATION_MAX_NS, Gaps, Load, LoadError, MILLISECOND, Nanos, RATE_MAX, SECOND, Stage, VUS_MAX,
+};
+pub use mix::{Mix, MixEntry};
+pub use opened::{Opened, Refusal};
+pub use phase::Phase;
 pub use random::Random;
-pub use recording::{HISTOGRAM_TOP_NS, OperationRecording, Recording, histogram};
-pub use schedule::{Arrival, Arrivals, Gaps, Load, MILLISECOND, Nanos, SECOND};
+pub use recording::{Checked, HISTOGRAM_TOP_NS, OperationRecording, Recording, histogram};
+pub use report::{PhaseReport, StreamReport, Vus};
+pub use stream::Stream;
 pub use target::{Opening, Target};
 pub use transport::{ConnectionId, Transport};
-pub use worker::Worker;
+pub use worker::{Ending, Piece, Worker};
+pub use zipfian::Zipfian;

@@ -2,39 +2,7 @@
 
 use wire::Values;
 
-use crate::Random;
-
-/// Draws one value of a request.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Generator {
-    /// The same number each time.
-    Integer(i64),
-    /// The same text each time.
-    Text(String),
-    /// A uniform number from the first to the second, both included.
-    Uniform(i64, i64),
-    /// One of these, each as likely as the others.
-    Choice(Vec<String>),
-    /// The request's own number, counted from the first on.
-    Sequence(i64),
-}
-
-impl Generator {
-    fn push(&self, number: u64, random: &mut Random, values: &mut Values) {
-        match self {
-            Generator::Integer(value) => values.push_integer(*value),
-            Generator::Text(text) => values.push_text(text),
-            Generator::Uniform(low, high) => {
-                let span = (high.wrapping_sub(*low) as u64).saturating_add(1);
-                values.push_integer(low.wrapping_add(random.below(span) as i64));
-            }
-            Generator::Choice(texts) => {
-                values.push_text(&texts[random.below(texts.len() as u64) as usize]);
-            }
-            Generator::Sequence(start) => values.push_integer(start.wrapping_add(number as i64)),
-        }
-    }
-}
+use crate::{Generator, Random};
 
 /// One operation's share and values.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,11 +21,11 @@ pub struct Mix {
 }
 
 impl Mix {
-    /// A mix of these operations; `None` where no entry has a weight or a choice is empty.
+    /// A mix of these operations; `None` where no entry has a weight or a generator cannot draw.
     pub fn new(entries: Vec<MixEntry>) -> Option<Self> {
         let total_weight = entries.iter().map(|entry| u64::from(entry.weight)).sum();
-        let is_empty = |generator: &Generator| matches!(generator, Generator::Choice(texts) if texts.is_empty());
-        let has_empty = entries.iter().any(|entry| entry.generators.iter().any(is_empty));
+        let has_empty =
+            entries.iter().any(|entry| entry.generators.iter().any(Generator::is_empty));
         (total_weight > 0 && !has_empty).then_some(Self { entries, total_weight })
     }
 
@@ -82,7 +50,7 @@ impl Mix {
         }
         values.clear();
         for generator in &self.entries[operation].generators {
-            generator.push(number, &mut random, values);
+            generator.push(seed, number, &mut random, values);
         }
         operation
     }
@@ -91,6 +59,7 @@ impl Mix {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Column, Order, Zipfian};
 
     fn entry(weight: u32, generators: Vec<Generator>) -> MixEntry {
         MixEntry { weight, generators }
@@ -108,29 +77,39 @@ mod tests {
     }
 
     #[test]
-    fn values_stay_in_their_range_and_reach_both_ends() {
+    fn request_n_is_the_same_whoever_draws_it_and_in_whatever_order() {
         let generators = vec![
-            Generator::Uniform(-1, 1),
-            Generator::Choice(vec!["a".into(), "b".into()]),
-            Generator::Sequence(10),
-            Generator::Uniform(i64::MIN, i64::MAX),
+            Generator::Uniform(1, 1_000_000),
+            Generator::Zipfian(Zipfian::new(1, 1000, 1.1).unwrap()),
+            Generator::Uuid,
+            Generator::Words(3),
+            Generator::Pick(Column::Integers((0..100).collect()), Order::Row { salt: 7 }),
         ];
-        let mix = Mix::new(vec![entry(1, generators)]).unwrap();
-        let mut values = Values::new();
-        let mut seen = std::collections::BTreeSet::new();
-        for number in 0..100 {
-            mix.fill(1, number, &mut values);
-            seen.insert(values.at(0).0.to_owned());
-            assert!(["a", "b"].contains(&values.at(1).0));
-            assert_eq!(values.at(2).0, (10 + number).to_string());
+        let mix = Mix::new(vec![entry(3, generators.clone()), entry(1, generators)]).unwrap();
+        let draw = |mix: &Mix, number| {
+            let mut values = Values::new();
+            let operation = mix.fill(5, number, &mut values);
+            let texts: Vec<_> = (0..5).map(|hole| values.at(hole).0.to_owned()).collect();
+            (operation, texts)
+        };
+        let one_worker: Vec<_> = (0..300).map(|number| draw(&mix, number)).collect();
+        for workers in [2, 3, 7] {
+            for worker in 0..workers {
+                let own = mix.clone();
+                for number in (0..300).rev().filter(|number| number % workers == worker) {
+                    assert_eq!(draw(&own, number), one_worker[number as usize], "{number}");
+                }
+            }
         }
-        assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["-1", "0", "1"]);
     }
 
     #[test]
     fn a_mix_that_can_draw_nothing_is_refused() {
         assert_eq!(Mix::new(vec![]), None);
         assert_eq!(Mix::new(vec![entry(0, vec![])]), None);
-        assert_eq!(Mix::new(vec![entry(1, vec![Generator::Choice(vec![])])]), None);
+        assert_eq!(
+            Mix::new(vec![entry(1, vec![Generator::Pick(Column::Texts([].into()), Order::Each)])]),
+            None
+        );
     }
 }

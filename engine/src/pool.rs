@@ -1,10 +1,10 @@
-//! The connections that one worker keeps open to one target.
+//! The connections that one worker keeps to one target.
 
 use std::{collections::VecDeque, ops::Range};
 
 use wire::Session;
 
-use crate::{Arrival, ConnectionId, Nanos, phase::Opened};
+use crate::{Arrival, ConnectionId, Nanos, Opened};
 
 /// One connection as the worker sees it.
 #[derive(Debug)]
@@ -17,10 +17,14 @@ pub(crate) struct Connection {
     pub(crate) opening_since: Nanos,
     pub(crate) backoff_ns: Nanos,
     pub(crate) flight: Flight,
+    /// The phase's stream that used it last, or that its bytes are counted for before it is used.
+    pub(crate) stream: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
+    /// A place for a connection that has never been needed.
+    Unopened,
     Down,
     Opening,
     Idle,
@@ -31,7 +35,7 @@ pub(crate) enum State {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flight {
     pub(crate) job: Job,
-    pub(crate) operation: usize,
+    pub(crate) operation: u32,
     pub(crate) sent: Nanos,
 }
 
@@ -39,6 +43,10 @@ pub(crate) struct Flight {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Job {
     pub(crate) arrival: Arrival,
+    /// The stream of the phase that it is part of.
+    pub(crate) stream: u32,
+    /// In a closed loop, which of this worker's virtual users of the stream waits for its end.
+    pub(crate) vu: Option<u32>,
     /// Whether it was written to a stale connection before.
     pub(crate) is_resent: bool,
 }
@@ -46,43 +54,54 @@ pub(crate) struct Job {
 impl Connection {
     pub(crate) fn new(target: usize, session: Session) -> Self {
         let arrival = Arrival { number: 0, intended: 0 };
+        let job = Job { arrival, stream: 0, vu: None, is_resent: false };
         Self {
             target,
             session,
-            state: State::Down,
+            state: State::Unopened,
             deadline: 0,
             opening_since: 0,
             backoff_ns: 0,
-            flight: Flight { job: Job { arrival, is_resent: false }, operation: 0, sent: 0 },
+            flight: Flight { job, operation: 0, sent: 0 },
+            stream: None,
         }
     }
 }
 
-/// One target's connections on this worker, and the arrivals that wait for one.
+/// One target's connections on this worker.
 #[derive(Debug)]
 pub(crate) struct Pool {
     pub(crate) members: Range<ConnectionId>,
+    /// How many of them are opened before the first phase; the others when they are needed.
+    pub(crate) beforehand: u32,
     pub(crate) idle: VecDeque<ConnectionId>,
     /// Members that have not been opened for the first time.
     pub(crate) unopened: Range<ConnectionId>,
-    pub(crate) waiting: VecDeque<Job>,
+    /// Members that were opened, or are to be, and can take no request yet.
+    pub(crate) unready: u32,
     pub(crate) opened: Opened,
-    pub(crate) reopened: u64,
 }
 
 impl Pool {
-    pub(crate) fn new(members: Range<ConnectionId>) -> Self {
+    pub(crate) fn new(members: Range<ConnectionId>, beforehand: u32) -> Self {
         Self {
             idle: VecDeque::with_capacity(members.len()),
             unopened: members.clone(),
+            unready: 0,
             members,
-            waiting: VecDeque::new(),
+            beforehand,
             opened: Opened::default(),
-            reopened: 0,
         }
     }
 
+    /// Whether all that are to be open before the first phase have been.
     pub(crate) fn is_open(&self) -> bool {
-        self.opened.connections >= self.members.len() as u64
+        self.opened.connections >= u64::from(self.beforehand)
+    }
+
+    /// The next member to be opened before the first phase.
+    pub(crate) fn next_beforehand(&mut self) -> Option<ConnectionId> {
+        let begun = self.unopened.start - self.members.start;
+        if begun < self.beforehand { self.unopened.next() } else { None }
     }
 }

@@ -1,7 +1,7 @@
 //! What a phase measured: per operation three HDR histograms and a count per outcome.
 
 use hdrhistogram::Histogram;
-use wire::{Class, Failure, Outcome};
+use wire::{CHECKS_MAX, Check, Class, Failure, Outcome, Reply};
 
 use crate::Nanos;
 
@@ -31,6 +31,16 @@ pub struct OperationRecording {
     pub failed: Histogram<u64>,
     failures: [u64; Class::COUNT],
     first_failures: [Option<Box<Failure>>; Class::COUNT],
+    checks: [Checked; CHECKS_MAX],
+}
+
+/// How often a check passed and failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Replies that met the condition.
+    pub passes: u64,
+    /// Those that did not.
+    pub fails: u64,
 }
 
 impl OperationRecording {
@@ -42,6 +52,7 @@ impl OperationRecording {
             failed: histogram(),
             failures: [0; Class::COUNT],
             first_failures: std::array::from_fn(|_| None),
+            checks: [Checked::default(); CHECKS_MAX],
         }
     }
 
@@ -56,6 +67,22 @@ impl OperationRecording {
         counted
             .filter(|((_, count), _)| **count > 0)
             .map(|((class, count), first)| (*class, *count, first.as_deref()))
+    }
+
+    fn reset(&mut self) {
+        for histogram in
+            [&mut self.response, &mut self.service, &mut self.lateness, &mut self.failed]
+        {
+            histogram.reset();
+        }
+        self.failures = [0; Class::COUNT];
+        self.first_failures.fill(None);
+        self.checks = [Checked::default(); CHECKS_MAX];
+    }
+
+    /// The check that is counted at `place` ([`Check::place`]).
+    pub fn check(&self, place: usize) -> Checked {
+        self.checks[place]
     }
 
     fn merge(&mut self, other: &Self) {
@@ -74,6 +101,10 @@ impl OperationRecording {
             if ours.is_none() {
                 ours.clone_from(theirs);
             }
+        }
+        for (ours, theirs) in self.checks.iter_mut().zip(&other.checks) {
+            ours.passes += theirs.passes;
+            ours.fails += theirs.fails;
         }
     }
 }
@@ -122,6 +153,24 @@ impl Recording {
         }
     }
 
+    /// Empties it without giving up its memory.
+    pub(crate) fn reset(&mut self) {
+        self.operations.iter_mut().for_each(OperationRecording::reset);
+        self.above_top = 0;
+    }
+
+    /// Counts what `checks` find in the reply to one request.
+    pub fn check(&mut self, operation: usize, checks: &[Check], reply: &Reply) {
+        for check in checks {
+            let counted = &mut self.operations[operation].checks[check.place];
+            match check.passes(reply) {
+                Some(true) => counted.passes += 1,
+                Some(false) => counted.fails += 1,
+                None => {}
+            }
+        }
+    }
+
     /// Adds another worker's or another block's recording of the same mix.
     pub fn merge(&mut self, other: &Self) {
         for (ours, theirs) in self.operations.iter_mut().zip(&other.operations) {
@@ -153,7 +202,7 @@ impl Recording {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use wire::Code;
+    use wire::{Code, Condition};
 
     use super::*;
 
@@ -165,6 +214,9 @@ mod tests {
         let mut failure = Failure::default();
         failure.set(Code::Status(500), b"first");
         recording.record(operation, outcome, &failure, (10, 20, 20 + latency));
+        let check = |place, condition| Check { place, condition };
+        let checks = [check(0, Condition::NoErrors), check(31, Condition::Latency(1 << 40))];
+        recording.check(operation, &checks, &Reply { outcome, service_ns: latency, http: None });
     }
 
     proptest! {
@@ -192,6 +244,9 @@ mod tests {
                 prop_assert_eq!(&left.lateness, &right.lateness);
                 prop_assert_eq!(&left.failed, &right.failed);
                 prop_assert!(left.failures().eq(right.failures()));
+                prop_assert_eq!(left.checks, right.checks);
+                let Checked { passes, fails } = left.check(0);
+                prop_assert_eq!(passes + fails, left.completed());
             }
         }
     }

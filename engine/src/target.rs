@@ -29,8 +29,12 @@ pub struct Target {
     pub opening: Opening,
     /// The operations, in the order of the mix.
     pub operations: Arc<[Operation]>,
-    /// Connections to open, over all workers; at least one a worker is opened.
+    /// Connections to open before the first phase, over all workers; at least one a worker is
+    /// opened.
     pub connections: u32,
+    /// As many may be open at most, over all workers: those past `connections` are opened when a
+    /// request finds none free. Not below `connections`.
+    pub connections_max: u32,
     /// How many connections a worker opens at the same time. With one, the time a connection
     /// takes is the server's; with more, the generator's own work for the others is in it.
     pub opening_at_once: u32,

@@ -112,6 +112,7 @@ fn open(begin: Begin, takes_secured: bool) -> (u32, Opened) {
         opening: Opening::Secured(Arc::new(Config::new(settings).unwrap()), inner),
         operations: Vec::new().into(),
         connections: 1,
+        connections_max: 1,
         opening_at_once: 1,
         timeout_ns: SECOND,
     };

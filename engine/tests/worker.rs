@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use engine::driver::sim::{Event, Peer, Sim};
 use engine::{
-    ConnectionId, Gaps, Generator, Load, MILLISECOND, Mix, MixEntry, Nanos, Opening, Phase,
-    PhaseReport, SECOND, Target, Worker,
+    ConnectionId, Ending, Gaps, Generator, Load, MILLISECOND, Mix, MixEntry, Nanos, Opening, Phase,
+    SECOND, Stream, StreamReport, Target, Worker,
 };
 use wire::http::Request;
-use wire::{Class, Operation, Piece, Template};
+use wire::{Check, Class, Condition, Operation, Piece, Template};
 
 /// A peer whose answer to request n (counted over all connections) is a function of n and time.
 struct Scripted<F> {
@@ -44,7 +44,7 @@ fn response(body: &str) -> Vec<u8> {
 
 struct Run {
     load: Load,
-    duration_ns: Nanos,
+    think_time_ns: Nanos,
     connections: u32,
     idempotent: bool,
     waiting_max: usize,
@@ -56,8 +56,8 @@ struct Run {
 impl Default for Run {
     fn default() -> Self {
         Self {
-            load: Load::ConstantArrivalRate { rate: 1000.0, gaps: Gaps::Uniform },
-            duration_ns: SECOND,
+            load: thousand_a_second(SECOND),
+            think_time_ns: 0,
             connections: 10,
             idempotent: true,
             waiting_max: usize::MAX,
@@ -68,8 +68,28 @@ impl Default for Run {
     }
 }
 
-fn vus(vus: u32, think_time_ns: Nanos) -> Load {
-    Load::ConstantVus { vus, think_time_ns: (think_time_ns, think_time_ns) }
+fn thousand_a_second(duration_ns: Nanos) -> Load {
+    let (pre_allocated_vus, max_vus) = (10, 10);
+    let gaps = Gaps::Uniform;
+    Load::ConstantArrivalRate { rate: 1000.0, gaps, duration_ns, pre_allocated_vus, max_vus }
+}
+
+fn vus(vus: u32, duration_ns: Nanos) -> Load {
+    Load::ConstantVus { vus, duration_ns }
+}
+
+fn phase(load: Load, think_time_ns: Nanos) -> Phase {
+    let entry = MixEntry { weight: 1, generators: vec![Generator::Sequence(0)] };
+    let stream = Stream {
+        target: 0,
+        mix: Arc::new(Mix::new(vec![entry]).unwrap()),
+        load,
+        think_time_ns: (think_time_ns, think_time_ns),
+        start_ns: 0,
+        graceful_stop_ns: 60 * SECOND,
+        seed: 1,
+    };
+    Phase::new(vec![stream]).unwrap()
 }
 
 impl Run {
@@ -79,6 +99,10 @@ impl Run {
             name: "a".into(),
             idempotent: self.idempotent,
             request: wire::Request::Http(Request::new("/graphql", "peer", body).unwrap()),
+            checks: vec![
+                Check { place: 0, condition: Condition::Status(200) },
+                Check { place: 1, condition: Condition::Latency(5 * MILLISECOND) },
+            ],
         };
         Target {
             name: "peer".into(),
@@ -86,6 +110,7 @@ impl Run {
             opening: Opening::Http,
             operations: [operation].into(),
             connections: self.connections,
+            connections_max: self.connections,
             opening_at_once: 1,
             timeout_ns: self.timeout_ns,
         }
@@ -95,26 +120,19 @@ impl Run {
     fn against(
         &self,
         answer: impl FnMut(u64, Nanos) -> Vec<(Nanos, Event)>,
-    ) -> (PhaseReport, Summary) {
+    ) -> (StreamReport, Summary) {
         let mut worker = Worker::new(0, 1, Arc::new([self.target()]));
         let peer = Scripted { answer, requests: 0, connects: 0, refusing: self.refusing.clone() };
         let mut sim = Sim::new(&worker, peer);
         sim.open(&mut worker);
         assert!(worker.refusal().is_none());
-        let entry = MixEntry { weight: 1, generators: vec![Generator::Sequence(0)] };
-        let phase = Phase {
-            target: 0,
-            mix: Arc::new(Mix::new(vec![entry]).unwrap()),
-            load: self.load,
-            seed: 1,
-            duration_ns: self.duration_ns,
-            drain_ns: self.drain_ns,
-            waiting_max: self.waiting_max,
-        };
-        worker.begin(phase, SECOND);
+        let mut phase = phase(self.load.clone(), self.think_time_ns);
+        (phase.drain_ns, phase.waiting_max) = (self.drain_ns, self.waiting_max);
+        worker.begin(&phase, SECOND);
         sim.run(&mut worker, Worker::is_drained);
         let now = sim.now();
-        let report = worker.finish(false, now, &mut sim).unwrap();
+        let (_, mut rest) = worker.finish(Ending::Complete, now, &mut sim).unwrap();
+        let report = rest.streams.remove(0);
         (report, Summary { requests: sim.peer.requests, connects: sim.peer.connects, ended: now })
     }
 }
@@ -125,7 +143,7 @@ struct Summary {
     ended: Nanos,
 }
 
-fn failures(report: &PhaseReport) -> Vec<(Class, u64)> {
+fn failures(report: &StreamReport) -> Vec<(Class, u64)> {
     report.recording.whole().failures().map(|(class, count, _)| (class, count)).collect()
 }
 
@@ -147,7 +165,7 @@ fn an_open_loop_sends_every_arrival_on_time_and_measures_from_the_intended_insta
 #[test]
 fn a_server_frozen_for_five_seconds_makes_five_thousand_late_arrivals() {
     let frozen = 3 * SECOND..8 * SECOND;
-    let run = Run { duration_ns: 20 * SECOND, ..Run::default() };
+    let run = Run { load: thousand_a_second(20 * SECOND), ..Run::default() };
     let (report, _) = run.against(|_, now| {
         let start = if frozen.contains(&now) { frozen.end } else { now };
         vec![(start + MILLISECOND, ok())]
@@ -165,7 +183,8 @@ fn a_server_frozen_for_five_seconds_makes_five_thousand_late_arrivals() {
 
 #[test]
 fn in_a_closed_loop_each_virtual_user_waits_for_its_reply_and_its_think_time() {
-    let run = Run { load: vus(5, 90 * MILLISECOND), duration_ns: 10 * SECOND, ..Run::default() };
+    let think_time_ns = 90 * MILLISECOND;
+    let run = Run { load: vus(5, 10 * SECOND), think_time_ns, ..Run::default() };
     let (report, peer) = run.against(|_, now| vec![(now + 10 * MILLISECOND, ok())]);
     assert_eq!(peer.requests, 5 * 100, "five users, ten iterations a second each");
     assert_eq!(report.recording.completed(), 500);
@@ -174,7 +193,7 @@ fn in_a_closed_loop_each_virtual_user_waits_for_its_reply_and_its_think_time() {
 
 #[test]
 fn a_closed_loop_without_think_time_goes_as_fast_as_the_replies() {
-    let run = Run { load: vus(3, 0), ..Run::default() };
+    let run = Run { load: vus(3, SECOND), ..Run::default() };
     let (_, peer) = run.against(|_, now| vec![(now + 10 * MILLISECOND, ok())]);
     assert_eq!(peer.requests, 300);
 }
@@ -199,7 +218,8 @@ fn a_query_on_a_stale_connection_is_sent_again_with_its_first_intended_instant()
 
 #[test]
 fn a_peer_that_always_closes_is_asked_twice_and_no_more() {
-    let run = Run { duration_ns: 100 * MILLISECOND, connections: 1, ..Run::default() };
+    let load = thousand_a_second(100 * MILLISECOND);
+    let run = Run { load, connections: 1, ..Run::default() };
     let mut on_connection = 0;
     let (report, _) = run.against(|_, now| {
         on_connection += 1;
@@ -316,28 +336,21 @@ fn an_interrupted_phase_ends_at_once_and_the_next_one_is_whole() {
     let peer = Scripted { answer, requests: 0, connects: 0, refusing: 0..0 };
     let mut sim = Sim::new(&worker, peer);
     sim.open(&mut worker);
-    let phase = || Phase {
-        target: 0,
-        mix: Arc::new(Mix::new(vec![MixEntry { weight: 1, generators: vec![] }]).unwrap()),
-        load: vus(4, 10 * MILLISECOND),
-        seed: 1,
-        duration_ns: SECOND,
-        drain_ns: SECOND,
-        waiting_max: 10,
-    };
-    worker.begin(phase(), SECOND);
+    let phase = phase(vus(4, SECOND), 10 * MILLISECOND);
+    worker.begin(&phase, SECOND);
     sim.run(&mut worker, |_, now| now >= SECOND + 75 * MILLISECOND);
     let now = sim.now();
-    let cut = worker.finish(true, now, &mut sim).unwrap();
+    let (cut, rest) = worker.finish(Ending::Interrupted, now, &mut sim).unwrap();
     assert!(cut.is_interrupted);
-    assert_eq!(cut.recording.completed(), 4);
+    let cut = &rest.streams[0];
+    assert_eq!((cut.planned, cut.recording.completed(), cut.interrupted), (8, 4, 4));
 
     let start = now + 10 * MILLISECOND;
-    worker.begin(phase(), start);
+    worker.begin(&phase, start);
     sim.run(&mut worker, Worker::is_drained);
     let now = sim.now();
-    let whole = worker.finish(false, now, &mut sim).unwrap();
-    assert_eq!(whole.recording.completed(), 4 * 17, "a turn takes 60 ms");
+    let (_, whole) = worker.finish(Ending::Complete, now, &mut sim).unwrap();
+    assert_eq!(whole.streams[0].recording.completed(), 4 * 17, "a turn takes 60 ms");
 }
 
 #[test]
@@ -345,4 +358,21 @@ fn two_workers_together_send_what_one_would() {
     let run = Run { connections: 7, ..Run::default() };
     let share = |index| Worker::new(index, 2, Arc::new([run.target()])).connections();
     assert_eq!((share(0), share(1)), (4, 3));
+}
+
+#[test]
+fn checks_are_counted_for_every_reply_and_fail_no_request() {
+    let (report, _) = Run::default().against(|n, now| match n % 4 {
+        0 => vec![(now + 9 * MILLISECOND, ok())],
+        1 => vec![(now + MILLISECOND, Event::Closed)],
+        _ => vec![(now + MILLISECOND, ok())],
+    });
+    let whole = &report.recording.operations[0];
+    let replies = whole.completed();
+    let (status, latency) = (whole.check(0), whole.check(1));
+    assert_eq!(status.passes, whole.response.len(), "a request without a reply has no status");
+    assert_eq!(status.passes + status.fails, replies);
+    assert_eq!(latency.passes + latency.fails, replies);
+    let slow = whole.service.count_between(6 * MILLISECOND, u64::MAX);
+    assert!(slow > 100 && latency.passes == whole.response.len() - slow);
 }

@@ -12,6 +12,7 @@
 //! ([`tls::TimeProvider`]).
 #![forbid(unsafe_code)]
 
+mod check;
 pub mod http;
 mod operation;
 mod outcome;
@@ -19,6 +20,7 @@ pub mod postgres;
 mod session;
 pub mod tls;
 
+pub use check::{CHECKS_MAX, Check, Condition, HttpReply, Reply};
 pub use operation::{Kind, Operation, Piece, Request, Template, Values};
 pub use outcome::{Class, Code, Failure, Outcome};
 pub use session::{Progress, Session};

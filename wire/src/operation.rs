@@ -2,12 +2,12 @@
 
 use bytes::BytesMut;
 
-use crate::{http, postgres};
+use crate::{Check, http, postgres};
 
 /// How a value is written where a protocol distinguishes: JSON quotes text and not numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A decimal number.
+    /// A decimal number, or true or false: it is written as it is.
     Number,
     /// Text; escaped where it is written into JSON or an SQL literal.
     Text,
@@ -39,9 +39,21 @@ impl Values {
         self.ends.push((self.text.len(), Kind::Number));
     }
 
+    /// Appends a number with a fraction, or true or false, as JSON writes it.
+    pub fn push_literal(&mut self, value: &str) {
+        self.text.push_str(value);
+        self.ends.push((self.text.len(), Kind::Number));
+    }
+
     /// Appends a text.
     pub fn push_text(&mut self, value: &str) {
         self.text.push_str(value);
+        self.ends.push((self.text.len(), Kind::Text));
+    }
+
+    /// Appends a text that is made of pieces.
+    pub fn push_pieces<'a>(&mut self, pieces: impl IntoIterator<Item = &'a str>) {
+        self.text.extend(pieces);
         self.ends.push((self.text.len(), Kind::Text));
     }
 
@@ -119,6 +131,8 @@ pub struct Operation {
     pub idempotent: bool,
     /// Its bytes.
     pub request: Request,
+    /// What is counted about its replies.
+    pub checks: Vec<Check>,
 }
 
 impl Operation {

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use crate::postgres::Channel;
 use crate::tls::Security;
-use crate::{Failure, Operation, Outcome, Request, Values, http, postgres, tls};
+use crate::{Failure, Operation, Outcome, Reply, Request, Values, http, postgres, tls};
 
 /// What [`Session::receive`] made of the bytes it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,5 +129,16 @@ impl Session {
             Session::Postgres(session) => session.is_authenticated(),
             Session::Http(_) | Session::Tls(_) => true,
         }
+    }
+
+    /// What checks can be made on: the request that has just got this outcome, `service_ns` after
+    /// it was sent.
+    pub fn reply(&self, outcome: Outcome, service_ns: u64) -> Reply {
+        let http = match self {
+            Session::Http(session) => Some(session.reply()),
+            Session::Postgres(_) => None,
+            Session::Tls(session) => return session.inner().reply(outcome, service_ns),
+        };
+        Reply { outcome, service_ns, http }
     }
 }

@@ -49,6 +49,7 @@ fn operation(protocol: Protocol) -> Operation {
         name: "getUser".into(),
         idempotent: true,
         request: Request::Postgres(statement.expect_first_column(0)),
+        checks: Vec::new(),
     }
 }
 

@@ -6,7 +6,7 @@ mod summary;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use engine::{Nanos, OperationRecording, PhaseReport, Recording};
+use engine::{Nanos, OperationRecording, PhaseReport, Recording, StreamReport};
 use hdrhistogram::Histogram;
 
 pub(crate) use self::security::{Securities, difference, heading};
@@ -46,7 +46,7 @@ const fn arm(name: &'static str, target: &'static str, layers: &'static [&'stati
 pub(crate) struct Arm {
     pub(crate) kind: ArmKind,
     /// The application_name of its backends.
-    backends_name: Option<String>,
+    pub(crate) backends_name: Option<String>,
     pub(crate) connect: Option<Histogram<u64>>,
     pub(crate) security: Securities,
     pub(crate) blocks: Vec<Sample>,
@@ -67,20 +67,23 @@ pub(crate) struct Arm {
 
 /// One block of one arm.
 pub(crate) struct Block {
-    report: PhaseReport,
+    /// All of the phase's streams together.
+    report: StreamReport,
+    generator_cpu_ns: Nanos,
     /// Its planned length, or longer where the last reply came later.
     length_ns: Nanos,
     cpu_ns: Vec<(String, Nanos)>,
 }
 
 impl Block {
-    pub(crate) fn new(
-        report: PhaseReport,
-        planned_ns: Nanos,
-        cpu_ns: Vec<(String, Nanos)>,
-    ) -> Self {
-        let length_ns = planned_ns.max(report.end.saturating_sub(report.start));
-        Self { report, length_ns, cpu_ns }
+    /// A phase whose streams all went to one arm.
+    pub(crate) fn new(phase: PhaseReport, planned_ns: Nanos, cpu_ns: Vec<(String, Nanos)>) -> Self {
+        let length_ns = planned_ns.max(phase.end.saturating_sub(phase.start));
+        let generator_cpu_ns = phase.cpu_ns;
+        let mut streams = phase.streams.into_iter();
+        let mut report = streams.next().expect("a phase has at least one stream");
+        streams.for_each(|other| report.merge(&other));
+        Self { report, generator_cpu_ns, length_ns, cpu_ns }
     }
 }
 
@@ -115,7 +118,7 @@ impl Arm {
 
     /// Adds a block.
     pub(crate) fn push(&mut self, block: Block) {
-        let Block { report, length_ns, cpu_ns } = block;
+        let Block { report, generator_cpu_ns, length_ns, cpu_ns } = block;
         self.completed += report.recording.completed();
         self.planned += report.planned;
         self.dropped += report.dropped;
@@ -123,7 +126,7 @@ impl Arm {
         self.resent += report.resent;
         self.reopened += report.reopened;
         self.measured_ns += length_ns;
-        self.generator_cpu_ns += report.cpu_ns;
+        self.generator_cpu_ns += generator_cpu_ns;
         for (process, ns) in cpu_ns {
             *self.cpu_ns.entry(process).or_default() += ns;
         }

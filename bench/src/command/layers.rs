@@ -7,6 +7,7 @@ use engine::{Gaps, Nanos};
 
 use super::output::{Output, say};
 use super::{CommandError, exit};
+use crate::generator::GeneratorOptions;
 use crate::layers::{self, Plan, Summary};
 use crate::scenario::Scenario;
 use crate::validity::Level;
@@ -44,9 +45,8 @@ pub(crate) struct Comparison {
     /// Decides contents and instants of all requests, and the order of the blocks
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Worker threads, each on a core of its own [default: all cores but one]
-    #[arg(long)]
-    workers: Option<usize>,
+    #[command(flatten)]
+    generator: GeneratorOptions,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -84,7 +84,7 @@ impl Comparison {
             duration_ns: self.duration,
             block_ns: self.block,
             connections: self.connections,
-            workers: self.workers,
+            generator: self.generator.clone(),
             seed: self.seed,
         };
         Ok(layers::run(scenario, &plan, &mut say)?)

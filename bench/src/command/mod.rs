@@ -1,20 +1,24 @@
 //! The subcommands, one file each.
 
+mod check;
 mod demo;
+mod doctor;
 mod layers;
 mod output;
 mod run;
+mod run_options;
 mod stack;
 
 use std::io;
 
 use clap::{Parser, Subcommand};
 
+use self::run_options::OptionsError;
 use crate::rig::RigError;
 use crate::scenario::ScenarioError;
 use crate::stack::StackError;
 
-/// Plays one operation against any layer of a stack, says what each layer costs and where it breaks
+/// Plays one operation against any layer of a stack and says what each layer costs
 #[derive(Debug, Parser)]
 #[command(name = "poolbench", version)]
 pub(crate) struct Cli {
@@ -26,8 +30,12 @@ pub(crate) struct Cli {
 enum Command {
     /// A private stack to measure: Postgres, PgBouncer and two gateways
     Stack(stack::Stack),
-    /// One target under one load, closed or open
-    Run(run::Run),
+    /// A load, or several at once, judged by thresholds, checks and bands: the way of k6
+    Run(Box<run::Run>),
+    /// Whether a scenario can be run: its file, and what its targets say to it
+    Check(check::Check),
+    /// What will spoil a run, with reason and remedy, before it is started
+    Doctor(doctor::Doctor),
     /// What the gateway costs and what the pool costs, on a scenario of your own or on the stack
     Layers(layers::Layers),
     /// The whole of it: start a private stack, compare its layers for 30 s, stop it
@@ -43,6 +51,9 @@ pub(crate) enum CommandError {
     /// The scenario cannot be used.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
+    /// The command line does not fit the scenario.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
     /// An experiment has no result.
     #[error(transparent)]
     Rig(#[from] RigError),
@@ -63,8 +74,12 @@ pub(crate) mod exit {
     pub(crate) const OK: u8 = 0;
     /// Anything that has no code of its own.
     pub(crate) const FAILED: u8 = 1;
+    /// A threshold failed.
+    pub(crate) const THRESHOLDS: u8 = 99;
     /// The command line cannot be understood.
     pub(crate) const INVALID: u8 = 104;
+    /// A threshold ended the run.
+    pub(crate) const ABORTED: u8 = 108;
     /// The generator, or the stack itself, spoilt the run: its numbers are not about the target.
     pub(crate) const INVALID_RUN: u8 = 111;
     /// Stopped by a signal.
@@ -78,7 +93,7 @@ impl CommandError {
             Self::Stack(StackError::Interrupted) | Self::Rig(RigError::Interrupted) => {
                 exit::INTERRUPTED
             }
-            Self::Scenario(_) | Self::NothingToMeasure => exit::INVALID,
+            Self::Scenario(_) | Self::Options(_) | Self::NothingToMeasure => exit::INVALID,
             Self::Rig(RigError::Fleet(_)) => exit::FAILED,
             Self::Rig(_) => exit::INVALID,
             Self::Stack(_) | Self::Output { .. } => exit::FAILED,
@@ -92,6 +107,8 @@ impl Cli {
         match self.command {
             Command::Stack(stack) => stack.run(),
             Command::Run(run) => run.run(),
+            Command::Check(check) => check.run(),
+            Command::Doctor(doctor) => doctor.run(),
             Command::Layers(layers) => layers.run(),
             Command::Demo(demo) => demo.run(),
         }

@@ -241,6 +241,11 @@ impl Conninfo {
         self.host().shown()
     }
 
+    /// The database.
+    pub(crate) fn database(&self) -> &str {
+        &self.database
+    }
+
     fn host(&self) -> &Host {
         &self.hosts[self.chosen]
     }

@@ -4,11 +4,13 @@ mod cost;
 mod summary;
 mod table;
 
-use engine::{Gaps, Load, MILLISECOND, Nanos, Random};
+use engine::{Gaps, Load, MILLISECOND, Nanos, Random, Stream};
 
 pub(crate) use self::summary::Summary;
 pub(crate) use self::table::text;
 use crate::arm::{ARMS, ArmKind, Block};
+use crate::check::Checks;
+use crate::generator::GeneratorOptions;
 use crate::interrupt;
 use crate::observe::{self, CpuSample, ObserveError, Pooler, Server};
 use crate::rig::{Rig, RigError};
@@ -26,7 +28,7 @@ pub(crate) struct Plan {
     pub(crate) block_ns: Nanos,
     /// To each target.
     pub(crate) connections: u32,
-    pub(crate) workers: Option<usize>,
+    pub(crate) generator: GeneratorOptions,
     pub(crate) seed: u64,
 }
 
@@ -84,7 +86,10 @@ impl<'a> Experiment<'a> {
                 return Err(ObserveError::Process { target, pid }.into());
             }
         }
-        let rig = Rig::open(scenario, &kinds, plan.connections, plan.workers, say)?;
+        let connections = vec![(plan.connections, plan.connections); kinds.len()];
+        // A comparison has no checks: what they cost would be in it.
+        let checks = Checks::default();
+        let rig = Rig::open(scenario, &kinds, &connections, &plan.generator, &checks, say)?;
         let (pooler, server) = observe::connect(scenario)?;
         Ok(Self { scenario, plan, rig, processes, server, pooler })
     }
@@ -116,15 +121,16 @@ impl<'a> Experiment<'a> {
     fn warm_up(&mut self, say: &mut dyn FnMut(&str)) -> Result<(), RigError> {
         say("warming up");
         for arm in 0..self.rig.arms.len() {
-            self.rig.warm_up(arm, self.load(), WARM_UP_NS, self.seed(u64::MAX))?;
+            let stream = self.stream(arm, WARM_UP_NS, u64::MAX);
+            self.rig.warm_up(stream)?;
         }
         Ok(())
     }
 
     fn block(&mut self, arm: usize, round: u64) -> Result<(), RigError> {
         let before = self.cpu();
-        let (load, seed) = (self.load(), self.seed(round));
-        let report = self.rig.phase(arm, load, self.plan.block_ns, seed)?;
+        let stream = self.stream(arm, self.plan.block_ns, round);
+        let report = self.rig.phase(vec![stream])?;
         let used = self.cpu_since(&before);
         let backends = self.server.as_mut().map(Server::backends).transpose()?;
         let block = Block::new(report, self.plan.block_ns, used);
@@ -133,8 +139,17 @@ impl<'a> Experiment<'a> {
         Ok(())
     }
 
-    fn load(&self) -> Load {
-        Load::ConstantArrivalRate { rate: self.plan.rate, gaps: self.plan.gaps }
+    /// A block's load on one arm.
+    fn stream(&self, arm: usize, duration_ns: Nanos, round: u64) -> Stream {
+        let Plan { rate, gaps, connections, .. } = *self.plan;
+        let load = Load::ConstantArrivalRate {
+            rate,
+            gaps,
+            duration_ns,
+            pre_allocated_vus: connections,
+            max_vus: connections,
+        };
+        self.rig.stream(arm, load, (0, 0), self.seed(round))
     }
 
     /// A block's requests and arrivals depend on its round alone: they are the same in each arm.
@@ -188,7 +203,7 @@ mod tests {
             duration_ns: 30 * engine::SECOND,
             block_ns: 300 * MILLISECOND,
             connections: 50,
-            workers: None,
+            generator: GeneratorOptions::default(),
             seed: 1,
         };
         assert!(plan.rounds(4) >= 20, "{}", plan.rounds(4));

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::Experiment;
 use super::cost::{Cost, costs};
 use crate::arm::{Arm, ArmSummary, Quantiles, difference};
+use crate::generator::GeneratorSummary;
 use crate::observe::{Pooler, Server};
 use crate::rig::RigError;
 use crate::validity::{self, Validity};
@@ -24,8 +25,8 @@ pub(crate) struct Summary {
     duration_ns: Nanos,
     pub(super) phase_ns: Nanos,
     pub(super) seed: u64,
-    pub(super) driver: &'static str,
-    pub(super) workers: usize,
+    #[serde(flatten)]
+    pub(super) generator: GeneratorSummary,
     pub(super) connections: u32,
     pub(super) gaps: &'static str,
     /// Versions of the servers, as they say them.
@@ -94,8 +95,7 @@ impl Experiment<'_> {
             duration_ns,
             phase_ns: self.plan.block_ns,
             seed: self.plan.seed,
-            driver: "uring",
-            workers: self.rig.workers,
+            generator: self.rig.generator(),
             connections: self.plan.connections,
             gaps: match self.plan.gaps {
                 engine::Gaps::Uniform => "uniform",
@@ -161,7 +161,7 @@ impl CostSummary {
 impl Summary {
     /// Two rounds of made-up measurements, through the same code as real ones.
     pub(super) fn example() -> Self {
-        use engine::{MILLISECOND, PhaseReport, Recording};
+        use engine::{MILLISECOND, PhaseReport, Recording, StreamReport};
         use wire::{Class, Code, Failure, Outcome};
 
         use crate::arm::{ARMS, Block};
@@ -184,17 +184,16 @@ impl Summary {
                     recording.record(0, outcome, &failure, (0, 1000, done));
                 }
                 let report = PhaseReport {
-                    recording,
-                    planned: 1000,
-                    sent: 1000,
-                    dropped: 0,
-                    unserved: 0,
-                    resent: 0,
-                    reopened: 0,
+                    streams: vec![StreamReport {
+                        planned: 1000,
+                        sent: 1000,
+                        ..StreamReport::new(recording)
+                    }],
                     start: 0,
                     end: 300 * MILLISECOND,
                     cpu_ns: 12_000_000,
                     is_interrupted: false,
+                    is_aborted: false,
                 };
                 let cpu = vec![(arm.kind.target.to_string(), 50_000_000)];
                 let backends = BTreeMap::from([("b".to_owned(), [9, 50, 9, 50][index])]);
@@ -211,8 +210,7 @@ impl Summary {
             duration_ns: 3_000_000_000,
             phase_ns: 300 * MILLISECOND,
             seed: 1,
-            driver: "uring",
-            workers: 1,
+            generator: GeneratorSummary::example(),
             connections: 50,
             gaps: "poisson",
             servers: BTreeMap::from([

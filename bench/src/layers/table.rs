@@ -31,6 +31,9 @@ pub(crate) fn text(summary: &Summary) -> String {
             counts.completed_through_pooler, counts.pooler_queries
         );
     }
+    if let Some(note) = summary.generator.note() {
+        let _ = writeln!(text, "{note}");
+    }
     let _ = writeln!(text, "{}", verdict(&summary.validity));
     text
 }

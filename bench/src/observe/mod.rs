@@ -2,18 +2,18 @@
 
 mod cpu;
 mod login;
+mod observer;
 mod pooler;
 mod pools;
 mod server;
-mod watch;
 
 use thiserror::Error;
 
 pub(crate) use cpu::CpuSample;
-pub(crate) use pooler::Pooler;
+pub(crate) use observer::{Observation, Observer, Watched};
+pub(crate) use pooler::{Pooler, Row};
 pub(crate) use pools::Pools;
 pub(crate) use server::Server;
-pub(crate) use watch::{Observation, Watch, Watched};
 
 use crate::conninfo::ConninfoError;
 use crate::scenario::Scenario;

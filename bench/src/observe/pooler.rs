@@ -1,9 +1,11 @@
 //! The pooler's admin console.
 
+use std::collections::BTreeMap;
+
 use postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
+use super::ObserveError;
 use super::login::login;
-use super::{ObserveError, Pools};
 use crate::conninfo::with_sources;
 
 const WHAT: &str = "the pooler's console";
@@ -13,6 +15,10 @@ pub(crate) struct Pooler {
     client: Client,
     place: String,
 }
+
+/// Texts by name: the cells of a row (what is NULL is empty), or settings. Versions differ in what
+/// they show, and in which order.
+pub(crate) type Row = BTreeMap<String, String>;
 
 impl Pooler {
     /// Logs in.
@@ -39,15 +45,20 @@ impl Pooler {
         Ok(rows.into_iter().next().map(|mut row| row.remove(0)).unwrap_or_default())
     }
 
-    /// Its connections.
-    pub(crate) fn pools(&mut self) -> Result<Pools, ObserveError> {
-        let mut pools = Pools::default();
-        for row in self.show("SHOW POOLS")? {
-            if row.try_get("database").ok().flatten() != Some("pgbouncer") {
-                pools.add(|column| row.try_get(column).ok().flatten()?.parse().ok());
-            }
-        }
-        Ok(pools)
+    /// Its settings by name (PgBouncer manual, "SHOW CONFIG").
+    pub(crate) fn settings(&mut self) -> Result<Row, ObserveError> {
+        let rows = self.rows("SHOW CONFIG", &["key", "value"])?;
+        Ok(rows.into_iter().map(|mut row| (row.remove(0), row.remove(0))).collect())
+    }
+
+    /// Every row that a SHOW command gives.
+    pub(crate) fn table(&mut self, command: &str) -> Result<Vec<Row>, ObserveError> {
+        let cells = |row: &SimpleQueryRow| {
+            let names = row.columns().iter().enumerate();
+            let cell = |index| row.get(index).unwrap_or_default().to_owned();
+            names.map(|(index, column)| (column.name().to_owned(), cell(index))).collect()
+        };
+        Ok(self.show(command)?.iter().map(cells).collect())
     }
 
     /// The named columns of each row, whatever their order; versions differ in what they show.

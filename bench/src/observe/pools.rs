@@ -2,6 +2,8 @@
 
 use engine::{Nanos, SECOND};
 
+use super::Row;
+
 /// The connections of all of a pooler's pools together (PgBouncer manual, "SHOW POOLS"). What this
 /// version of the pooler does not show is unknown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,8 +23,16 @@ pub(crate) struct Pools {
 }
 
 impl Pools {
-    /// Adds one pool's row of SHOW POOLS, given its cells by name.
-    pub(super) fn add(&mut self, cell: impl Fn(&str) -> Option<u64>) {
+    /// The rows of SHOW POOLS together, without the console's own.
+    pub(super) fn new(rows: &[Row]) -> Self {
+        let mut pools = Self::default();
+        let is_pool = |row: &&Row| row.get("database").is_none_or(|name| name != "pgbouncer");
+        rows.iter().filter(is_pool).for_each(|row| pools.add(row));
+        pools
+    }
+
+    fn add(&mut self, row: &Row) {
+        let cell = |name: &str| row.get(name)?.parse::<u64>().ok();
         let sum = |ours: &mut Option<u64>, theirs: Option<u64>| {
             *ours = theirs.map(|value| ours.unwrap_or_default() + value);
         };
@@ -51,19 +61,25 @@ mod tests {
 
     #[test]
     fn pools_add_up_and_what_is_not_shown_stays_unknown() {
-        let row = |cells: &'static [(&'static str, u64)]| {
-            move |name: &str| cells.iter().find(|(known, _)| *known == name).map(|(_, cell)| *cell)
+        let row = |database: &str, cells: &[(&str, u64)]| -> Row {
+            let cells = cells.iter().map(|(name, cell)| ((*name).to_owned(), cell.to_string()));
+            cells.chain([("database".to_owned(), database.to_owned())]).collect()
         };
-        let mut pools = Pools::default();
-        pools.add(row(&[
-            ("maxwait_us", 5),
-            ("maxwait", 2),
-            ("cl_waiting", 10),
-            ("cl_active", 30),
-            ("sv_active", 5),
-            ("sv_idle", 1),
-        ]));
-        pools.add(row(&[("cl_active", 8), ("cl_waiting", 0), ("sv_active", 1), ("sv_idle", 1)]));
+        let pools = Pools::new(&[
+            row(
+                "nova",
+                &[
+                    ("maxwait_us", 5),
+                    ("maxwait", 2),
+                    ("cl_waiting", 10),
+                    ("cl_active", 30),
+                    ("sv_active", 5),
+                    ("sv_idle", 1),
+                ],
+            ),
+            row("pgbouncer", &[("cl_active", 1), ("cl_waiting", 1)]),
+            row("other", &[("cl_active", 8), ("cl_waiting", 0), ("sv_active", 1), ("sv_idle", 1)]),
+        ]);
         let expected = Pools {
             cl_active: Some(38),
             cl_waiting: Some(10),

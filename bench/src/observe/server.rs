@@ -44,6 +44,27 @@ impl Server {
         Ok(version.split(' ').next().unwrap_or_default().to_owned())
     }
 
+    /// Its settings by name (Postgres manual, 54.24 "pg_settings").
+    pub(crate) fn settings(&mut self) -> Result<BTreeMap<String, String>, ObserveError> {
+        let rows = self.rows("SELECT name, setting FROM pg_settings")?;
+        let text = |row: &SimpleQueryRow, column| row.get(column).map(str::to_owned);
+        Ok(rows.iter().filter_map(|row| Some((text(row, 0)?, text(row, 1)?))).collect())
+    }
+
+    /// Which backends of clients use TLS, by application_name: how many there are, and how many of
+    /// them do (Postgres manual, 28.2.7 "pg_stat_ssl").
+    pub(crate) fn encrypted(&mut self) -> Result<BTreeMap<String, (u64, u64)>, ObserveError> {
+        let rows = self.rows(
+            "SELECT application_name, count(*), count(*) FILTER (WHERE ssl) \
+             FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) \
+             WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() GROUP BY 1",
+        )?;
+        let count = |row: &SimpleQueryRow, column| row.get(column).unwrap_or_default().parse().ok();
+        let named =
+            |row: &SimpleQueryRow| Some((row.get(0)?.to_owned(), (count(row, 1)?, count(row, 2)?)));
+        Ok(rows.iter().filter_map(named).collect())
+    }
+
     /// In the simple protocol: one round trip and one transaction a question, nothing prepared.
     fn rows(&mut self, query: &str) -> Result<Vec<SimpleQueryRow>, ObserveError> {
         let messages = self.client.simple_query(query).map_err(|error| self.fault(&error))?;

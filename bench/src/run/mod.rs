@@ -1,34 +1,73 @@
-//! One target under one load.
+//! One load, or several at once, each on its target.
 
+mod export;
+mod lines;
+mod number;
 mod pool;
+mod progress;
+mod results;
 mod summary;
 mod table;
+mod verdicts;
+mod watch;
 
 use std::time::SystemTime;
 
-use engine::{Load, Nanos, Random, SECOND};
+use engine::{Load, Nanos, PhaseReport, Random, SECOND, Stream, StreamReport};
 
+pub(crate) use self::export::export;
+pub(crate) use self::progress::Progress;
 pub(crate) use self::summary::Summary;
-pub(crate) use self::table::text;
+pub(crate) use self::table::{STATS, text};
+pub(crate) use self::verdicts::Verdicts;
+use self::watch::{Told, Watch};
 use crate::arm::{ARMS, ArmKind, Block};
+use crate::generator::GeneratorOptions;
 use crate::interrupt;
-use crate::observe::{self, Watch};
+use crate::metric::{self, Loads, Tally};
+use crate::observe::{self, Observer};
 use crate::rig::{Rig, RigError};
-use crate::scenario::Scenario;
+use crate::rules::{self, Rules};
+use crate::scenario::{Scenario, ScenarioLoad};
 
-/// How the target is loaded.
+/// What is run.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    /// The scenario's name of it.
-    pub(crate) target: String,
-    pub(crate) load: Load,
-    /// Of the measured phase, in ns.
-    pub(crate) duration_ns: Nanos,
-    /// Before it, uncounted, in ns.
+    /// All of them begin together, each after its own start time.
+    pub(crate) loads: Vec<ScenarioLoad>,
+    /// Before the measured phase, uncounted, in ns.
     pub(crate) warm_up_ns: Nanos,
-    pub(crate) connections: u32,
-    pub(crate) workers: Option<usize>,
+    pub(crate) generator: GeneratorOptions,
     pub(crate) seed: u64,
+}
+
+impl Plan {
+    /// From the start to the end of the last load, in ns; one of iterations may end before.
+    pub(crate) fn duration_ns(&self) -> Nanos {
+        self.loads.iter().map(end_ns).max().unwrap_or(0)
+    }
+
+    /// As [`Self::duration_ns`], without loads that last as long as their iterations take.
+    fn fixed_duration_ns(&self) -> Nanos {
+        let is_fixed = |load: &&ScenarioLoad| {
+            !matches!(load.load, Load::PerVuIterations { .. } | Load::SharedIterations { .. })
+        };
+        self.loads.iter().filter(is_fixed).map(end_ns).max().unwrap_or(0)
+    }
+
+    /// Connections that are open before the start, over all targets.
+    pub(crate) fn connections(&self) -> u32 {
+        self.loads.iter().map(|load| load.load.pre_allocated_vus()).sum()
+    }
+
+    /// A seed for each load; the run's own for the first one.
+    fn seed(&self, load: usize) -> u64 {
+        if load == 0 { self.seed } else { Random::new(self.seed, load as u64).draw() }
+    }
+}
+
+fn end_ns(load: &ScenarioLoad) -> Nanos {
+    load.start_ns.saturating_add(load.load.duration_ns())
 }
 
 /// What is not one of the arms of `layers` gets its target's name.
@@ -41,29 +80,130 @@ fn kind(target: &str) -> ArmKind {
     })
 }
 
-/// Runs it; `say` gets a line of progress now and then.
+/// Runs it, once its rules were read.
 pub(crate) fn run(
     scenario: &Scenario,
     plan: &Plan,
-    say: &mut dyn FnMut(&str),
+    rules: &Rules,
+    progress: &mut Progress,
 ) -> Result<Summary, RigError> {
-    scenario.target(&plan.target)?;
-    let kinds = [kind(&plan.target)];
-    let mut rig = Rig::open(scenario, &kinds, plan.connections, plan.workers, say)?;
+    let mut names: Vec<&str> = Vec::new();
+    let mut connections: Vec<(u32, u32)> = Vec::new();
+    let mut arms = Vec::new();
+    for load in &plan.loads {
+        let name = scenario.target_of(load)?;
+        let arm = names.iter().position(|other| *other == name).unwrap_or_else(|| {
+            names.push(name);
+            connections.push((0, 0));
+            names.len() - 1
+        });
+        connections[arm].0 += load.load.pre_allocated_vus();
+        connections[arm].1 += load.load.vus_max();
+        arms.push(arm);
+    }
+    let kinds: Vec<_> = names.iter().copied().map(kind).collect();
+    let say = &mut |line: &str| progress.say(line);
+    let mut rig = Rig::open(scenario, &kinds, &connections, &plan.generator, &rules.checks, say)?;
     let (pooler, server) = observe::connect(scenario)?;
+    let streams: Vec<_> = plan
+        .loads
+        .iter()
+        .zip(&arms)
+        .enumerate()
+        .map(|(index, (load, arm))| Stream {
+            start_ns: load.start_ns,
+            graceful_stop_ns: load.graceful_stop_ns,
+            ..rig.stream(*arm, load.load.clone(), load.think_time_ns, plan.seed(index))
+        })
+        .collect();
     if plan.warm_up_ns > 0 {
         say("warming up");
-        let seed = Random::new(plan.seed, u64::MAX).draw();
-        rig.warm_up(0, plan.load, plan.warm_up_ns, seed)?;
+        for stream in &streams {
+            let seed = Random::new(stream.seed, u64::MAX).draw();
+            let load = stream.load.warm_up(plan.warm_up_ns);
+            rig.warm_up(rig.stream(stream.target, load, stream.think_time_ns, seed))?;
+        }
     }
-    say(&format!("measuring for {} s", plan.duration_ns as f64 / SECOND as f64));
+    let duration_ns = plan.duration_ns();
+    let at_most = if plan.fixed_duration_ns() < duration_ns { "at most " } else { "" };
+    say(&format!("measuring for {at_most}{} s", duration_ns as f64 / SECOND as f64));
+    let loads = Loads {
+        loads: metric_loads(scenario, plan, &arms, &rig)?,
+        operations: scenario.operations.iter().map(|operation| operation.name.clone()).collect(),
+        checks: rules.checks.names().to_vec(),
+    };
+    let backends: Vec<_> = rig.arms.iter().filter_map(|arm| arm.backends_name.clone()).collect();
+    let mut watch = Watch::new(rules, &loads, progress, duration_ns);
     let started = SystemTime::now();
-    let watch = Watch::start(pooler, server);
-    let report = rig.phase(0, plan.load, plan.duration_ns, plan.seed)?;
-    let watched = watch.finish();
+    let mut observer = Observer::start(pooler, server);
+    let report = rig.watch(streams, |interval| {
+        observer.hear().iter().for_each(|seen| watch.see(seen, &backends));
+        let tallies: Vec<_> = interval.streams.iter().map(tally).collect();
+        let sum = |count: fn(&StreamReport) -> u32| interval.streams.iter().map(count).sum();
+        watch.tell(&Told {
+            elapsed_ns: interval.end_ns,
+            interval_ns: interval.end_ns - interval.start_ns,
+            vus: (sum(|stream| stream.vus.current), sum(|stream| stream.vus.max)),
+            tallies: &tallies,
+        })
+    })?;
+    observer.hear().iter().for_each(|seen| watch.see(seen, &backends));
+    let watched = observer.finish();
     interrupt::check()?;
-    let arm = &mut rig.arms[0];
-    arm.push(Block::new(report, plan.duration_ns, Vec::new()));
-    watched.observations.iter().for_each(|seen| arm.saw(seen.backends.as_ref()));
-    Ok(Summary::new(scenario, plan, &rig, started, &watched))
+    let tallies: Vec<_> = report.streams.iter().map(tally).collect();
+    // A run that was ended before its time lasted until its last reply.
+    let least_ns = if report.is_aborted { 0 } else { plan.fixed_duration_ns() };
+    for (arm, report) in rig.arms.iter_mut().zip(by_arm(report, &arms)) {
+        arm.push(Block::new(report, least_ns, Vec::new()));
+        watched.observations.iter().for_each(|seen| arm.saw(seen.backends.as_ref()));
+    }
+    let elapsed_ns = rig.arms.iter().map(|arm| arm.measured_ns).max().unwrap_or(duration_ns);
+    let metrics = loads.metrics(elapsed_ns, &tallies, &watch.gauges);
+    let verdicts = Verdicts::new(rules, &metrics, watch.aborted_by);
+    Ok(Summary::new(scenario, plan, &rig, started, &watched, verdicts))
+}
+
+/// What makes tallies of the loads metrics. `arms` has each load's arm.
+fn metric_loads(
+    scenario: &Scenario,
+    plan: &Plan,
+    arms: &[usize],
+    rig: &Rig,
+) -> Result<Vec<metric::Load>, RigError> {
+    let load = |(number, (load, arm)): (usize, (&ScenarioLoad, &usize))| {
+        let target = scenario.target_of(load)?;
+        // Loads on the same target share its connections: they are counted once.
+        let is_first = arms.iter().position(|other| other == arm) == Some(number);
+        Ok(metric::Load {
+            scenario: rules::load_name(load).into(),
+            target: target.into(),
+            layer: rules::layer(scenario.target(target)?),
+            connect: rig.arms[*arm].connect.clone().filter(|_| is_first),
+        })
+    };
+    plan.loads.iter().zip(arms).enumerate().map(load).collect()
+}
+
+fn tally(stream: &StreamReport) -> Tally {
+    Tally {
+        recording: stream.recording.clone(),
+        iterations: stream.iterations,
+        dropped: stream.dropped + stream.unserved,
+        data_sent: stream.data_sent,
+        data_received: stream.data_received,
+    }
+}
+
+/// A phase's report taken apart: each arm gets its own streams, and of the generator's CPU time
+/// the share of its requests. `arms` has each stream's arm.
+fn by_arm(report: PhaseReport, arms: &[usize]) -> Vec<PhaseReport> {
+    let sent: u64 = report.streams.iter().map(|stream| stream.sent).sum();
+    let one = |arm| {
+        let own = report.streams.iter().zip(arms).filter(|(_, other)| **other == arm);
+        let streams: Vec<_> = own.map(|(stream, _)| stream.clone()).collect();
+        let own_sent: u64 = streams.iter().map(|stream| stream.sent).sum();
+        let cpu_ns = (report.cpu_ns as f64 * own_sent as f64 / sent.max(1) as f64) as Nanos;
+        PhaseReport { streams, cpu_ns, ..report.clone() }
+    };
+    (0..arms.iter().max().map_or(0, |last| last + 1)).map(one).collect()
 }

@@ -1,11 +1,8 @@
 //! How the pooler spread its clients over server connections during a run.
 
-use std::fmt;
-
 use engine::Nanos;
 use serde::Serialize;
 
-use crate::duration;
 use crate::observe::{Observation, Pools};
 
 /// The pooler's connections over the run, as its console showed them once a second. What it did not
@@ -62,26 +59,6 @@ impl PoolSummary {
     }
 }
 
-/// One line for a person.
-impl fmt::Display for PoolSummary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mean =
-            |extent: Option<Extent>| extent.map_or("?".into(), |it| format!("{:.1}", it.mean));
-        let max = |extent: Option<Extent>| extent.map_or("?".into(), |it| format!("{:.0}", it.max));
-        write!(
-            f,
-            "pool: {} clients for each server connection, {} of them busy (at most {}); {} clients \
-             waited (at most {}), for up to {}",
-            mean(self.multiplexing_ratio),
-            mean(self.sv_active),
-            max(self.sv_active),
-            mean(self.cl_waiting),
-            max(self.cl_waiting),
-            self.maxwait_ns.map_or("?".into(), |ns| duration::show(ns as f64)),
-        )
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,9 +82,6 @@ mod tests {
         assert_eq!(pool.cl_waiting, Some(Extent { mean: 10.0, max: 20.0 }));
         assert_eq!(pool.multiplexing_ratio, Some(Extent { mean: 5.5, max: 6.0 }));
         assert_eq!(pool.maxwait_ns, None);
-        let line = "pool: 5.5 clients for each server connection, 6.0 of them busy (at most 6); \
-                    10.0 clients waited (at most 20), for up to ?";
-        assert_eq!(pool.to_string(), line);
         let pool = PoolSummary::new(&[seen(None, 2)]).unwrap();
         assert_eq!((pool.cl_waiting, pool.multiplexing_ratio), (None, None));
     }

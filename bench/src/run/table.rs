@@ -2,13 +2,27 @@
 
 use std::fmt::Write as _;
 
-use super::Summary;
-use crate::arm::heading;
+use super::{Summary, lines, results};
+use crate::arm::{ArmSummary, heading};
 use crate::duration::show;
+use crate::metric::Aggregation;
 use crate::table::{Columns, errors, verdict};
 
-/// The whole result.
-pub(crate) fn text(summary: &Summary) -> String {
+/// The statistics of trends that k6 shows where none are asked for.
+pub(crate) const STATS: [Aggregation; 6] = [
+    Aggregation::Avg,
+    Aggregation::Min,
+    Aggregation::Med,
+    Aggregation::Max,
+    Aggregation::Percentile(90.0),
+    Aggregation::Percentile(95.0),
+];
+
+/// The whole result; trends with `stats`. It has colours: whoever prints it takes them away where
+/// they are not wanted.
+pub(crate) fn text(summary: &Summary, stats: &[Aggregation]) -> String {
+    let verdicts = &summary.verdicts;
+    let seconds = summary.duration_ns as f64 / 1e9;
     let mut text = String::new();
     for arm in &summary.arms {
         let _ = writeln!(
@@ -25,42 +39,60 @@ pub(crate) fn text(summary: &Summary) -> String {
             let _ = writeln!(text, "{line}");
         }
         text.push('\n');
-        let seconds = summary.duration_ns as f64 / 1e9;
-        let mut table = Columns::new(&[
-            "response time",
-            "rate/s",
-            "errors",
-            "p50",
-            "p90",
-            "p95",
-            "p99",
-            "p99.9",
-        ]);
-        for (name, operation) in &arm.operations {
-            let count = operation.errors.values().sum::<u64>();
-            let rate = operation.requests as f64 / seconds;
-            table.row(row(name, rate, count, operation.response_ns.shown()));
+    }
+    for section in [
+        results::thresholds(verdicts),
+        results::checks(verdicts, seconds),
+        lines::lines(&verdicts.metrics, stats),
+    ] {
+        if !section.is_empty() {
+            let _ = writeln!(text, "{section}");
         }
-        let count = arm.errors.values().sum::<u64>();
-        table.row(row("all", arm.rate, count, arm.response_ns.shown()));
-        let late = &arm.lateness_ns;
-        let _ = writeln!(text, "{table}\n");
+    }
+    summary.arms.iter().for_each(|arm| text += &latencies(arm, seconds));
+    let bands = results::bands(verdicts);
+    if !bands.is_empty() {
+        let _ = writeln!(text, "{bands}");
+    }
+    if let Some(threshold) = &verdicts.aborted_by {
         let _ = writeln!(
             text,
-            "sent late by {} at the median, {} at p99; service time p50 {}, p99 {}",
-            show(late.p50 as f64),
-            show(late.p99 as f64),
-            show(arm.service_ns.p50 as f64),
-            show(arm.service_ns.p99 as f64),
+            "aborted: threshold '{}' of {} failed",
+            threshold.expression, threshold.metric
         );
-        if !arm.errors.is_empty() {
-            let _ = writeln!(text, "errors: {}", errors(arm));
-        }
     }
-    if let Some(pool) = &summary.pool {
-        let _ = writeln!(text, "{pool}");
+    if let Some(note) = summary.generator.note() {
+        let _ = writeln!(text, "{note}");
     }
     let _ = writeln!(text, "{}", verdict(&summary.validity));
+    text
+}
+
+/// One way through the stack by operation.
+fn latencies(arm: &ArmSummary, seconds: f64) -> String {
+    let header = ["response time", "rate/s", "errors", "p50", "p90", "p95", "p99", "p99.9"];
+    let mut table = Columns::new(&header);
+    for (name, operation) in &arm.operations {
+        let count = operation.errors.values().sum::<u64>();
+        let rate = operation.requests as f64 / seconds;
+        table.row(row(name, rate, count, operation.response_ns.shown()));
+    }
+    let count = arm.errors.values().sum::<u64>();
+    table.row(row(&arm.name, arm.rate, count, arm.response_ns.shown()));
+    let late = &arm.lateness_ns;
+    let mut text = format!("{table}\n\n");
+    let _ = writeln!(
+        text,
+        "sent late by {} at the median, {} at p99; service time p50 {}, p99 {}",
+        show(late.p50 as f64),
+        show(late.p99 as f64),
+        show(arm.service_ns.p50 as f64),
+        show(arm.service_ns.p99 as f64),
+    );
+    if !arm.errors.is_empty() {
+        let _ = writeln!(text, "errors: {}", errors(arm));
+    }
+    text.push('\n');
     text
 }
 

@@ -1,21 +1,56 @@
 //! Scenario files: a system under test with its operations and its load.
+//!
+//! A file is read into [`node::Node`]s, values with their places, after its `${NAME}`s are filled
+//! in and its include is merged; each section's own module takes its keys from there and reports
+//! what is wrong. Nothing stops at the first mistake.
 
 mod auth;
-mod file;
+mod decode;
+mod encode;
+mod fields;
+mod generator;
+mod include;
+mod jwt;
+mod load;
+mod locate;
+mod mistake;
+mod node;
+mod operation;
+mod renewal;
+mod secret;
+mod substitute;
 mod target;
+#[cfg(test)]
+mod tests;
 mod variables;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use engine::{Mix, MixEntry};
+use engine::{Mix, MixEntry, Nanos};
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-pub(crate) use auth::token;
-pub(crate) use file::{Executor, ProtocolFile, Scenario, TargetFile};
-pub(crate) use target::Places;
+pub(crate) use auth::{AuthFile, token};
+pub(crate) use encode::Places;
+pub(crate) use jwt::{describe as describe_expiry, expiry};
+pub(crate) use load::{
+    GRACEFUL_STOP_NS, MAX_DURATION_NS, PRE_ALLOCATED_VUS, ScenarioLoad, WARM_UP_NS,
+};
+pub(crate) use mistake::{Report, counted};
+pub(crate) use operation::OperationFile;
+pub(crate) use renewal::Renewal;
+pub(crate) use target::{Endpoint, TargetFile};
 
+use self::fields::Fields;
+use self::include::Files;
+use self::mistake::Mistakes;
+use self::node::Node;
+use crate::band::BandFile;
+use crate::check::CheckFile;
 use crate::conninfo::ConninfoError;
+use crate::threshold::ThresholdsFile;
 
 /// Where `${NAME}` in a scenario is looked up.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -25,10 +60,9 @@ pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub(crate) enum ScenarioError {
     #[error("cannot read {}: {source}", .path.display())]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("{file}: ${{{name}}} is not set: set it in the environment, or write the value itself")]
-    Unset { file: String, name: String },
-    #[error("{file}: {error}")]
-    Syntax { file: String, error: Box<toml::de::Error> },
+    /// The file has mistakes; its alternate form has colours.
+    #[error(transparent)]
+    Mistakes(Box<MistakesError>),
     #[error("{place}: {problem}")]
     Value { place: String, problem: String },
     #[error("targets.{target}: {error}")]
@@ -41,71 +75,199 @@ pub(crate) enum ScenarioError {
     WhichTarget(String),
 }
 
+/// A file with mistakes: how many, and below them all.
+#[derive(Debug, Error)]
+pub(crate) struct MistakesError {
+    file: String,
+    report: Report,
+}
+
+impl std::fmt::Display for MistakesError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { file, report } = self;
+        write!(f, "{file} has {}, and nothing was measured:\n\n", report.tally())?;
+        report.fmt(f)
+    }
+}
+
 impl ScenarioError {
     fn value(place: impl Into<String>, problem: impl Into<String>) -> Self {
         Self::Value { place: place.into(), problem: problem.into() }
     }
+
+    /// The file's mistakes.
+    pub(crate) fn mistakes(file: &str, report: Report) -> Self {
+        Self::Mistakes(Box::new(MistakesError { file: file.into(), report }))
+    }
+}
+
+/// A scenario.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Scenario {
+    /// Its name in reports.
+    pub(crate) name: String,
+    /// The servers that load can go to.
+    pub(crate) targets: BTreeMap<String, TargetFile>,
+    /// Credentials for the gateways.
+    pub(crate) auth: AuthFile,
+    /// What is asked for.
+    pub(crate) operations: Vec<OperationFile>,
+    /// How `run` loads its targets: `[load]` is one, `[[loads]]` are several.
+    pub(crate) loads: Vec<ScenarioLoad>,
+    /// Before the measured phase, uncounted; where the file says so.
+    pub(crate) warm_up_ns: Option<Nanos>,
+    /// By target, the pid of its process on this machine, or a file that holds it.
+    pub(crate) processes: BTreeMap<String, String>,
+    /// What every series of the run is marked with.
+    pub(crate) tags: BTreeMap<String, String>,
+    /// `[thresholds]`: by metric, as they stand in the file.
+    pub(crate) thresholds: ThresholdsFile,
+    /// `[[checks]]`, as they stand in the file.
+    pub(crate) checks: Vec<CheckFile>,
+    /// `[[bands]]`, as they stand in the file.
+    pub(crate) bands: Vec<BandFile>,
+    /// The file's values with their places.
+    pub(crate) root: Option<Node>,
+    /// The files that it was read from, with what is odd in them but no error.
+    pub(crate) report: Report,
+}
+
+/// What a file is read with.
+pub(crate) struct Reading<'a> {
+    /// Where `${NAME}` is looked up.
+    pub(crate) lookup: Lookup<'a>,
+    /// The command line says how long: a file need not.
+    pub(crate) has_duration: bool,
 }
 
 impl Scenario {
     /// Reads a file; `${NAME}` comes from the environment.
     pub(crate) fn read(path: &Path) -> Result<Self, ScenarioError> {
+        let lookup = |name: &str| std::env::var(name).ok();
+        Self::read_with(path, &Reading { lookup: &lookup, has_duration: false })
+    }
+
+    /// Reads a file.
+    pub(crate) fn read_with(path: &Path, reading: &Reading<'_>) -> Result<Self, ScenarioError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ScenarioError::Read { path: path.into(), source })?;
-        Self::parse(&path.display().to_string(), &text, &|name| std::env::var(name).ok())
+        Self::parse_with(&path.display().to_string(), text, reading)
     }
 
     /// Reads the text of a file called `file`.
     pub(crate) fn parse(file: &str, text: &str, lookup: Lookup<'_>) -> Result<Self, ScenarioError> {
-        let text = substitute(file, text, lookup)?;
-        let scenario: Self = toml::from_str(&text)
-            .map_err(|error| ScenarioError::Syntax { file: file.into(), error: Box::new(error) })?;
-        scenario.mix()?;
+        Self::parse_with(file, text.into(), &Reading { lookup, has_duration: false })
+    }
+
+    /// Reads the text of a file called `file`; what it includes is looked for beside it.
+    pub(crate) fn parse_with(
+        file: &str,
+        text: String,
+        reading: &Reading<'_>,
+    ) -> Result<Self, ScenarioError> {
+        let mistakes = Mistakes::default();
+        let mut files = Files::new(reading.lookup, &mistakes);
+        let root = files.read(file, text);
+        let (sources, folders) = (files.sources, files.folders);
+        // After a mistake in the syntax, what is missing elsewhere may be that mistake's doing.
+        let mut scenario = Self::default();
+        if !mistakes.has_syntax_errors() {
+            scenario = Self::from_root(&root, &folders, reading, &mistakes).unwrap_or_default();
+        }
+        scenario.root = Some(root);
+        scenario.report = Report::new(sources, mistakes.into_inner());
+        if scenario.report.has_errors() {
+            return Err(ScenarioError::mistakes(file, scenario.report));
+        }
         Ok(scenario)
+    }
+
+    fn from_root(
+        root: &Node,
+        folders: &[PathBuf],
+        reading: &Reading<'_>,
+        mistakes: &Mistakes,
+    ) -> Option<Self> {
+        let root = Fields::new(root, "the file", mistakes)?;
+        root.required("name", "reports go by it");
+        root.get("include");
+        let targets = target::read(&root);
+        let names = targets.keys().map(String::as_str).collect();
+        let context = load::Context { targets: names, has_duration: reading.has_duration };
+        let loads = load::read(&root, &context);
+        let scenario = Self {
+            name: root.text("name").unwrap_or_default().into(),
+            auth: auth::read(
+                &root,
+                (reading.lookup)("JWT_TOKEN").filter(|token| !token.is_empty()),
+            ),
+            operations: operation::read(&root, folders),
+            loads: loads.loads,
+            warm_up_ns: loads.warm_up_ns,
+            processes: target::processes(&root),
+            tags: target::tags(&root),
+            thresholds: section(&root, "thresholds"),
+            checks: section(&root, "checks"),
+            bands: section(&root, "bands"),
+            targets,
+            root: None,
+            report: Report::default(),
+        };
+        root.finish();
+        Some(scenario)
     }
 
     /// What the requests hold.
     pub(crate) fn mix(&self) -> Result<Mix, ScenarioError> {
-        let entries: Result<Vec<_>, _> = self
-            .operations
-            .iter()
-            .map(|operation| {
-                let variables = operation.variables()?;
-                Ok(MixEntry { weight: operation.weight, generators: variables.generators })
-            })
-            .collect();
-        Mix::new(entries?).ok_or_else(|| {
+        let entry = |operation: &OperationFile| MixEntry {
+            weight: operation.weight,
+            generators: operation.variables.generators.clone(),
+        };
+        Mix::new(self.operations.iter().map(entry).collect()).ok_or_else(|| {
             ScenarioError::value("operations", "at least one needs a weight above 0")
         })
     }
 
     /// The target called `name`.
     pub(crate) fn target(&self, name: &str) -> Result<&TargetFile, ScenarioError> {
-        self.targets.get(name).ok_or_else(|| {
-            let names: Vec<_> = self.targets.keys().map(String::as_str).collect();
-            ScenarioError::NoTarget(name.into(), names.join(", "))
-        })
+        self.targets
+            .get(name)
+            .ok_or_else(|| ScenarioError::NoTarget(name.into(), self.target_names()))
+    }
+
+    /// The targets' names, for people.
+    pub(crate) fn target_names(&self) -> String {
+        self.targets.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The target that a load goes to: the one it names, or the only one.
+    pub(crate) fn target_of<'a>(
+        &'a self,
+        load: &'a ScenarioLoad,
+    ) -> Result<&'a str, ScenarioError> {
+        match &load.target {
+            Some(name) => self.target(name).map(|_| name.as_str()),
+            None => self.only_target(),
+        }
+    }
+
+    /// The scenario's only target.
+    pub(crate) fn only_target(&self) -> Result<&str, ScenarioError> {
+        let mut names = self.targets.keys();
+        match (names.next(), names.next()) {
+            (Some(name), None) => Ok(name),
+            _ => Err(ScenarioError::WhichTarget(self.target_names())),
+        }
     }
 }
 
-/// Replaces each `${NAME}` outside comments.
-fn substitute(file: &str, text: &str, lookup: Lookup<'_>) -> Result<String, ScenarioError> {
-    let mut result = String::with_capacity(text.len());
-    for line in text.split_inclusive('\n') {
-        let mut rest = line;
-        while !line.trim_start().starts_with('#')
-            && let Some((before, after)) = rest.split_once("${")
-            && let Some((name, after)) = after.split_once('}')
-        {
-            let value = lookup(name)
-                .ok_or_else(|| ScenarioError::Unset { file: file.into(), name: name.into() })?;
-            result.push_str(before);
-            result.push_str(&value.replace('\\', "\\\\").replace('"', "\\\""));
-            rest = after;
-        }
-        result.push_str(rest);
-    }
-    Ok(result)
+/// A section that serde reads, as far as it is right.
+fn section<T: DeserializeOwned + Default>(root: &Fields<'_>, name: &'static str) -> T {
+    let Some(node) = root.get(name) else { return T::default() };
+    node.decode().unwrap_or_else(|mistake| {
+        mistake.into_iter().for_each(|mistake| root.mistakes.push(mistake));
+        T::default()
+    })
 }
 
 /// A pid, given as such or by the path of a file that holds it.
@@ -126,54 +288,5 @@ impl Scenario {
                     .map_err(|_| ScenarioError::value(format!("processes.{target}"), problem()))
             })
             .collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SMALL: &str = r#"
-        name = "small"
-        [targets.gateway]
-        url = "http://127.0.0.1:${PORT}/graphql"
-        [[operations]]
-        name = "getUser"
-        graphql = "query GetUser($id: ID!) { user(id: $id) { id } }"
-        variables = { id = { uniform = [1, 10] } }
-        # ${NOT_LOOKED_UP}
-    "#;
-
-    fn parse(text: &str) -> Result<Scenario, ScenarioError> {
-        Scenario::parse("small.toml", text, &|name| (name == "PORT").then(|| "4000".into()))
-    }
-
-    #[test]
-    fn variables_of_the_environment_are_filled_in_and_missing_ones_are_named() {
-        let scenario = parse(SMALL).unwrap();
-        assert_eq!(
-            scenario.targets["gateway"].url.as_deref(),
-            Some("http://127.0.0.1:4000/graphql")
-        );
-        let error = parse(&SMALL.replace("${PORT}", "${HOST}")).unwrap_err().to_string();
-        assert!(error.contains("${HOST} is not set"), "{error}");
-    }
-
-    #[test]
-    fn mistakes_are_named_with_their_place() {
-        for (from, to, words) in [
-            ("name = \"small\"", "nmae = \"small\"", "unknown field `nmae`"),
-            ("uniform = [1, 10]", "uniform = [10, 1]", "operations.getUser.variables.id"),
-            (
-                "uniform = [1, 10]",
-                "uniform = [1]",
-                "operations.getUser.variables.id: invalid length 1",
-            ),
-            ("url = ", "url == ", "line 4"),
-            ("name = \"getUser\"", "name = \"getUser\"\nweight = 0", "weight above 0"),
-        ] {
-            let error = parse(&SMALL.replace(from, to)).unwrap_err().to_string();
-            assert!(error.contains(words), "{to}: {error}");
-        }
     }
 }

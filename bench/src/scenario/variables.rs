@@ -1,133 +1,189 @@
 //! An operation's variables: what each request draws, and how it is written into the GraphQL
 //! request and the SQL statement.
 
+use std::path::PathBuf;
+
 use engine::Generator;
-use serde::Deserialize;
-use toml::{Table, Value};
+use serde_json::Value as Json;
 use wire::{Piece, Template};
 
-use super::ScenarioError;
-use super::file::OperationFile;
+use super::generator::{self, Drawn};
+use super::mistake::{Mistake, Mistakes, Place};
+use super::node::{Node, Table, Value};
 
 /// An operation's variables in the order of the request's values.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Variables {
     names: Vec<String>,
     pub(super) generators: Vec<Generator>,
-    /// The variables as JSON, with a hole for each value.
-    json: Vec<Piece>,
+    /// Those of the GraphQL request.
+    pub(super) graphql: Vec<Variable>,
 }
 
-/// A table with one of these keys alone draws a value; any other table is an input object.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-enum Draw {
-    Uniform([i64; 2]),
-    Choice(Vec<String>),
-    Sequence(i64),
+/// A variable, or a field of an input object.
+#[derive(Debug, Clone)]
+pub(super) struct Variable {
+    pub(super) name: String,
+    pub(super) place: Place,
+    pub(super) input: Input,
 }
 
-const DRAWS: [&str; 3] = ["uniform", "choice", "sequence"];
-
-impl OperationFile {
-    pub(super) fn variables(&self) -> Result<Variables, ScenarioError> {
-        let mut variables = Variables::default();
-        let place = format!("operations.{}.variables", self.name);
-        variables.object(&self.variables, "", &place)?;
-        let graphql = std::mem::take(&mut variables.json);
-        let place = format!("operations.{}.sql_variables", self.name);
-        variables.object(&self.sql_variables, "", &place)?;
-        variables.json = graphql;
-        Ok(variables)
-    }
+/// What a variable is sent as.
+#[derive(Debug, Clone)]
+pub(super) enum Input {
+    /// The request's value with this number.
+    Hole(usize),
+    /// The same in every request.
+    Constant(Json),
+    /// An input object.
+    Object(Vec<Variable>),
 }
 
 impl Variables {
+    /// Reads `variables` and `sql_variables`. `folders` has the folder of each file.
+    pub(super) fn read(
+        graphql: Option<&Table>,
+        sql: Option<&Table>,
+        folders: &[PathBuf],
+        mistakes: &Mistakes,
+    ) -> Self {
+        let mut variables = Self::default();
+        let reader = Reader { folders, mistakes };
+        if let Some(table) = graphql {
+            variables.graphql = variables.object(table, "", &reader);
+        }
+        if let Some(table) = sql {
+            variables.object(table, "", &reader);
+        }
+        variables
+    }
+
     /// The number of the value called `name`, a path with dots.
     pub(super) fn hole(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|other| other == name)
     }
 
-    /// The names, for people.
-    pub(super) fn names(&self) -> String {
-        self.names.join(", ")
+    /// Their names: paths with dots.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
     }
 
     /// The body of a GraphQL request (GraphQL over HTTP, section 5.4): query and variables.
     pub(super) fn graphql_body(&self, query: &str) -> Template {
         let mut pieces = Vec::new();
         push(&mut pieces, &format!("{{\"query\":{}", quote(query)));
-        if self.json != [Piece::Bytes(b"{}".as_slice().into())] {
+        if !self.graphql.is_empty() {
             push(&mut pieces, ",\"variables\":");
-            for piece in &self.json {
-                match piece {
-                    Piece::Bytes(bytes) => push(&mut pieces, &String::from_utf8_lossy(bytes)),
-                    hole => pieces.push(hole.clone()),
-                }
-            }
+            push_object(&mut pieces, &self.graphql);
         }
         push(&mut pieces, "}");
         Template::new(pieces)
     }
 
-    fn object(&mut self, table: &Table, path: &str, place: &str) -> Result<(), ScenarioError> {
-        push(&mut self.json, "{");
-        for (index, (name, value)) in table.iter().enumerate() {
-            let comma = if index > 0 { "," } else { "" };
-            push(&mut self.json, &format!("{comma}{}:", quote(name)));
+    fn object(&mut self, table: &Table, path: &str, reader: &Reader<'_>) -> Vec<Variable> {
+        let entries = table.0.iter();
+        let variables = entries.filter_map(|(key, node)| {
             let dot = if path.is_empty() { "" } else { "." };
-            let path = format!("{path}{dot}{name}");
-            self.value(value, &path, &format!("{place}.{name}"))?;
-        }
-        push(&mut self.json, "}");
-        Ok(())
-    }
-
-    fn value(&mut self, value: &Value, path: &str, place: &str) -> Result<(), ScenarioError> {
-        match value {
-            Value::Integer(number) => self.hole_of(path, Generator::Integer(*number)),
-            Value::String(text) => self.hole_of(path, Generator::Text(text.clone())),
-            Value::Table(table) => match draw(table, place)? {
-                Some(generator) => self.hole_of(path, generator),
-                None => self.object(table, path, place)?,
-            },
-            constant => {
-                let json = serde_json::to_string(constant)
-                    .map_err(|error| ScenarioError::value(place, error.to_string()))?;
-                push(&mut self.json, &json);
+            let path = format!("{path}{dot}{}", key.name);
+            if self.hole(&path).is_some() {
+                let message = format!("there are two variables called `{path}`");
+                let help = "`variables` and `sql_variables` share their names";
+                reader.mistakes.push(Mistake::error(&key.place, message).help(help));
             }
-        }
-        Ok(())
+            let input = self.input(node, &path, reader)?;
+            Some(Variable { name: key.name.clone(), place: node.place.clone(), input })
+        });
+        variables.collect()
     }
 
-    fn hole_of(&mut self, path: &str, generator: Generator) {
-        self.json.push(Piece::Hole(self.names.len()));
+    fn input(&mut self, node: &Node, path: &str, reader: &Reader<'_>) -> Option<Input> {
+        if let Value::Table(table) = &node.value {
+            return match generator::read(node, reader.folders, reader.mistakes) {
+                Drawn::Value(generator) => Some(self.value(path, generator)),
+                Drawn::Constant(node) => self.constant(node, path, reader),
+                Drawn::Object => Some(Input::Object(self.object(table, path, reader))),
+                Drawn::Wrong => {
+                    // It has its name, so that it is not missed elsewhere.
+                    self.value(path, Generator::Integer(0));
+                    None
+                }
+            };
+        }
+        self.constant(node, path, reader)
+    }
+
+    fn constant(&mut self, node: &Node, path: &str, reader: &Reader<'_>) -> Option<Input> {
+        Some(match &node.value {
+            Value::Integer(number) => self.value(path, Generator::Integer(*number)),
+            Value::Text(text) => self.value(path, Generator::Text(text.clone())),
+            Value::Boolean(value) => self.value(path, Generator::Literal(value.to_string())),
+            Value::Unknown => {
+                self.value(path, Generator::Integer(0));
+                return None;
+            }
+            _ => match node.json() {
+                Some(Json::Number(number)) => {
+                    self.value(path, Generator::Literal(number.to_string()))
+                }
+                Some(json) => Input::Constant(json),
+                None => {
+                    let message = format!("`{path}` has {} in it, which JSON has not", node.kind());
+                    let help = "write it as a text";
+                    reader.mistakes.push(Mistake::error(&node.place, message).help(help));
+                    return None;
+                }
+            },
+        })
+    }
+
+    fn value(&mut self, path: &str, generator: Generator) -> Input {
         self.names.push(path.to_owned());
         self.generators.push(generator);
+        Input::Hole(self.names.len() - 1)
     }
 }
 
-fn draw(table: &Table, place: &str) -> Result<Option<Generator>, ScenarioError> {
-    if table.len() != 1 || !table.keys().all(|key| DRAWS.contains(&key.as_str())) {
-        return Ok(None);
+struct Reader<'a> {
+    folders: &'a [PathBuf],
+    mistakes: &'a Mistakes,
+}
+
+impl Node {
+    /// The value as JSON; `None` where it has a date or a number that is none.
+    pub(super) fn json(&self) -> Option<Json> {
+        Some(match &self.value {
+            Value::Text(text) => Json::String(text.clone()),
+            Value::Integer(number) => Json::from(*number),
+            Value::Float(number) => Json::Number(serde_json::Number::from_f64(*number)?),
+            Value::Boolean(value) => Json::Bool(*value),
+            Value::List(nodes) => Json::Array(nodes.iter().map(Node::json).collect::<Option<_>>()?),
+            Value::Table(table) => {
+                let entries =
+                    table.0.iter().map(|(key, node)| Some((key.name.clone(), node.json()?)));
+                Json::Object(entries.collect::<Option<_>>()?)
+            }
+            Value::Date => return None,
+            Value::Unknown => Json::Null,
+        })
     }
-    let draw = Draw::deserialize(table.clone())
-        .map_err(|error| ScenarioError::value(place, error.message()))?;
-    match draw {
-        Draw::Uniform([low, high]) if low > high => {
-            Err(ScenarioError::value(place, format!("uniform = [{low}, {high}] is empty")))
+}
+
+fn push_object(pieces: &mut Vec<Piece>, variables: &[Variable]) {
+    push(pieces, "{");
+    for (index, variable) in variables.iter().enumerate() {
+        let comma = if index > 0 { "," } else { "" };
+        push(pieces, &format!("{comma}{}:", quote(&variable.name)));
+        match &variable.input {
+            Input::Hole(hole) => pieces.push(Piece::Hole(*hole)),
+            Input::Constant(json) => push(pieces, &json.to_string()),
+            Input::Object(variables) => push_object(pieces, variables),
         }
-        Draw::Choice(texts) if texts.is_empty() => {
-            Err(ScenarioError::value(place, "choice = [] has nothing to choose from"))
-        }
-        Draw::Uniform([low, high]) => Ok(Some(Generator::Uniform(low, high))),
-        Draw::Choice(texts) => Ok(Some(Generator::Choice(texts))),
-        Draw::Sequence(start) => Ok(Some(Generator::Sequence(start))),
     }
+    push(pieces, "}");
 }
 
 fn quote(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    Json::from(text).to_string()
 }
 
 /// Appends to the last piece where that is bytes too.
@@ -137,39 +193,5 @@ fn push(pieces: &mut Vec<Piece>, text: &str) {
             *bytes = [bytes, text.as_bytes()].concat().into();
         }
         _ => pieces.push(Piece::Bytes(text.as_bytes().into())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn variables(text: &str) -> Variables {
-        let text = format!("name = 'op'\n{text}");
-        toml::from_str::<OperationFile>(&text).unwrap().variables().unwrap()
-    }
-
-    #[test]
-    fn objects_constants_and_drawn_values_become_json_with_holes() {
-        let variables = variables(
-            "variables = { limit = 20, all = true, input = { title = { choice = ['a', 'b'] } } }",
-        );
-        let body = variables.graphql_body("query \"q\"");
-        let mut text = String::new();
-        for piece in body.pieces() {
-            match piece {
-                Piece::Bytes(bytes) => text.push_str(&String::from_utf8_lossy(bytes)),
-                Piece::Hole(hole) => text.push_str(&format!("<{}>", variables.names[*hole])),
-            }
-        }
-        let expected = r#"{"query":"query \"q\"","variables":{"all":true,"input":{"title":<input.title>},"limit":<limit>}}"#;
-        assert_eq!(text, expected);
-        assert_eq!(variables.hole("title"), None);
-    }
-
-    #[test]
-    fn an_operation_without_variables_sends_none() {
-        let body = variables("").graphql_body("{ a }");
-        assert_eq!(body.pieces(), [Piece::Bytes(br#"{"query":"{ a }"}"#.as_slice().into())]);
     }
 }

@@ -1,10 +1,78 @@
 //! Drivers pump a [`crate::Worker`] over sockets. They alone read the clock, and hold the only
 //! unsafe code of the project.
 
+mod choice;
 mod clock;
-mod files;
+mod error;
+mod open_files;
+mod runtime;
 pub mod sim;
-pub mod uring;
+mod socket;
+mod uring;
 
+pub use choice::{Decision, DriverChoice, DriverKind};
 pub use clock::{Clock, thread_cpu_ns};
-pub(crate) use files::raise_limit;
+pub use error::DriverError;
+pub use open_files::raise_open_files;
+
+use self::{
+    runtime::{Monoio, RuntimeDriver, TokioUring},
+    uring::Uring,
+};
+use crate::{Nanos, Transport, Worker};
+
+/// What all drivers on real sockets have in common.
+pub trait Driver {
+    /// Where the worker's decisions go.
+    fn transport(&mut self) -> &mut impl Transport;
+
+    /// One turn: hands over what the worker decided, waits for events up to `deadline`, and gives
+    /// them to the worker. With a deadline in the past it does not wait.
+    fn turn(
+        &mut self,
+        worker: &mut Worker,
+        clock: &Clock,
+        deadline: Nanos,
+    ) -> Result<(), DriverError>;
+
+    /// Memory that all connections hold here, in bytes; what is shared by all of them, and what a
+    /// runtime keeps for its tasks, is not in it.
+    fn own_bytes(&self) -> usize;
+}
+
+/// What is done with a driver, whichever it is.
+pub trait Pump {
+    /// What it comes to.
+    type Output;
+
+    /// Does it, on the thread that the driver was made for.
+    fn pump(self, driver: impl Driver) -> Self::Output;
+}
+
+/// What a driver needs to know of its worker.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// Places for connections.
+    pub connections: usize,
+    /// How many workers share the machine's ports.
+    pub workers: usize,
+    /// A deadline this near is waited for by spinning, in ns: timers fire tens of microseconds
+    /// late, a spin does not.
+    pub spin_ns: Nanos,
+}
+
+/// Makes a driver on this thread, has it pumped, and ends it.
+pub fn start<P: Pump>(kind: DriverKind, setup: Setup, pump: P) -> Result<P::Output, DriverError> {
+    // Timers fire up to 50 us late by default; this thread's deadlines are sharper.
+    let _ = rustix::thread::set_current_timer_slack(Some(std::num::NonZeroU64::MIN));
+    Ok(match kind {
+        DriverKind::Uring => pump.pump(Uring::new(setup)?),
+        DriverKind::MonoioUring => {
+            pump.pump(RuntimeDriver::<Monoio<monoio::IoUringDriver>>::new(setup)?)
+        }
+        DriverKind::MonoioEpoll => {
+            pump.pump(RuntimeDriver::<Monoio<monoio::LegacyDriver>>::new(setup)?)
+        }
+        DriverKind::TokioUring => pump.pump(RuntimeDriver::<TokioUring>::new(setup)?),
+    })
+}

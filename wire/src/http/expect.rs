@@ -20,21 +20,7 @@ impl Expect {
     /// Reads a path such as `data.user.id` or `data.feed.0.id`; `hole` is the number of the value
     /// that must be found there.
     pub fn parse(path: &str, hole: usize) -> Result<Self, ExpectError> {
-        let segments: Vec<&str> = path.split('.').collect();
-        if segments.iter().any(|segment| segment.is_empty()) {
-            return Err(ExpectError::EmptySegment);
-        }
-        if segments[0] != "data" || segments.len() < 2 {
-            return Err(ExpectError::OutsideData);
-        }
-        if segments.len() > Self::SEGMENTS_MAX {
-            return Err(ExpectError::TooDeep);
-        }
-        let mut parsed = Path::default();
-        for segment in segments {
-            parsed.push(segment);
-        }
-        Ok(Self { path: parsed, hole })
+        Ok(Self { path: Path::parse(path)?, hole })
     }
 
     /// The number of the hole whose value the reply must carry.
@@ -81,6 +67,25 @@ struct Segment {
 }
 
 impl Path {
+    /// Reads a path into `data`.
+    pub(super) fn parse(path: &str) -> Result<Self, ExpectError> {
+        let segments: Vec<&str> = path.split('.').collect();
+        if segments.iter().any(|segment| segment.is_empty()) {
+            return Err(ExpectError::EmptySegment);
+        }
+        if segments[0] != "data" || segments.len() < 2 {
+            return Err(ExpectError::OutsideData);
+        }
+        if segments.len() > Expect::SEGMENTS_MAX {
+            return Err(ExpectError::TooDeep);
+        }
+        let mut parsed = Self::default();
+        for segment in segments {
+            parsed.push(segment);
+        }
+        Ok(parsed)
+    }
+
     fn push(&mut self, segment: &str) {
         self.text.push_str(segment);
         let index = segment.parse().unwrap_or(u64::MAX);

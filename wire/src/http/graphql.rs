@@ -168,6 +168,11 @@ impl Scanner {
         Outcome::Failed(class)
     }
 
+    /// Whether the response is well-formed and has the expected value at the path.
+    pub(super) fn has_expected(&self) -> bool {
+        matches!(self.state, State::End) && self.found == Found::Same
+    }
+
     /// The start of the first error's message, as far as it was read; empty where there is none.
     pub(super) fn message(&self) -> &[u8] {
         &self.message

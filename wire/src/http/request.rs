@@ -4,9 +4,9 @@ use std::fmt;
 
 use bytes::{BufMut, BytesMut};
 
-use super::expect::Expect;
+use super::expect::{Expect, ExpectError, Path};
 use super::json;
-use crate::{Kind, Piece, Template, Values};
+use crate::{CHECKS_MAX, Kind, Piece, Template, Values};
 
 /// A POST with a JSON body (RFC 9110, section 9.3.3; GraphQL over HTTP, "POST").
 ///
@@ -23,6 +23,14 @@ pub struct Request {
     /// The length of the body without its holes, in bytes.
     fixed_bytes: usize,
     expect: Option<Expect>,
+    path_checks: Vec<PathCheck>,
+}
+
+/// A value that the reply should have at a path; whether it has is counted and fails nothing.
+#[derive(Clone, Debug)]
+pub(super) struct PathCheck {
+    pub(super) path: Path,
+    pub(super) value: String,
 }
 
 /// Why a request can't be built.
@@ -77,6 +85,7 @@ impl Request {
             body,
             fixed_bytes,
             expect: None,
+            path_checks: Vec::new(),
         };
         request.set_header("Host", host)?;
         request.set_header("Content-Type", "application/json")?;
@@ -120,6 +129,19 @@ impl Request {
     /// What the reply must carry.
     pub fn expect(&self) -> Option<&Expect> {
         self.expect.as_ref()
+    }
+
+    /// Looks for `value` at `path` (both as in [`Expect`]) in each reply; gives the number under
+    /// which [`crate::Condition::Path`] asks for it. The request must not have [`CHECKS_MAX`] yet.
+    pub fn add_path_check(&mut self, path: &str, value: &str) -> Result<usize, ExpectError> {
+        assert!(self.path_checks.len() < CHECKS_MAX, "a bit for each");
+        let path = Path::parse(path)?;
+        self.path_checks.push(PathCheck { path, value: value.to_owned() });
+        Ok(self.path_checks.len() - 1)
+    }
+
+    pub(super) fn path_checks(&self) -> &[PathCheck] {
+        &self.path_checks
     }
 
     /// How many values a request needs at least, for its body and for what it expects.

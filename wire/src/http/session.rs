@@ -5,7 +5,7 @@ use super::graphql::Scanner;
 use super::head::{self, BadHead, Framing, HEAD_BYTES_MAX, Head, Parsed};
 use super::known::Known;
 use super::request::Request;
-use crate::{Class, Code, Failure, Outcome, Progress, Values};
+use crate::{Class, Code, Failure, HttpReply, Outcome, Progress, Values};
 
 /// The client's side of an HTTP/1.1 connection (RFC 9112) that carries GraphQL.
 ///
@@ -34,6 +34,10 @@ pub struct Session {
     /// Whether a request was answered on this connection before.
     served: bool,
     scanner: Scanner,
+    /// One for each path that the request in flight checks, so that requests without such checks
+    /// pay nothing for them; those past its number are left from other requests.
+    path_scanners: Vec<Scanner>,
+    path_checks: usize,
     /// A head that came in pieces, as far as it has come.
     pieces: Vec<u8>,
     known: Known,
@@ -83,6 +87,24 @@ impl Session {
         self.replied = false;
         let expect = request.expect();
         self.scanner.begin(expect.map(|expect| (&expect.path, values.at(expect.hole()).0)));
+        let checks = request.path_checks();
+        self.path_checks = checks.len();
+        if self.path_scanners.len() < checks.len() {
+            self.path_scanners.resize_with(checks.len(), Scanner::default);
+        }
+        for (scanner, check) in self.path_scanners.iter_mut().zip(checks) {
+            scanner.begin(Some((&check.path, &check.value)));
+        }
+    }
+
+    /// What checks can be made on, once the request has its outcome.
+    pub(crate) fn reply(&self) -> HttpReply {
+        let scanners = self.path_scanners[..self.path_checks].iter().enumerate();
+        let paths = scanners.map(|(number, scanner)| u32::from(scanner.has_expected()) << number);
+        HttpReply {
+            status: self.head.map(|head| head.status),
+            paths: paths.fold(0, |all, path| all | path),
+        }
     }
 
     /// Takes received bytes from the front of `input` up to the next event.
@@ -264,6 +286,9 @@ impl Session {
             self.excerpt.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
         self.scanner.feed(bytes);
+        for scanner in &mut self.path_scanners[..self.path_checks] {
+            scanner.feed(bytes);
+        }
     }
 
     /// The response is complete.

@@ -175,6 +175,11 @@ impl Session {
         if self.is_failure_ours { &self.failure } else { self.inner.failure() }
     }
 
+    /// The protocol that is spoken inside.
+    pub(crate) fn inner(&self) -> &crate::Session {
+        &self.inner
+    }
+
     /// See [`crate::Session::security`].
     pub(crate) fn security(&self) -> Option<Security> {
         let connection = self.connection.as_ref().filter(|_| self.state == State::Secured)?;

@@ -157,7 +157,12 @@ pub(crate) fn operation(path: Option<&str>) -> Operation {
     if let Some(path) = path {
         request = request.with_expect(Expect::parse(path, 0).unwrap());
     }
-    Operation { name: "test".into(), idempotent: true, request: Request::Http(request) }
+    Operation {
+        name: "test".into(),
+        idempotent: true,
+        request: Request::Http(request),
+        checks: Vec::new(),
+    }
 }
 
 pub(crate) fn failed(class: Class) -> Outcome {

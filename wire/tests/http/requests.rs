@@ -8,8 +8,12 @@ use crate::peer::session;
 
 /// The head and the body of a request.
 pub(crate) fn encoded(request: Request, values: &Values) -> (String, String) {
-    let operation =
-        Operation { name: "test".into(), idempotent: true, request: wire::Request::Http(request) };
+    let operation = Operation {
+        name: "test".into(),
+        idempotent: true,
+        request: wire::Request::Http(request),
+        checks: Vec::new(),
+    };
     let (mut session, mut out) = (session(), BytesMut::new());
     assert_eq!(session.open(&mut out), Progress::Ready);
     session.request(&operation, values, &mut out);

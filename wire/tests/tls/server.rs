@@ -139,12 +139,22 @@ pub(crate) fn http_query(padding: &str) -> Operation {
     let body = format!("{{\"query\":\"{{a}}{padding}\"}}").into_bytes();
     let body = Template::new(vec![Piece::Bytes(body.into())]);
     let request = http::Request::new("/graphql", "db.example", body).unwrap();
-    Operation { name: "one".into(), idempotent: true, request: Request::Http(request) }
+    Operation {
+        name: "one".into(),
+        idempotent: true,
+        request: Request::Http(request),
+        checks: Vec::new(),
+    }
 }
 
 fn sql_query() -> Operation {
     let statement = Statement::new("SELECT 1", &[], Protocol::Extended, "one").unwrap();
-    Operation { name: "one".into(), idempotent: true, request: Request::Postgres(statement) }
+    Operation {
+        name: "one".into(),
+        idempotent: true,
+        request: Request::Postgres(statement),
+        checks: Vec::new(),
+    }
 }
 
 /// One Postgres message.

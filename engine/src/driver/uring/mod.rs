@@ -2,22 +2,27 @@
 //! completion, and one enter a turn. The shape that was measured cheapest.
 
 mod buffers;
+mod setup;
 mod slot;
 
-use std::{io, os::fd::RawFd, time::Duration};
+use std::{
+    io,
+    os::fd::{AsRawFd, RawFd},
+    time::Duration,
+};
 
 use io_uring::{
     IoUring, cqueue, opcode, squeue,
     types::{Fixed, SubmitArgs, Timespec},
 };
 use socket2::SockAddr;
-use thiserror::Error;
 
+pub(super) use self::setup::probe;
 use self::{
     buffers::Buffers,
-    slot::{GENERATION_MAX, SMALL_SEND_BYTES_MAX, Slot},
+    slot::{GENERATION_MAX, Slot},
 };
-use super::Clock;
+use super::{Clock, Driver, DriverError, Setup, socket};
 use crate::{ConnectionId, Nanos, Transport, Worker};
 
 const SQ_ENTRIES: u32 = 1024;
@@ -28,30 +33,8 @@ const BUFFER_GROUP: u16 = 0;
 const BUFFER_COUNT: u16 = 512;
 const BUFFER_BYTES: usize = 16 * 1024;
 
-/// Why io_uring can't be used here.
-#[derive(Debug, Error)]
-pub enum UringError {
-    /// The kernel refuses to set up a ring at all.
-    #[error(
-        "io_uring is not available ({0}): it needs Linux 6.1, kernel.io_uring_disabled = 0, and a \
-         container runtime whose seccomp profile allows io_uring_setup"
-    )]
-    Setup(io::Error),
-    /// A registration failed.
-    #[error("io_uring: {what}: {error}")]
-    Register {
-        /// What was registered.
-        what: &'static str,
-        /// The system's word.
-        error: io::Error,
-    },
-    /// The ring failed while in use.
-    #[error("io_uring: enter: {0}")]
-    Enter(io::Error),
-}
-
 /// The driver: a ring, its buffers, and a slot for each connection.
-pub struct Uring {
+pub(crate) struct Uring {
     ring: IoUring,
     buffers: Option<Buffers>,
     sockets: Sockets,
@@ -63,7 +46,15 @@ pub struct Uring {
 
 /// What the worker's decisions become: entries for the ring.
 struct Sockets {
+    maker: socket::Sockets,
     slots: Vec<Slot>,
+    /// Memory for sends that larger memory took the place of.
+    outgrown: Vec<Box<[u8]>>,
+    /// Where connections go: few, never moved or freed while the ring lives.
+    #[expect(clippy::vec_box, reason = "the kernel reads one while another is added")]
+    addresses: Vec<Box<SockAddr>>,
+    /// Counts what was handed over to the kernel.
+    turn: u64,
     /// Entries for the next enter, in order.
     entries: Vec<squeue::Entry>,
     /// Registered files to change before the next enter.
@@ -88,12 +79,11 @@ fn user_data(action: Action, generation: u32, id: ConnectionId) -> u64 {
 }
 
 impl Uring {
-    /// A ring with places for `connections`. Must be called on the thread that will use it.
-    pub fn new(connections: usize, spin_ns: Nanos) -> Result<Self, UringError> {
-        // Timers fire up to 50 us late by default; this thread's deadlines are sharper.
-        let _ = rustix::thread::set_current_timer_slack(Some(std::num::NonZeroU64::MIN));
-        let ring = build_ring().map_err(UringError::Setup)?;
-        let register = |what| move |error| UringError::Register { what, error };
+    /// A ring of this thread's.
+    pub(crate) fn new(setup: Setup) -> Result<Self, DriverError> {
+        let ring = setup::ring(SQ_ENTRIES, CQ_ENTRIES)?;
+        let connections = setup.connections;
+        let register = |what| move |error| DriverError::Register { what, error };
         ring.submitter()
             .register_files_sparse(connections.max(1) as u32)
             .map_err(register("registered files (see ulimit -n)"))?;
@@ -104,52 +94,19 @@ impl Uring {
             ring,
             buffers: Some(buffers),
             sockets: Sockets {
-                slots: (0..connections).map(|_| Slot::new()).collect(),
+                maker: socket::Sockets::new(setup),
+                slots: (0..connections).map(|_| Slot::default()).collect(),
+                outgrown: Vec::new(),
+                addresses: Vec::new(),
+                turn: 1,
                 entries: Vec::with_capacity(SQ_ENTRIES as usize),
                 files: Vec::new(),
                 failed: Vec::new(),
                 receives: 0,
             },
-            spin_ns,
+            spin_ns: setup.spin_ns,
             completions: Vec::with_capacity(CQ_ENTRIES as usize),
         })
-    }
-
-    /// Where the worker's decisions go.
-    pub fn transport(&mut self) -> &mut impl Transport {
-        &mut self.sockets
-    }
-
-    /// One turn: hands over what the worker decided, waits for completions up to `deadline`, and
-    /// gives them to the worker.
-    pub fn turn(
-        &mut self,
-        worker: &mut Worker,
-        clock: &Clock,
-        deadline: Nanos,
-    ) -> Result<(), UringError> {
-        self.report_failed(worker, clock);
-        self.submit()?;
-        self.wait(clock, deadline)?;
-        self.completions.clear();
-        for completion in self.ring.completion() {
-            self.completions.push((
-                completion.user_data(),
-                completion.result(),
-                completion.flags(),
-            ));
-        }
-        if self.completions.is_empty() {
-            return Ok(());
-        }
-        // Read once, before anything is parsed: our parsing is not the server's time.
-        let now = clock.now();
-        for index in 0..self.completions.len() {
-            let (data, result, flags) = self.completions[index];
-            self.complete(worker, now, data, result, flags);
-        }
-        self.buffers().publish();
-        Ok(())
     }
 
     fn report_failed(&mut self, worker: &mut Worker, clock: &Clock) {
@@ -159,33 +116,34 @@ impl Uring {
     }
 
     /// Moves the entries into the submission queue; enters on the way only if it is full.
-    fn submit(&mut self) -> Result<(), UringError> {
+    fn submit(&mut self) -> Result<(), DriverError> {
         for (id, fd) in self.sockets.files.drain(..) {
             self.ring
                 .submitter()
                 .register_files_update(id, &[fd])
-                .map_err(|error| UringError::Register { what: "a registered file", error })?;
+                .map_err(|error| DriverError::Register { what: "a registered file", error })?;
         }
         let mut entries = &self.sockets.entries[..];
         while !entries.is_empty() {
             let mut queue = self.ring.submission();
             let room = (queue.capacity() - queue.len()).min(entries.len());
-            // SAFETY: every entry's memory (a slot's address and send buffers, the buffer group)
-            // outlives its operation: slots are neither moved nor freed before `Uring::drop` has
-            // seen the operations end, and bytes of a send that is waited for stay in `large`
-            // until its completion.
+            // SAFETY: every entry's memory (a target's address, a slot's send buffers, the buffer
+            // group) outlives its operation: addresses and small buffers are neither moved nor
+            // freed before `Uring::drop` has seen the operations end, and bytes of a send that is
+            // waited for stay in `large` until its completion.
             unsafe { queue.push_multiple(&entries[..room]).expect("there is room") };
             drop(queue);
             entries = &entries[room..];
             if !entries.is_empty() {
-                self.ring.submit().map_err(UringError::Enter)?;
+                self.ring.submit().map_err(DriverError::Enter)?;
             }
         }
         self.sockets.entries.clear();
+        self.sockets.turn += 1;
         Ok(())
     }
 
-    fn wait(&mut self, clock: &Clock, deadline: Nanos) -> Result<(), UringError> {
+    fn wait(&mut self, clock: &Clock, deadline: Nanos) -> Result<(), DriverError> {
         let remaining = deadline.saturating_sub(clock.now());
         if remaining > self.spin_ns {
             return self.enter(1, remaining - self.spin_ns);
@@ -204,13 +162,13 @@ impl Uring {
         }
     }
 
-    fn enter(&self, want: usize, timeout_ns: Nanos) -> Result<(), UringError> {
+    fn enter(&self, want: usize, timeout_ns: Nanos) -> Result<(), DriverError> {
         let timeout = Timespec::from(Duration::from_nanos(timeout_ns));
         let arguments = SubmitArgs::new().timespec(&timeout);
         match self.ring.submitter().submit_with_args(want, &arguments) {
             Ok(_) => Ok(()),
             Err(error) if is_no_fault(&error) => Ok(()),
-            Err(error) => Err(UringError::Enter(error)),
+            Err(error) => Err(DriverError::Enter(error)),
         }
     }
 
@@ -287,6 +245,47 @@ impl Uring {
     }
 }
 
+impl Driver for Uring {
+    fn transport(&mut self) -> &mut impl Transport {
+        &mut self.sockets
+    }
+
+    fn turn(
+        &mut self,
+        worker: &mut Worker,
+        clock: &Clock,
+        deadline: Nanos,
+    ) -> Result<(), DriverError> {
+        self.report_failed(worker, clock);
+        self.submit()?;
+        self.wait(clock, deadline)?;
+        self.completions.clear();
+        for completion in self.ring.completion() {
+            self.completions.push((
+                completion.user_data(),
+                completion.result(),
+                completion.flags(),
+            ));
+        }
+        if self.completions.is_empty() {
+            return Ok(());
+        }
+        // Read once, before anything is parsed: our parsing is not the server's time.
+        let now = clock.now();
+        for index in 0..self.completions.len() {
+            let (data, result, flags) = self.completions[index];
+            self.complete(worker, now, data, result, flags);
+        }
+        self.buffers().publish();
+        Ok(())
+    }
+
+    fn own_bytes(&self) -> usize {
+        let outgrown = self.sockets.outgrown.iter().map(|memory| memory.len());
+        self.sockets.slots.iter().map(Slot::own_bytes).chain(outgrown).sum()
+    }
+}
+
 impl Drop for Uring {
     /// The kernel may write to the buffers until every receive has ended: wait for that, and where
     /// it does not come, leave the memory to the process's end.
@@ -315,6 +314,8 @@ impl Drop for Uring {
         if is_pending(&self.sockets) {
             std::mem::forget(self.buffers.take());
             std::mem::forget(std::mem::take(&mut self.sockets.slots));
+            std::mem::forget(std::mem::take(&mut self.sockets.outgrown));
+            std::mem::forget(std::mem::take(&mut self.sockets.addresses));
         }
     }
 }
@@ -362,12 +363,18 @@ const MSG_WAITALL: u32 = 0x100;
 
 impl Transport for Sockets {
     fn connect(&mut self, id: ConnectionId, address: &SockAddr) {
-        let slot = &mut self.slots[id as usize];
-        let fd = match slot.create(address) {
-            Ok(fd) => fd,
+        let socket = match self.maker.open(id, address) {
+            Ok(socket) => socket,
             Err(error) => return self.failed.push((id, error)),
         };
-        let address = slot.address.as_ref().expect("set by create");
+        let fd = socket.as_raw_fd();
+        if !self.addresses.iter().any(|known| **known == *address) {
+            self.addresses.push(Box::new(address.clone()));
+        }
+        let known = self.addresses.iter().find(|known| ***known == *address);
+        let address = known.expect("just added");
+        let slot = &mut self.slots[id as usize];
+        slot.socket = Some(socket);
         let entry = opcode::Connect::new(Fixed(id), address.as_ptr().cast(), address.len())
             .build()
             .user_data(user_data(Action::Connect, slot.generation, id));
@@ -378,14 +385,13 @@ impl Transport for Sockets {
 
     fn send(&mut self, id: ConnectionId, bytes: &[u8]) {
         let slot = &mut self.slots[id as usize];
-        if bytes.len() > SMALL_SEND_BYTES_MAX || !slot.large.is_empty() {
-            slot.large.push_back((slot.generation, bytes.into()));
+        let Some(start) = slot.hold_small(bytes, self.turn, &mut self.outgrown) else {
+            slot.large.push_back(slot.generation, bytes.into());
             if slot.large.len() == 1 {
                 self.push_large(id);
             }
             return;
-        }
-        let start = slot.hold_small(bytes);
+        };
         self.entries.push(
             opcode::Send::new(Fixed(id), start, bytes.len() as u32)
                 .flags(SEND_FLAGS)
@@ -422,33 +428,6 @@ impl Transport for Sockets {
 
 /// Generation and connection of a completion's user data.
 const CONNECTION_MASK: u64 = (1 << 56) - 1;
-
-fn build_ring() -> io::Result<IoUring> {
-    let with_flags = |flags: u8| {
-        let mut builder = IoUring::builder();
-        builder.setup_cqsize(CQ_ENTRIES).dontfork();
-        if flags >= 1 {
-            builder.setup_coop_taskrun().setup_taskrun_flag();
-        }
-        if flags >= 2 {
-            builder.setup_single_issuer();
-        }
-        if flags >= 3 {
-            builder.setup_defer_taskrun();
-        }
-        builder.build(SQ_ENTRIES)
-    };
-    let mut result = with_flags(3);
-    for flags in (0..3).rev() {
-        match &result {
-            Err(error) if error.raw_os_error() == Some(EINVAL) => result = with_flags(flags),
-            _ => break,
-        }
-    }
-    result
-}
-
-const EINVAL: i32 = rustix::io::Errno::INVAL.raw_os_error();
 
 fn errno(result: i32) -> Option<io::Error> {
     (result < 0).then(|| io::Error::from_raw_os_error(-result))

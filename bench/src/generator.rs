@@ -1,0 +1,151 @@
+//! How the generator runs: its driver, its cores, its spin. The same for every experiment.
+
+use clap::{Args, ValueEnum};
+use core_affinity::CoreId;
+use engine::Nanos;
+use engine::driver::{Decision, DriverChoice, DriverError};
+use serde::Serialize;
+
+use crate::cores::{self, Cores, CoresError};
+use crate::duration;
+
+/// The arguments.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GeneratorOptions {
+    /// What carries the requests
+    #[arg(long, value_enum, default_value_t = DriverArgument::Auto)]
+    driver: DriverArgument,
+    /// Worker threads, each on a core of its own [default: all cores but one]
+    #[arg(long, conflicts_with = "cores")]
+    workers: Option<usize>,
+    /// The workers' cores, such as 2,3 or 4-7: a worker on each
+    #[arg(long, value_name = "LIST")]
+    cores: Option<Cores>,
+    /// How long before each request to stop sleeping and spin; 0 never [default: 50us where two
+    /// cores are left to others, else 0]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    spin: Option<Nanos>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DriverArgument {
+    /// uring where the kernel allows it, else monoio
+    Auto,
+    /// io_uring directly, from Linux 6.1 on: the cheapest and most punctual
+    Uring,
+    /// The monoio runtime: over io_uring, and over epoll where that is denied
+    Monoio,
+    /// The tokio-uring runtime
+    TokioUring,
+}
+
+/// Why the generator can't run as it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GeneratorError {
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    #[error(transparent)]
+    Cores(#[from] CoresError),
+}
+
+/// What was decided.
+#[derive(Debug)]
+pub(crate) struct Generator {
+    pub(crate) driver: Decision,
+    pub(crate) cores: Vec<CoreId>,
+    pub(crate) spin_ns: Nanos,
+}
+
+impl GeneratorOptions {
+    /// Asks the machine what it has.
+    pub(crate) fn decide(&self) -> Result<Generator, GeneratorError> {
+        let cores = match &self.cores {
+            Some(list) => list.pick()?,
+            None => cores::choose(self.workers),
+        };
+        let choice = match self.driver {
+            DriverArgument::Auto => DriverChoice::Auto,
+            DriverArgument::Uring => DriverChoice::Uring,
+            DriverArgument::Monoio => DriverChoice::Monoio,
+            DriverArgument::TokioUring => DriverChoice::TokioUring,
+        };
+        let spin_ns = self.spin.unwrap_or_else(|| cores::spin_ns(&cores));
+        Ok(Generator { driver: choice.decide()?, cores, spin_ns })
+    }
+}
+
+#[cfg(test)]
+impl Default for GeneratorOptions {
+    fn default() -> Self {
+        Self { driver: DriverArgument::Auto, workers: None, cores: None, spin: None }
+    }
+}
+
+/// How the generator ran, as it is written to summary.json.
+#[derive(Debug, Serialize)]
+pub(crate) struct GeneratorSummary {
+    driver: &'static str,
+    /// `io_uring` or `epoll`.
+    driver_io: &'static str,
+    /// Why it was not the driver that goes first, if it was not.
+    driver_reason: Option<String>,
+    workers: usize,
+    cores: Vec<usize>,
+    spin_ns: Nanos,
+    /// What a connection holds in the generator; the kernel's socket buffers are not in it.
+    own_bytes_per_connection: u64,
+}
+
+impl GeneratorSummary {
+    /// `own_bytes` are those of all `connections` together.
+    pub(crate) fn new(generator: &Generator, own_bytes: u64, connections: u64) -> Self {
+        let Generator { driver, cores, spin_ns } = generator;
+        Self {
+            driver: driver.kind.name(),
+            driver_io: driver.kind.io(),
+            driver_reason: driver.reason.clone(),
+            workers: cores.len(),
+            cores: cores.iter().map(|core| core.id).collect(),
+            spin_ns: *spin_ns,
+            own_bytes_per_connection: own_bytes / connections.max(1),
+        }
+    }
+
+    /// A line for people, where the driver is not the one that goes first.
+    pub(crate) fn note(&self) -> Option<String> {
+        let reason = self.driver_reason.as_ref()?;
+        Some(format!("driver: {} over {}, since {reason}", self.driver, self.driver_io))
+    }
+}
+
+#[cfg(test)]
+impl GeneratorSummary {
+    /// As on a machine of two cores.
+    pub(crate) fn example() -> Self {
+        use engine::driver::DriverKind;
+
+        let driver = Decision { kind: DriverKind::Uring, reason: None };
+        let generator = Generator { driver, cores: vec![CoreId { id: 1 }], spin_ns: 0 };
+        Self::new(&generator, 50 * 800, 50)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::driver::DriverKind;
+
+    use super::*;
+
+    #[test]
+    fn a_driver_that_had_to_be_taken_is_told_with_the_reason() {
+        let reason = Some("io_uring is not available (Operation not permitted)".into());
+        let driver = Decision { kind: DriverKind::MonoioEpoll, reason };
+        let generator = Generator { driver, cores: vec![CoreId { id: 1 }], spin_ns: 0 };
+        let summary = GeneratorSummary::new(&generator, 1000, 0);
+        assert_eq!(
+            summary.note().unwrap(),
+            "driver: monoio over epoll, since io_uring is not available (Operation not permitted)"
+        );
+        assert_eq!(GeneratorSummary::example().note(), None);
+    }
+}

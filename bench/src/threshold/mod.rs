@@ -1,0 +1,143 @@
+//! Thresholds: what a run must keep to, with k6's grammar.
+
+mod bound;
+mod expression;
+mod file;
+
+use engine::Nanos;
+use serde::Serialize;
+
+pub(crate) use bound::Bound;
+pub(crate) use expression::Expression;
+pub(crate) use file::ThresholdsFile;
+
+use crate::duration;
+use crate::metric::{Aggregation, Known, Metrics, Submetric};
+use crate::rules::{RuleError, Step, at};
+
+/// One threshold.
+#[derive(Debug, Clone)]
+pub(crate) struct Threshold {
+    /// The metric as it is written in the scenario.
+    name: String,
+    submetric: Submetric,
+    /// The expression as it is written.
+    source: String,
+    expression: Expression,
+    abort_on_fail: bool,
+    /// No abort before.
+    delay_abort_eval_ns: Nanos,
+}
+
+/// A scenario's thresholds, in the order of the file's keys.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Thresholds(Vec<Threshold>);
+
+/// What became of a threshold.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ThresholdResult {
+    pub(crate) metric: String,
+    pub(crate) expression: String,
+    pub(crate) ok: bool,
+    /// In the expression's own unit: ms for times, a share of 1 for rates. `None` without samples,
+    /// which is not ok.
+    pub(crate) value: Option<f64>,
+    #[serde(skip)]
+    pub(crate) submetric: Submetric,
+    #[serde(skip)]
+    pub(crate) aggregation: Aggregation,
+}
+
+impl Thresholds {
+    /// The file's thresholds, or every mistake in them.
+    pub(crate) fn read(file: &ThresholdsFile, known: &Known) -> Result<Self, Vec<RuleError>> {
+        let mut thresholds = Vec::new();
+        let mut errors = Vec::new();
+        for (name, entries) in &file.0 {
+            let place = vec!["thresholds".into(), name.as_str().into()];
+            let submetric = Submetric::parse(name, known)
+                .map_err(|wrong| RuleError::unreadable(place.clone(), name, wrong));
+            if let Err(error) = &submetric {
+                errors.push(error.clone());
+            }
+            for (index, entry) in entries.0.iter().enumerate() {
+                match entry.read(name, submetric.as_ref().ok(), &at(&place, index)) {
+                    Ok(threshold) => thresholds.extend(threshold),
+                    Err(error) => errors.push(error),
+                }
+            }
+        }
+        if errors.is_empty() { Ok(Self(thresholds)) } else { Err(errors) }
+    }
+
+    /// Whether one of them ends the run.
+    pub(crate) fn can_abort(&self) -> bool {
+        self.0.iter().any(|threshold| threshold.abort_on_fail)
+    }
+
+    /// What becomes of each.
+    pub(crate) fn judge(&self, metrics: &Metrics<'_>) -> Vec<ThresholdResult> {
+        self.0.iter().map(|threshold| threshold.judge(metrics)).collect()
+    }
+
+    /// The threshold for which the run is to end now: one that is failed, has samples, ends the run
+    /// on failing, and is not to be delayed any longer.
+    pub(crate) fn should_abort(
+        &self,
+        elapsed_ns: Nanos,
+        metrics: &Metrics<'_>,
+    ) -> Option<ThresholdResult> {
+        let due = |threshold: &&Threshold| {
+            threshold.abort_on_fail && elapsed_ns >= threshold.delay_abort_eval_ns
+        };
+        let results = self.0.iter().filter(due).map(|threshold| threshold.judge(metrics));
+        results.into_iter().find(|result| !result.ok && result.value.is_some())
+    }
+}
+
+impl Threshold {
+    fn judge(&self, metrics: &Metrics<'_>) -> ThresholdResult {
+        let aggregation = self.expression.aggregation;
+        let value = metrics.query(&self.submetric, aggregation);
+        ThresholdResult {
+            metric: self.name.clone(),
+            expression: self.source.clone(),
+            ok: value.is_some_and(|value| self.expression.bound.holds(value)),
+            value,
+            submetric: self.submetric.clone(),
+            aggregation,
+        }
+    }
+}
+
+impl file::ThresholdFile {
+    /// The threshold; `None` where its metric is not known, so that nothing more can be said.
+    fn read(
+        &self,
+        name: &str,
+        submetric: Option<&Submetric>,
+        place: &[Step],
+    ) -> Result<Option<Threshold>, RuleError> {
+        let source = &self.threshold;
+        let unreadable = |wrong| RuleError::unreadable(place.to_vec(), source, wrong);
+        let expression = Expression::parse(source).map_err(unreadable)?;
+        let delay_abort_eval_ns = match &self.delay_abort_eval {
+            None => 0,
+            Some(delay) => duration::parse(delay)
+                .map_err(|problem| RuleError::new(at(place, "delayAbortEval"), problem))?,
+        };
+        let Some(submetric) = submetric else { return Ok(None) };
+        expression.check_kind(submetric.metric).map_err(unreadable)?;
+        Ok(Some(Threshold {
+            name: name.into(),
+            submetric: submetric.clone(),
+            source: source.clone(),
+            expression,
+            abort_on_fail: self.abort_on_fail,
+            delay_abort_eval_ns,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

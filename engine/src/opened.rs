@@ -1,0 +1,49 @@
+//! What opening a target's connections came to.
+
+use hdrhistogram::Histogram;
+use wire::{Failure, Outcome, tls::Security};
+
+use crate::recording::histogram;
+
+/// What opening all connections came to, per target.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// Connections that are ready.
+    pub connections: u64,
+    /// From the first packet to the end of the login, in ns.
+    pub connect: Histogram<u64>,
+    /// What was negotiated, each of it once; `None` stands for connections without TLS.
+    pub security: Vec<Option<Security>>,
+}
+
+impl Default for Opened {
+    fn default() -> Self {
+        Self { connections: 0, connect: histogram(), security: Vec::new() }
+    }
+}
+
+impl Opened {
+    /// Adds another worker's connections to the same target.
+    pub fn merge(&mut self, other: &Self) {
+        self.connections += other.connections;
+        self.connect.add(&other.connect).expect("all histograms share their bounds");
+        other.security.iter().cloned().for_each(|security| self.add_security(security));
+    }
+
+    pub(crate) fn add_security(&mut self, security: Option<Security>) {
+        if !self.security.contains(&security) {
+            self.security.push(security);
+        }
+    }
+}
+
+/// A target that could not be opened.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// Which target.
+    pub target: usize,
+    /// Its class.
+    pub outcome: Outcome,
+    /// The peer's words, or the system's.
+    pub failure: Failure,
+}

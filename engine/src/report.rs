@@ -1,0 +1,137 @@
+//! What came of a phase, whole or second by second.
+
+use crate::{Nanos, Recording};
+
+/// Virtual users of a stream. In an open loop a user is what carries one request at a time: those
+/// pre-allocated, and those added while all were busy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vus {
+    /// At the end of the time reported on.
+    pub current: u32,
+    /// The most at once within it.
+    pub max: u32,
+}
+
+/// What one stream did in a stretch of time: in a phase, or in an interval of it.
+#[derive(Clone, Debug)]
+pub struct StreamReport {
+    /// The measurements.
+    pub recording: Recording,
+    /// Arrivals that came due, or iterations that virtual users began.
+    pub planned: u64,
+    /// Requests handed to a connection, those sent again after a stale connection included.
+    pub sent: u64,
+    /// Iterations that came to their end, whatever their outcome.
+    pub iterations: u64,
+    /// Arrivals that found no free connection and had to wait for one, or were dropped.
+    pub late: u64,
+    /// Arrivals dropped, since too many were waiting for a connection.
+    pub dropped: u64,
+    /// Arrivals still waiting when the drain was over.
+    pub unserved: u64,
+    /// Iterations broken off: their user had to go, or the time to end gracefully was over.
+    pub interrupted: u64,
+    /// Queries sent again, since the server had closed the idle connection they were written to.
+    pub resent: u64,
+    /// Connections opened again, for whatever reason.
+    pub reopened: u64,
+    /// Bytes written to connections, logins on the way included.
+    pub data_sent: u64,
+    /// Bytes read from connections.
+    pub data_received: u64,
+    /// Virtual users.
+    pub vus: Vus,
+}
+
+impl StreamReport {
+    /// These measurements, and nothing counted.
+    pub fn new(recording: Recording) -> Self {
+        Self {
+            recording,
+            planned: 0,
+            sent: 0,
+            iterations: 0,
+            late: 0,
+            dropped: 0,
+            unserved: 0,
+            interrupted: 0,
+            resent: 0,
+            reopened: 0,
+            data_sent: 0,
+            data_received: 0,
+            vus: Vus::default(),
+        }
+    }
+
+    /// Adds what another worker did in the same time.
+    pub fn merge(&mut self, other: &Self) {
+        self.add(other);
+        self.vus.current += other.vus.current;
+        self.vus.max += other.vus.max;
+    }
+
+    /// Adds what the same workers did next.
+    pub fn append(&mut self, later: &Self) {
+        self.add(later);
+        self.vus.current = later.vus.current;
+        self.vus.max = self.vus.max.max(later.vus.max);
+    }
+
+    /// Empties it without giving up its memory.
+    pub(crate) fn reset(&mut self) {
+        let mut recording = std::mem::replace(&mut self.recording, Recording::new(0));
+        recording.reset();
+        *self = Self::new(recording);
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.recording.merge(&other.recording);
+        self.planned += other.planned;
+        self.sent += other.sent;
+        self.iterations += other.iterations;
+        self.late += other.late;
+        self.dropped += other.dropped;
+        self.unserved += other.unserved;
+        self.interrupted += other.interrupted;
+        self.resent += other.resent;
+        self.reopened += other.reopened;
+        self.data_sent += other.data_sent;
+        self.data_received += other.data_received;
+    }
+}
+
+/// What one worker, or all of them together, did in a phase.
+#[derive(Clone, Debug)]
+pub struct PhaseReport {
+    /// Per stream, in the phase's order.
+    pub streams: Vec<StreamReport>,
+    /// When the first arrival could be due, on the run's clock.
+    pub start: Nanos,
+    /// When the last request had its outcome, on the run's clock.
+    pub end: Nanos,
+    /// CPU time of the workers in the phase, in ns.
+    pub cpu_ns: Nanos,
+    /// Whether it was stopped before its time by the stop flag.
+    pub is_interrupted: bool,
+    /// Whether it was stopped before its time by whoever was told of its intervals.
+    pub is_aborted: bool,
+}
+
+impl PhaseReport {
+    /// Adds another worker's report of the same phase.
+    pub fn merge(&mut self, other: &Self) {
+        for (ours, theirs) in self.streams.iter_mut().zip(&other.streams) {
+            ours.merge(theirs);
+        }
+        self.start = self.start.min(other.start);
+        self.end = self.end.max(other.end);
+        self.cpu_ns += other.cpu_ns;
+        self.is_interrupted |= other.is_interrupted;
+        self.is_aborted |= other.is_aborted;
+    }
+
+    /// Requests that got their outcome, over all streams.
+    pub fn completed(&self) -> u64 {
+        self.streams.iter().map(|stream| stream.recording.completed()).sum()
+    }
+}

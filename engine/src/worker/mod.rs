@@ -1,0 +1,430 @@
+//! One core's state machine.
+
+mod connections;
+mod executors;
+mod requests;
+mod share;
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    sync::Arc,
+};
+
+use bytes::BytesMut;
+use wire::{Class, Code, Operation, Outcome, Progress, Values};
+
+use self::share::Share;
+use crate::{
+    ConnectionId, Nanos, Opened, Phase, PhaseReport, Recording, Refusal, Stream, StreamReport,
+    Target, Transport,
+    load::MILLISECOND,
+    pool::{Connection, Job, Pool, State},
+};
+
+/// One core's state machine, without I/O and without a clock.
+///
+/// Use: [`Worker::open`] once, and events until [`Worker::opened`] or [`Worker::refusal`] has
+/// something; then for each phase [`Worker::begin`], events until [`Worker::is_drained`], and
+/// [`Worker::finish`].
+///
+/// Events: [`Worker::poll`] when [`Worker::deadline`] has come (or earlier: it then does nothing),
+/// and [`Worker::connected`], [`Worker::connect_failed`], [`Worker::received`] and
+/// [`Worker::closed`] as they happen. `now` must never go back. What is to be done comes out
+/// through the [`Transport`].
+#[derive(Debug)]
+pub struct Worker {
+    index: u32,
+    workers: u32,
+    targets: Arc<[Target]>,
+    pools: Vec<Pool>,
+    connections: Vec<Connection>,
+    timers: BinaryHeap<Reverse<(Nanos, Timer)>>,
+    next_sweep: Nanos,
+    sweep_interval_ns: Nanos,
+    is_open: bool,
+    refusal: Option<Refusal>,
+    phase: Option<Running>,
+    in_flight: u32,
+    values: Values,
+    out: BytesMut,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// The number of a stream's virtual users changes.
+    Step(u32),
+    /// A virtual user of a stream begins its next iteration.
+    Think(u32, u32),
+    /// The time of a virtual user that is to go is over.
+    RampDownEnd(u32, u32),
+    /// A stream begins no more iterations.
+    End(u32),
+    /// A stream's iterations that still wait for a connection are given up.
+    DrainEnd(u32),
+    /// A stream's requests in flight are interrupted.
+    GracefulEnd(u32),
+    /// A connection that was lost may be opened again.
+    Reopen(ConnectionId),
+}
+
+/// The phase in progress.
+#[derive(Debug)]
+struct Running {
+    start: Nanos,
+    /// When the last request had its outcome.
+    end: Nanos,
+    shares: Vec<Share>,
+    interval_ns: Nanos,
+    /// When the next interval is over, if any are reported.
+    next_cut: Option<Nanos>,
+    /// Intervals that were handed out.
+    cut: u64,
+    /// Empty reports to go on with.
+    spares: Vec<Vec<StreamReport>>,
+    /// Intervals to be handed out.
+    pieces: VecDeque<Piece>,
+}
+
+/// Timers that a stream has beside its users'.
+const TIMERS_A_STREAM: usize = 4;
+
+const BACKOFF_FIRST_NS: Nanos = 10 * MILLISECOND;
+const BACKOFF_MOST_NS: Nanos = 1000 * MILLISECOND;
+
+/// Deadlines are looked at this many times within a time limit, so a request may run over by 1/32.
+const SWEEPS_PER_TIMEOUT: Nanos = 32;
+
+/// So many empty reports for the next intervals; one that is handed out has as long as that for
+/// its way back.
+pub(crate) const SPARES: usize = 2;
+
+/// Why a phase ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It is drained.
+    Complete,
+    /// The stop flag was raised.
+    Interrupted,
+    /// Whoever was told of its intervals did not want to go on.
+    Aborted,
+}
+
+/// What one worker did in some intervals of a phase, one as a rule.
+#[derive(Debug)]
+pub struct Piece {
+    /// The number of the first of them.
+    pub first: u64,
+    /// The number of the one after the last.
+    pub end: u64,
+    /// When the last of them ended, in ns after the phase's start.
+    pub end_ns: Nanos,
+    /// Per stream, in the phase's order.
+    pub streams: Vec<StreamReport>,
+}
+
+impl Worker {
+    /// Worker `index` of `workers`, with its share of each target's connections (at least one).
+    pub fn new(index: u32, workers: u32, targets: Arc<[Target]>) -> Self {
+        let mut pools = Vec::with_capacity(targets.len());
+        let mut connections = Vec::new();
+        for (number, target) in targets.iter().enumerate() {
+            let first = connections.len() as ConnectionId;
+            let beforehand = share(target.connections.into(), index, workers).max(1) as u32;
+            let places = share(target.connections_max.into(), index, workers) as u32;
+            let places = places.max(beforehand);
+            connections.extend((0..places).map(|_| Connection::new(number, target.session())));
+            pools.push(Pool::new(first..first + places, beforehand));
+        }
+        let shortest = targets.iter().map(|target| target.timeout_ns).min().unwrap_or(0);
+        Self {
+            index,
+            workers,
+            timers: BinaryHeap::with_capacity(connections.len()),
+            targets,
+            pools,
+            connections,
+            next_sweep: 0,
+            sweep_interval_ns: (shortest / SWEEPS_PER_TIMEOUT)
+                .clamp(MILLISECOND, 100 * MILLISECOND),
+            is_open: false,
+            refusal: None,
+            phase: None,
+            in_flight: 0,
+            values: Values::new(),
+            out: BytesMut::new(),
+        }
+    }
+
+    /// From now on requests to `target` are these, in the order of the mix: a token was renewed.
+    /// What is in flight stays as it is. Not for Postgres, whose sessions know their statements
+    /// from the start.
+    pub fn replace_operations(&mut self, target: usize, operations: Arc<[Operation]>) {
+        let mut targets = self.targets.to_vec();
+        targets[target].operations = operations;
+        self.targets = targets.into();
+    }
+
+    /// How many connections the driver must have places for.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Begins to open all connections, each target's in turn.
+    pub fn open(&mut self, now: Nanos, transport: &mut impl Transport) {
+        for target in 0..self.pools.len() {
+            for _ in 0..self.targets[target].opening_at_once.max(1) {
+                self.open_beforehand(target, now, transport);
+            }
+        }
+    }
+
+    /// Per target what opening came to, once every connection is ready.
+    pub fn opened(&self) -> Option<Vec<Opened>> {
+        self.is_open.then(|| self.pools.iter().map(|pool| pool.opened.clone()).collect())
+    }
+
+    /// The first target that could not be opened. Once the worker is open this stays `None`:
+    /// connections that are lost then are opened again with a back-off.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_ref()
+    }
+
+    /// Begins a phase whose streams start at `start` at the earliest.
+    pub fn begin(&mut self, phase: &Phase, start: Nanos) {
+        for connection in &mut self.connections {
+            let is_its = |stream: &Stream| stream.target == connection.target;
+            connection.stream = phase.streams().iter().position(is_its).map(|found| found as u32);
+        }
+        // Streams on the same target are dealt out one after the other, so that each worker has
+        // as many connections to it as their users need together.
+        let mut dealt = vec![0_u32; self.pools.len()];
+        let mut shares = Vec::with_capacity(phase.streams().len());
+        for (number, stream) in (0..).zip(phase.streams()) {
+            let dealt = &mut dealt[stream.target];
+            let lane = (self.index + self.workers - *dealt % self.workers) % self.workers;
+            *dealt = dealt.wrapping_add(stream.load.vus_max());
+            let lane = (lane, self.workers);
+            let share = Share::new(stream.clone(), start, phase.waiting_max, lane);
+            let graceful_ns = stream.graceful_stop_ns;
+            let drained = share.end.saturating_add(phase.drain_ns.min(graceful_ns));
+            // One a user, and the think times that users leave behind when they have to go.
+            let left_behind = if stream.think_time_ns.1 > 0 { share.vus() } else { 0 };
+            self.timers.reserve(share.vus() + left_behind + TIMERS_A_STREAM);
+            self.timers.extend([
+                Reverse((start + stream.start_ns, Timer::Step(number))),
+                Reverse((share.end, Timer::End(number))),
+                Reverse((drained, Timer::DrainEnd(number))),
+                Reverse((share.end.saturating_add(graceful_ns), Timer::GracefulEnd(number))),
+            ]);
+            shares.push(share);
+        }
+        let interval_ns = phase.interval_ns.map_or(Nanos::MAX, |ns| ns.max(1));
+        let empty = || {
+            let mixes = phase.streams().iter().map(|stream| &stream.mix);
+            mixes.map(|mix| StreamReport::new(Recording::new(mix.len()))).collect()
+        };
+        // A phase shorter than an interval needs none.
+        let spares = if phase.duration_ns() > interval_ns { SPARES } else { 0 };
+        self.phase = Some(Running {
+            start,
+            end: start,
+            shares,
+            interval_ns,
+            next_cut: (interval_ns < Nanos::MAX).then(|| start.saturating_add(interval_ns)),
+            cut: 0,
+            spares: (0..spares).map(|_| empty()).collect(),
+            pieces: VecDeque::with_capacity(SPARES),
+        });
+    }
+
+    /// Whether every arrival of the phase has been served or given up.
+    pub fn is_drained(&self, now: Nanos) -> bool {
+        self.phase.as_ref().is_none_or(|phase| phase.shares.iter().all(|share| share.is_over(now)))
+    }
+
+    /// The next interval that is over. Where one has come back empty through
+    /// [`Worker::give_back`], another can be handed out; else the current one becomes longer.
+    pub fn take_interval(&mut self) -> Option<Piece> {
+        self.phase.as_mut()?.pieces.pop_front()
+    }
+
+    /// Whether there is room for a report that comes back.
+    pub fn wants_back(&self) -> bool {
+        self.phase
+            .as_ref()
+            .is_some_and(|phase| phase.next_cut.is_some() && phase.spares.len() < SPARES)
+    }
+
+    /// Takes back the emptied reports of an interval of this phase.
+    pub fn give_back(&mut self, streams: Vec<StreamReport>) {
+        if let Some(phase) = &mut self.phase {
+            phase.spares.push(streams);
+        }
+    }
+
+    /// Ends the phase: once it is drained, or before its time. Requests in flight are then left
+    /// without an outcome, and their connections are opened again.
+    ///
+    /// Reports what happened since the last interval; take all intervals first.
+    pub fn finish(
+        &mut self,
+        ending: Ending,
+        now: Nanos,
+        transport: &mut impl Transport,
+    ) -> Option<(PhaseReport, Piece)> {
+        for share in self.phase.iter_mut().flat_map(|phase| &mut phase.shares) {
+            share.give_up_waiting();
+        }
+        if self.in_flight > 0 {
+            for id in 0..self.connections.len() as ConnectionId {
+                if self.connections[id as usize].state == State::Busy {
+                    self.interrupt(id, now, transport);
+                }
+            }
+        }
+        let mut phase = self.phase.take()?;
+        self.timers.retain(|Reverse((_, timer))| matches!(timer, Timer::Reopen(_)));
+        let streams = phase.shares.iter_mut().map(Share::finish).collect();
+        let end_ns = now.saturating_sub(phase.start);
+        let piece = Piece {
+            first: phase.cut,
+            end: (end_ns / phase.interval_ns).max(phase.cut) + 1,
+            end_ns,
+            streams,
+        };
+        let report = PhaseReport {
+            streams: Vec::new(),
+            start: phase.start,
+            end: phase.end,
+            cpu_ns: 0,
+            is_interrupted: ending == Ending::Interrupted,
+            is_aborted: ending == Ending::Aborted,
+        };
+        Some((report, piece))
+    }
+
+    /// When [`Worker::poll`] has something to do next.
+    pub fn deadline(&self) -> Nanos {
+        let timer = self.timers.peek().map_or(Nanos::MAX, |Reverse((at, _))| *at);
+        let sweep = if self.is_open && self.in_flight == 0 { Nanos::MAX } else { self.next_sweep };
+        let soonest = timer.min(sweep);
+        let Some(phase) = &self.phase else { return soonest };
+        let arrivals = phase.shares.iter().filter_map(|share| share.arrivals.as_ref()?.peek());
+        let arrival = arrivals.map(|next| next.intended).min();
+        soonest.min(arrival.unwrap_or(Nanos::MAX)).min(phase.next_cut.unwrap_or(Nanos::MAX))
+    }
+
+    /// Does whatever is due.
+    pub fn poll(&mut self, now: Nanos, transport: &mut impl Transport) {
+        self.cut_interval(now);
+        while let Some((stream, arrival)) = self.next_arrival(now) {
+            let job = Job { arrival, stream, vu: None, is_resent: false };
+            self.dispatch(job, now, transport);
+        }
+        while let Some(Reverse((at, timer))) = self.timers.peek().copied()
+            && at <= now
+        {
+            self.timers.pop();
+            match timer {
+                Timer::Reopen(id) => self.connect(id, now, transport),
+                Timer::Step(stream) => self.step(stream, at, now, transport),
+                Timer::Think(stream, vu) => self.iterate(stream, vu, at, now, transport),
+                Timer::RampDownEnd(stream, vu) => self.break_off(stream, vu, at, now, transport),
+                Timer::End(stream) => self.end_stream(stream),
+                Timer::DrainEnd(stream) => self.give_up_waiting(stream),
+                Timer::GracefulEnd(stream) => self.break_off_all(stream, now, transport),
+            }
+        }
+        if now >= self.next_sweep {
+            self.next_sweep = now + self.sweep_interval_ns;
+            self.sweep(now, transport);
+        }
+    }
+
+    /// The transport is up.
+    pub fn connected(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
+        self.out.clear();
+        let progress = self.connections[id as usize].session.open(&mut self.out);
+        if !self.out.is_empty() {
+            self.send(id, transport);
+        }
+        if progress == Progress::Ready {
+            self.ready(id, now, transport);
+        }
+    }
+
+    /// The transport could not be brought up; `reason` is the system's word.
+    pub fn connect_failed(
+        &mut self,
+        id: ConnectionId,
+        reason: &str,
+        now: Nanos,
+        transport: &mut impl Transport,
+    ) {
+        let mut refusal = self.refusal_of(id, Outcome::Failed(Class::ConnectFailed));
+        refusal.failure.set(Code::None, reason.as_bytes());
+        self.lost(id, refusal, now, transport);
+    }
+
+    /// Bytes came.
+    pub fn received(
+        &mut self,
+        id: ConnectionId,
+        mut bytes: &[u8],
+        now: Nanos,
+        transport: &mut impl Transport,
+    ) {
+        let mut is_answered = false;
+        if let Some(report) = self.report_of(id) {
+            report.data_received += bytes.len() as u64;
+        }
+        while !bytes.is_empty() {
+            self.out.clear();
+            let session = &mut self.connections[id as usize].session;
+            match session.receive(&mut bytes, &mut self.out) {
+                Progress::NeedMore => {}
+                Progress::Write => self.send(id, transport),
+                Progress::Ready => self.ready(id, now, transport),
+                Progress::Response(outcome) => {
+                    self.respond(id, outcome, now);
+                    if !self.connections[id as usize].session.is_reusable() {
+                        return self.reopen(id, now, transport);
+                    }
+                    // The rest of the bytes must not count for the next request.
+                    is_answered = true;
+                }
+                Progress::Refused(outcome) => {
+                    let refusal = self.refusal_of(id, outcome);
+                    return self.lost(id, refusal, now, transport);
+                }
+                Progress::Reconnect => return self.reconnect(id, transport),
+            }
+        }
+        if is_answered {
+            self.idle(id, now, transport);
+        }
+    }
+
+    /// The peer closed the connection, or it broke.
+    pub fn closed(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
+        match self.connections[id as usize].session.end_of_stream() {
+            Progress::Response(outcome) => {
+                self.respond(id, outcome, now);
+                self.reopen(id, now, transport);
+            }
+            Progress::Refused(outcome) => {
+                let refusal = self.refusal_of(id, outcome);
+                self.lost(id, refusal, now, transport);
+            }
+            Progress::Reconnect => self.reconnect(id, transport),
+            _ => self.reopen(id, now, transport),
+        }
+    }
+}
+
+/// Worker `index`'s part of `whole`: the parts of all workers add up to it.
+fn share(whole: u64, index: u32, workers: u32) -> u64 {
+    let (index, workers) = (u64::from(index), u64::from(workers));
+    whole / workers + u64::from(index < whole % workers)
+}

@@ -1,0 +1,169 @@
+//! A request's way: due, dispatched to a connection, answered.
+
+use wire::{Class, Failure, Outcome};
+
+use super::{Worker, share::Share};
+use crate::{
+    ConnectionId, Nanos, StreamReport, Transport,
+    pool::{Flight, Job, State},
+};
+
+impl Worker {
+    /// A stream of the phase in progress.
+    pub(super) fn share(&mut self, stream: u32) -> Option<&mut Share> {
+        self.phase.as_mut()?.shares.get_mut(stream as usize)
+    }
+
+    /// Where what happens on a connection is counted.
+    pub(super) fn report_of(&mut self, id: ConnectionId) -> Option<&mut StreamReport> {
+        let stream = self.connections[id as usize].stream?;
+        self.share(stream).map(|share| &mut share.report)
+    }
+
+    /// Sends what is in `out`.
+    pub(super) fn send(&mut self, id: ConnectionId, transport: &mut impl Transport) {
+        transport.send(id, &self.out);
+        let bytes = self.out.len() as u64;
+        if let Some(report) = self.report_of(id) {
+            report.data_sent += bytes;
+        }
+    }
+
+    /// An iteration is due: it takes a free connection, or waits for one, or is dropped.
+    pub(super) fn dispatch(&mut self, job: Job, now: Nanos, transport: &mut impl Transport) {
+        let Some(share) = self.share(job.stream) else { return };
+        let (target, has_room) = (share.stream.target, share.has_room());
+        share.report.planned += 1;
+        if has_room && let Some(id) = self.pools[target].idle.pop_front() {
+            return self.start(id, job, now, transport);
+        }
+        let Some(share) = self.share(job.stream) else { return };
+        share.report.late += 1;
+        let is_waiting = share.may_wait();
+        if is_waiting {
+            share.waits(job.vu);
+            share.waiting.push_back(job);
+        } else {
+            share.report.dropped += 1;
+        }
+        if has_room {
+            self.grow(target, job.stream, u32::from(!is_waiting), now, transport);
+        }
+    }
+
+    /// Opens another connection to `target` where fewer are being opened than are waited for;
+    /// `dropped` iterations would have waited if they might.
+    fn grow(
+        &mut self,
+        target: usize,
+        stream: u32,
+        dropped: u32,
+        now: Nanos,
+        transport: &mut impl Transport,
+    ) {
+        let Some(phase) = &self.phase else { return };
+        let shares = phase.shares.iter().filter(|share| share.stream.target == target);
+        let waiting = shares.map(|share| share.waiting.len()).sum::<usize>();
+        let pool = &mut self.pools[target];
+        let room = phase.shares[stream as usize].room();
+        if (pool.unready as usize) < waiting + dropped as usize
+            && pool.unready < room
+            && let Some(id) = pool.unopened.next()
+        {
+            self.connections[id as usize].stream = Some(stream);
+            self.connect(id, now, transport);
+        }
+    }
+
+    /// The iterations that wait longest take the connections that are free.
+    pub(super) fn serve(&mut self, target: usize, now: Nanos, transport: &mut impl Transport) {
+        while !self.pools[target].idle.is_empty()
+            && let Some(job) = self.next_waiting(target)
+            && let Some(id) = self.pools[target].idle.pop_front()
+        {
+            self.start(id, job, now, transport);
+        }
+    }
+
+    fn next_waiting(&mut self, target: usize) -> Option<Job> {
+        let shares = self.phase.as_mut()?.shares.iter_mut();
+        let able = shares.filter(|share| share.stream.target == target && share.has_room());
+        let waiting =
+            able.filter_map(|share| Some((share.waiting.front()?.arrival.intended, share)));
+        let (_, share) = waiting.min_by_key(|(intended, _)| *intended)?;
+        share.waiting.pop_front()
+    }
+
+    fn start(&mut self, id: ConnectionId, job: Job, now: Nanos, transport: &mut impl Transport) {
+        let Some(phase) = &mut self.phase else { return };
+        let share = &mut phase.shares[job.stream as usize];
+        let connection = &mut self.connections[id as usize];
+        let target = &self.targets[connection.target];
+        let operation =
+            share.stream.mix.fill(share.stream.seed, job.arrival.number, &mut self.values);
+        self.out.clear();
+        connection.session.request(&target.operations[operation], &self.values, &mut self.out);
+        connection.state = State::Busy;
+        connection.deadline = now + target.timeout_ns;
+        connection.flight = Flight { job, operation: operation as u32, sent: now };
+        connection.stream = Some(job.stream);
+        share.took_off(job.vu, id);
+        share.report.sent += 1;
+        self.in_flight += 1;
+        self.send(id, transport);
+    }
+
+    /// Records the outcome of the request in flight.
+    pub(super) fn respond(&mut self, id: ConnectionId, outcome: Outcome, now: Nanos) {
+        let connection = &mut self.connections[id as usize];
+        connection.state = State::Idle;
+        let Some(phase) = &mut self.phase else { return };
+        let Flight { job, operation, sent } = connection.flight;
+        let operation = operation as usize;
+        let share = &mut phase.shares[job.stream as usize];
+        self.in_flight -= 1;
+        phase.end = now;
+        share.landed(now);
+        if outcome == Outcome::Failed(Class::StaleConnection)
+            && !job.is_resent
+            && self.targets[connection.target].operations[operation].idempotent
+        {
+            share.report.resent += 1;
+            share.waits(job.vu);
+            return share.waiting.push_front(Job { is_resent: true, ..job });
+        }
+        // The peer did not say anything of a time-out.
+        let silence = Failure::default();
+        let failure = match outcome {
+            Outcome::Failed(Class::Timeout) => &silence,
+            _ => connection.session.failure(),
+        };
+        let times = (job.arrival.intended, sent, now);
+        share.report.recording.record(operation, outcome, failure, times);
+        let checks = &self.targets[connection.target].operations[operation].checks;
+        let reply = connection.session.reply(outcome, now.saturating_sub(sent));
+        share.report.recording.check(operation, checks, &reply);
+        share.report.iterations += 1;
+        self.rest(job.stream, job.vu, now);
+    }
+
+    /// Breaks off the request in flight: it stays without an outcome.
+    pub(super) fn interrupt(
+        &mut self,
+        id: ConnectionId,
+        now: Nanos,
+        transport: &mut impl Transport,
+    ) {
+        let Job { stream, vu, .. } = self.connections[id as usize].flight.job;
+        self.connections[id as usize].state = State::Idle;
+        self.in_flight -= 1;
+        if let Some(share) = self.share(stream) {
+            share.landed(now);
+            share.report.interrupted += 1;
+            if let Some(vu) = vu {
+                share.gone(vu);
+            }
+        }
+        self.reopen(id, now, transport);
+    }
+}

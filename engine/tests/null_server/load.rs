@@ -1,0 +1,71 @@
+//! A null server as a target, and loads of one stream.
+
+use std::sync::Arc;
+
+use engine::{Generator, Load, Mix, MixEntry, Opening, Phase, SECOND, Stream, Target};
+use socket2::SockAddr;
+use wire::http::Request;
+use wire::postgres::{Login, Parameter, Protocol, Statement};
+use wire::{Operation, Piece, Template};
+
+use super::Speaks;
+
+/// One operation with one number: a GraphQL query for a user, or a prepared statement.
+pub(crate) fn target(address: SockAddr, speaks: Speaks, connections: u32) -> Target {
+    let (opening, request) = match speaks {
+        Speaks::Http => {
+            let query = r#"{"query":"query GetUser($id: Int!) { user(id: $id) { id username } }","#;
+            let body = Template::new(vec![
+                Piece::Bytes(format!("{query}\"variables\":{{\"id\":").as_bytes().into()),
+                Piece::Hole(0),
+                Piece::Bytes(b"}}".as_slice().into()),
+            ]);
+            let request = Request::new("/graphql", "peer", body).expect("well-formed");
+            (Opening::Http, wire::Request::Http(request))
+        }
+        Speaks::Postgres => {
+            let parameters = [Parameter { hole: 0, type_oid: 20 }];
+            let statement = Statement::new("SELECT $1", &parameters, Protocol::Prepared, "one");
+            let login = Login::new("nova", "nova", "poolbench", None).expect("well-formed");
+            let request = wire::Request::Postgres(statement.expect("well-formed"));
+            (Opening::Postgres(Arc::new(login)), request)
+        }
+    };
+    Target {
+        name: "null".into(),
+        address,
+        opening,
+        operations: [Operation {
+            name: "one".into(),
+            idempotent: true,
+            request,
+            checks: Vec::new(),
+        }]
+        .into(),
+        connections,
+        connections_max: connections,
+        opening_at_once: 64,
+        timeout_ns: 20 * SECOND,
+    }
+}
+
+/// A load on the only target, with numbers that count up.
+pub(crate) fn stream(load: Load) -> Stream {
+    let entry = MixEntry { weight: 1, generators: vec![Generator::Sequence(1)] };
+    Stream {
+        target: 0,
+        mix: Arc::new(Mix::new(vec![entry]).expect("one entry")),
+        load,
+        think_time_ns: (0, 0),
+        start_ns: 0,
+        graceful_stop_ns: 20 * SECOND,
+        seed: 1,
+    }
+}
+
+/// A phase of one stream, whose arrivals wait for as long as its requests may take.
+pub(crate) fn phase(stream: Stream) -> Phase {
+    let mut phase = Phase::new(vec![stream]).expect("a load that makes sense");
+    phase.drain_ns = 20 * SECOND;
+    phase
+}

@@ -1,0 +1,136 @@
+//! What a driver and its worker need once they run: no allocation, and little memory a connection.
+
+#[path = "null_server/mod.rs"]
+mod null_server;
+
+use std::sync::Arc;
+
+use engine::driver::{self, Clock, Driver, DriverKind, Pump, Setup};
+use engine::{Ending, Load, Nanos, SECOND, Target, Worker};
+use null_server::{NullServer, Speaks, phase, stream, target};
+
+const CONNECTIONS: u32 = 16;
+const WARM_UP: u64 = 5_000;
+const REQUESTS: u64 = 100_000;
+
+/// A worker's thread: opens all connections, and then has them loaded.
+struct Loaded<'a> {
+    server: &'a NullServer,
+    worker: Worker,
+    clock: Clock,
+}
+
+impl<'a> Loaded<'a> {
+    fn new(server: &'a NullServer, target: Target) -> Self {
+        let worker = Worker::new(0, 1, Arc::new([target]));
+        Self { server, worker, clock: Clock::start() }
+    }
+
+    fn setup(&self) -> Setup {
+        Setup { connections: self.worker.connections(), workers: 1, spin_ns: 0 }
+    }
+
+    fn open(&mut self, driver: &mut impl Driver) {
+        self.worker.open(self.clock.now(), driver.transport());
+        while self.worker.opened().is_none() {
+            self.turn(driver);
+        }
+    }
+
+    fn turn(&mut self, driver: &mut impl Driver) {
+        const WAIT_MAX_NS: Nanos = SECOND / 100;
+        let now = self.clock.now();
+        self.worker.poll(now, driver.transport());
+        let deadline = self.worker.deadline().min(now + WAIT_MAX_NS);
+        driver.turn(&mut self.worker, &self.clock, deadline).unwrap();
+    }
+
+    /// Until the server has answered so many more requests.
+    fn load(&mut self, driver: &mut impl Driver, requests: u64) {
+        let until = self.server.requests() + requests;
+        while self.server.requests() < until {
+            self.turn(driver);
+        }
+    }
+}
+
+/// Gives the allocations of [`REQUESTS`] requests.
+struct Allocations<'a>(Loaded<'a>);
+
+impl Pump for Allocations<'_> {
+    type Output = u64;
+
+    fn pump(mut self, mut driver: impl Driver) -> u64 {
+        let loaded = &mut self.0;
+        loaded.open(&mut driver);
+        let load = stream(Load::ConstantVus { vus: CONNECTIONS, duration_ns: 600 * SECOND });
+        loaded.worker.begin(&phase(load), loaded.clock.now());
+        loaded.load(&mut driver, WARM_UP);
+        let counted = allocation_counter::measure(|| loaded.load(&mut driver, REQUESTS));
+        let now = loaded.clock.now();
+        let ended = loaded.worker.finish(Ending::Interrupted, now, driver.transport());
+        let report = ended.unwrap().1.streams.remove(0);
+        assert!(report.recording.completed() >= WARM_UP + REQUESTS - u64::from(CONNECTIONS));
+        assert_eq!(report.recording.whole().failures().count(), 0);
+        counted.count_total
+    }
+}
+
+fn allocations(kind: DriverKind, speaks: Speaks) -> u64 {
+    let server = NullServer::start(speaks, None);
+    let loaded = Loaded::new(&server, target(server.address(), speaks, CONNECTIONS));
+    driver::start(kind, loaded.setup(), Allocations(loaded)).unwrap()
+}
+
+#[test]
+fn a_hundred_thousand_requests_allocate_nothing() {
+    for kind in DriverKind::ALL {
+        for speaks in [Speaks::Http, Speaks::Postgres] {
+            assert_eq!(allocations(kind, speaks), 0, "{kind:?} {speaks:?}");
+        }
+    }
+}
+
+/// Opens connections, uses each several times, and leaves them idle.
+struct Idle<'a>(Loaded<'a>, u32);
+
+impl Pump for Idle<'_> {
+    type Output = ();
+
+    fn pump(mut self, mut driver: impl Driver) {
+        let Self(loaded, connections) = &mut self;
+        loaded.open(&mut driver);
+        // Each connection has one request at least: all virtual users begin at once.
+        let load = stream(Load::ConstantVus { vus: *connections, duration_ns: SECOND / 20 });
+        loaded.worker.begin(&phase(load), loaded.clock.now());
+        while !loaded.worker.is_drained(loaded.clock.now()) {
+            loaded.turn(&mut driver);
+        }
+        let now = loaded.clock.now();
+        let ended = loaded.worker.finish(Ending::Complete, now, driver.transport());
+        let report = ended.unwrap().1.streams.remove(0);
+        assert_eq!((report.reopened, report.recording.whole().failures().count()), (0, 0));
+        let connections = *connections as usize;
+        assert_eq!(loaded.server.wait_for_connections(connections), connections);
+    }
+}
+
+/// The most bytes that so many connections ever had allocated, the fixed cost included.
+fn bytes(kind: DriverKind, speaks: Speaks, connections: u32) -> u64 {
+    let server = NullServer::start(speaks, None);
+    let counted = allocation_counter::measure(|| {
+        let loaded = Loaded::new(&server, target(server.address(), speaks, connections));
+        driver::start(kind, loaded.setup(), Idle(loaded, connections)).unwrap();
+    });
+    counted.bytes_max
+}
+
+#[test]
+fn an_idle_connection_over_uring_costs_less_than_a_kibibyte() {
+    for speaks in [Speaks::Http, Speaks::Postgres] {
+        let (few, many) = (500, 1500);
+        let [less, more] = [few, many].map(|count| bytes(DriverKind::Uring, speaks, count));
+        let each = (more - less) / u64::from(many - few);
+        assert!(each < 1024, "{speaks:?}: {each} bytes a connection");
+    }
+}
