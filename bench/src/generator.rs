@@ -1,9 +1,11 @@
 //! How the generator runs: its driver, its cores, its spin. The same for every experiment.
 
+use std::net::IpAddr;
+
 use clap::{Args, ValueEnum};
 use core_affinity::CoreId;
 use engine::Nanos;
-use engine::driver::{Decision, DriverChoice, DriverError};
+use engine::driver::{Decision, DriverChoice, DriverError, DriverKind, Options};
 use serde::Serialize;
 
 use crate::cores::{self, Cores, CoresError};
@@ -25,6 +27,24 @@ pub(crate) struct GeneratorOptions {
     /// cores are left to others, else 0]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     spin: Option<Nanos>,
+    /// Who says when replies arrived
+    #[arg(long, value_enum, default_value_t = Timestamps::App)]
+    timestamps: Timestamps,
+    /// Has the kernel poll the network card for so long before it waits for an interrupt
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "0s")]
+    busy_poll: Nanos,
+    /// Where connections to other machines come from: 28,000 from each address, in this order
+    /// [default: the system's choice]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    source_address: Vec<IpAddr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Timestamps {
+    /// The worker, when it takes them from the kernel
+    App,
+    /// The kernel too: how long they lay there is shown beside the lateness
+    Kernel,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -46,14 +66,18 @@ pub(crate) enum GeneratorError {
     Driver(#[from] DriverError),
     #[error(transparent)]
     Cores(#[from] CoresError),
+    /// An option that only one driver has.
+    #[error("{0} needs --driver uring, and {1} carries the requests here")]
+    UringOnly(&'static str, &'static str),
 }
 
 /// What was decided.
 #[derive(Debug)]
 pub(crate) struct Generator {
-    pub(crate) driver: Decision,
     pub(crate) cores: Vec<CoreId>,
-    pub(crate) spin_ns: Nanos,
+    pub(crate) options: Options,
+    /// Why it was not the driver that goes first, if it was not.
+    reason: Option<String>,
 }
 
 impl GeneratorOptions {
@@ -69,15 +93,37 @@ impl GeneratorOptions {
             DriverArgument::Monoio => DriverChoice::Monoio,
             DriverArgument::TokioUring => DriverChoice::TokioUring,
         };
-        let spin_ns = self.spin.unwrap_or_else(|| cores::spin_ns(&cores));
-        Ok(Generator { driver: choice.decide()?, cores, spin_ns })
+        let Decision { kind, reason } = choice.decide()?;
+        let options = Options {
+            kind,
+            spin_ns: self.spin.unwrap_or_else(|| cores::spin_ns(&cores)),
+            stamps: self.timestamps == Timestamps::Kernel,
+            busy_poll_us: (self.busy_poll / 1000).try_into().unwrap_or(u32::MAX),
+            sources: self.source_address.clone().into(),
+        };
+        for (is_asked, flag) in
+            [(options.stamps, "--timestamps kernel"), (options.busy_poll_us > 0, "--busy-poll")]
+        {
+            if is_asked && kind != DriverKind::Uring {
+                return Err(GeneratorError::UringOnly(flag, kind.name()));
+            }
+        }
+        Ok(Generator { cores, options, reason })
     }
 }
 
 #[cfg(test)]
 impl Default for GeneratorOptions {
     fn default() -> Self {
-        Self { driver: DriverArgument::Auto, workers: None, cores: None, spin: None }
+        Self {
+            driver: DriverArgument::Auto,
+            workers: None,
+            cores: None,
+            spin: None,
+            timestamps: Timestamps::App,
+            busy_poll: 0,
+            source_address: Vec::new(),
+        }
     }
 }
 
@@ -99,14 +145,14 @@ pub(crate) struct GeneratorSummary {
 impl GeneratorSummary {
     /// `own_bytes` are those of all `connections` together.
     pub(crate) fn new(generator: &Generator, own_bytes: u64, connections: u64) -> Self {
-        let Generator { driver, cores, spin_ns } = generator;
+        let Generator { cores, options, reason } = generator;
         Self {
-            driver: driver.kind.name(),
-            driver_io: driver.kind.io(),
-            driver_reason: driver.reason.clone(),
+            driver: options.kind.name(),
+            driver_io: options.kind.io(),
+            driver_reason: reason.clone(),
             workers: cores.len(),
             cores: cores.iter().map(|core| core.id).collect(),
-            spin_ns: *spin_ns,
+            spin_ns: options.spin_ns,
             own_bytes_per_connection: own_bytes / connections.max(1),
         }
     }
@@ -122,25 +168,21 @@ impl GeneratorSummary {
 impl GeneratorSummary {
     /// As on a machine of two cores.
     pub(crate) fn example() -> Self {
-        use engine::driver::DriverKind;
-
-        let driver = Decision { kind: DriverKind::Uring, reason: None };
-        let generator = Generator { driver, cores: vec![CoreId { id: 1 }], spin_ns: 0 };
+        let options = Options::new(DriverKind::Uring);
+        let generator = Generator { cores: vec![CoreId { id: 1 }], options, reason: None };
         Self::new(&generator, 50 * 800, 50)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use engine::driver::DriverKind;
-
     use super::*;
 
     #[test]
     fn a_driver_that_had_to_be_taken_is_told_with_the_reason() {
         let reason = Some("io_uring is not available (Operation not permitted)".into());
-        let driver = Decision { kind: DriverKind::MonoioEpoll, reason };
-        let generator = Generator { driver, cores: vec![CoreId { id: 1 }], spin_ns: 0 };
+        let options = Options::new(DriverKind::MonoioEpoll);
+        let generator = Generator { cores: vec![CoreId { id: 1 }], options, reason };
         let summary = GeneratorSummary::new(&generator, 1000, 0);
         assert_eq!(
             summary.note().unwrap(),

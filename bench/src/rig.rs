@@ -100,8 +100,7 @@ impl Rig {
         }
         // Ctrl-C raises it: a phase in progress ends at once.
         let stop: Arc<AtomicBool> = interrupt::flag();
-        let Generator { driver, cores, spin_ns } = &generator;
-        let fleet = Fleet::start(targets, cores, driver.kind, *spin_ns, stop);
+        let fleet = Fleet::start(targets, &generator.cores, &generator.options, stop);
         let mix = Arc::new(scenario.mix()?);
         let is_gateway =
             |kind: &ArmKind| scenario.target(&kind.target).is_ok_and(|t| t.url.is_some());

@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use engine::driver::DriverKind;
+use engine::driver::{DriverKind, Options};
 use engine::{Fleet, Gaps, Load, MILLISECOND, PhaseReport, SECOND, Target};
 use null_server::{NullServer, Speaks, phase, stream, target};
 
@@ -42,11 +42,10 @@ fn run(fleet: &mut Fleet, load: Load) -> PhaseReport {
     fleet.run(&phase(stream(load)), |_| ControlFlow::Continue(())).expect("runs")
 }
 
-fn fleet(kind: DriverKind, target: Target, spin_ns: u64) -> Fleet {
+fn fleet(options: &Options, target: Target) -> Fleet {
     let cores = core_affinity::get_core_ids().expect("cores");
     let last = cores[cores.len() - 1..].to_vec();
-    let mut fleet =
-        Fleet::start(vec![target], &last, kind, spin_ns, Arc::new(AtomicBool::new(false)));
+    let mut fleet = Fleet::start(vec![target], &last, options, Arc::new(AtomicBool::new(false)));
     fleet.open().expect("the server answers");
     fleet
 }
@@ -61,17 +60,28 @@ fn median(mut values: Vec<u64>) -> (u64, u64, u64) {
     (values[values.len() / 2], values[0], values[values.len() - 1])
 }
 
+/// Every driver, and what can be had on top.
+fn variants() -> Vec<(String, Options)> {
+    let plain = DriverKind::ALL
+        .map(|kind| (format!("{} over {}", kind.name(), kind.io()), Options::new(kind)));
+    let stamps = Options { stamps: true, ..Options::new(DriverKind::Uring) };
+    plain.into_iter().chain([("uring with stamps".into(), stamps)]).collect()
+}
+
 fn cpu() {
     for speaks in [Speaks::Http, Speaks::Postgres] {
         for connections in [1, 16, 64, 256, 1000] {
             let server = NullServer::start(speaks, first_core());
-            let start = |kind| fleet(kind, target(server.address(), speaks, connections), 0);
-            let mut fleets = DriverKind::ALL.map(start);
+            let variants = variants();
+            let start = |(_, options): &(_, Options)| {
+                fleet(options, target(server.address(), speaks, connections))
+            };
+            let mut fleets: Vec<_> = variants.iter().map(start).collect();
             let all = fleets.len() * connections as usize;
             assert_eq!(server.wait_for_connections(all), all);
             let mut sent = 0;
             let load = Load::ConstantVus { vus: connections, duration_ns: PHASE_NS };
-            let mut costs = DriverKind::ALL.map(|_| Vec::new());
+            let mut costs = vec![Vec::new(); fleets.len()];
             for round in 0..=ROUNDS {
                 for step in 0..fleets.len() {
                     let index = (step + round) % fleets.len();
@@ -84,13 +94,11 @@ fn cpu() {
                 }
             }
             assert_eq!(server.requests(), sent, "the server saw what was sent");
-            for (kind, costs) in DriverKind::ALL.iter().zip(costs) {
+            for ((name, _), costs) in variants.iter().zip(costs) {
                 let (median, least, most) = median(costs);
                 println!(
-                    "{speaks:?} {connections:4} connections, {:11} over {:8}: {median:6} ns of \
-                     CPU a request ({least} to {most})",
-                    kind.name(),
-                    kind.io(),
+                    "{speaks:?} {connections:4} connections, {name:20}: {median:6} ns of CPU a \
+                     request ({least} to {most})",
                 );
             }
         }
@@ -98,7 +106,8 @@ fn cpu() {
     for spin_ns in [0, 50_000] {
         for kind in DriverKind::ALL {
             let server = NullServer::start(Speaks::Http, first_core());
-            let mut fleet = fleet(kind, target(server.address(), Speaks::Http, 16), spin_ns);
+            let options = Options { spin_ns, ..Options::new(kind) };
+            let mut fleet = fleet(&options, target(server.address(), Speaks::Http, 16));
             let report = run(
                 &mut fleet,
                 Load::ConstantArrivalRate {
@@ -129,7 +138,7 @@ fn profile(driver: &str, connections: u32) {
     let named = DriverKind::ALL.into_iter().find(|kind| kind.name() == driver);
     let server = NullServer::start(Speaks::Http, first_core());
     let target = target(server.address(), Speaks::Http, connections);
-    let mut fleet = fleet(named.expect("a driver's name"), target, 0);
+    let mut fleet = fleet(&Options::new(named.expect("a driver's name")), target);
     let load = Load::ConstantVus { vus: connections, duration_ns: 4 * SECOND };
     let report = run(&mut fleet, load);
     let (requests, cpu_ns) = (report.completed(), report.cpu_ns);
@@ -156,7 +165,7 @@ fn memory(connections: u32, speaks: Speaks) {
     let address: SocketAddr = line.trim().parse().expect("an address");
     for kind in DriverKind::ALL {
         let before = resident();
-        let mut fleet = fleet(kind, target(address.into(), speaks, connections), 0);
+        let mut fleet = fleet(&Options::new(kind), target(address.into(), speaks, connections));
         let opened = resident();
         let load = Load::ConstantVus { vus: connections, duration_ns: SECOND };
         let report = run(&mut fleet, load).streams.remove(0);

@@ -17,9 +17,7 @@ use wire::Operation;
 use crate::{
     Ending, Interval, MILLISECOND, Nanos, Opened, Phase, PhaseReport, Piece, Refusal, StreamReport,
     Target, Worker,
-    driver::{
-        self, Clock, Driver, DriverError, DriverKind, Setup, raise_open_files, thread_cpu_ns,
-    },
+    driver::{self, Clock, Driver, DriverError, Setup, raise_open_files, thread_cpu_ns},
     interval::Intervals,
     pool::Connection,
     worker::SPARES,
@@ -106,13 +104,12 @@ const START_DELAY_NS: Nanos = 3 * MILLISECOND;
 const REPORTS_A_WORKER: usize = SPARES + 3;
 
 impl Fleet {
-    /// Starts one worker on each of `cores`, pumped by a `driver` that spins up to `spin_ns` before
-    /// each arrival. Once `stop` is raised, phases and openings end at once.
+    /// Starts one worker on each of `cores`, driven as `options` say. Once `stop` is raised, phases
+    /// and openings end at once.
     pub fn start(
         targets: Vec<Target>,
         cores: &[CoreId],
-        driver: DriverKind,
-        spin_ns: Nanos,
+        options: &driver::Options,
         stop: Arc<AtomicBool>,
     ) -> Self {
         raise_open_files();
@@ -132,7 +129,7 @@ impl Fleet {
             let core = *core;
             let bytes = Arc::clone(&own_bytes);
             let connections = worker.connections();
-            let setup = Setup { connections, workers: cores.len(), spin_ns };
+            let setup = Setup { connections, workers: cores.len(), options: options.clone() };
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
@@ -148,7 +145,7 @@ impl Fleet {
                         reporter: &reporter,
                         own_bytes: &bytes[index],
                     };
-                    if let Err(error) = driver::start(driver, setup, pump).and_then(|end| end) {
+                    if let Err(error) = driver::start(&setup, pump).and_then(|end| end) {
                         let _ = reporter.send(Err(error.into()));
                     }
                 })

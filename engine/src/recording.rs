@@ -1,4 +1,4 @@
-//! What a phase measured: per operation three HDR histograms and a count per outcome.
+//! What a phase measured: per operation HDR histograms and a count per outcome.
 
 use hdrhistogram::Histogram;
 use wire::{CHECKS_MAX, Check, Class, Failure, Outcome, Reply};
@@ -29,6 +29,9 @@ pub struct OperationRecording {
     pub lateness: Histogram<u64>,
     /// Intended to done, of requests that failed, in ns.
     pub failed: Histogram<u64>,
+    /// How long the end of each reply lay with the kernel before it was processed, in ns: what is
+    /// the generator's own of its response time. Empty where the kernel was not asked.
+    pub receive_delay: Histogram<u64>,
     failures: [u64; Class::COUNT],
     first_failures: [Option<Box<Failure>>; Class::COUNT],
     checks: [Checked; CHECKS_MAX],
@@ -50,6 +53,7 @@ impl OperationRecording {
             service: histogram(),
             lateness: histogram(),
             failed: histogram(),
+            receive_delay: histogram(),
             failures: [0; Class::COUNT],
             first_failures: std::array::from_fn(|_| None),
             checks: [Checked::default(); CHECKS_MAX],
@@ -70,9 +74,13 @@ impl OperationRecording {
     }
 
     fn reset(&mut self) {
-        for histogram in
-            [&mut self.response, &mut self.service, &mut self.lateness, &mut self.failed]
-        {
+        for histogram in [
+            &mut self.response,
+            &mut self.service,
+            &mut self.lateness,
+            &mut self.failed,
+            &mut self.receive_delay,
+        ] {
             histogram.reset();
         }
         self.failures = [0; Class::COUNT];
@@ -91,6 +99,7 @@ impl OperationRecording {
             (&mut self.service, &other.service),
             (&mut self.lateness, &other.lateness),
             (&mut self.failed, &other.failed),
+            (&mut self.receive_delay, &other.receive_delay),
         ] {
             ours.add(theirs).expect("all recordings share their bounds");
         }
@@ -151,6 +160,11 @@ impl Recording {
                     .get_or_insert_with(|| Box::new(failure.clone()));
             }
         }
+    }
+
+    /// Records how long a reply lay with the kernel before it was processed, in ns.
+    pub fn delayed(&mut self, operation: usize, delay_ns: Nanos) {
+        self.operations[operation].receive_delay.saturating_record(delay_ns);
     }
 
     /// Empties it without giving up its memory.
@@ -216,6 +230,7 @@ mod tests {
         recording.record(operation, outcome, &failure, (10, 20, 20 + latency));
         let check = |place, condition| Check { place, condition };
         let checks = [check(0, Condition::NoErrors), check(31, Condition::Latency(1 << 40))];
+        recording.delayed(operation, latency / 2);
         recording.check(operation, &checks, &Reply { outcome, service_ns: latency, http: None });
     }
 
@@ -243,6 +258,7 @@ mod tests {
                 prop_assert_eq!(&left.service, &right.service);
                 prop_assert_eq!(&left.lateness, &right.lateness);
                 prop_assert_eq!(&left.failed, &right.failed);
+                prop_assert_eq!(&left.receive_delay, &right.receive_delay);
                 prop_assert!(left.failures().eq(right.failures()));
                 prop_assert_eq!(left.checks, right.checks);
                 let Checked { passes, fails } = left.check(0);

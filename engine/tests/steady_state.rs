@@ -5,7 +5,7 @@ mod null_server;
 
 use std::sync::Arc;
 
-use engine::driver::{self, Clock, Driver, DriverKind, Pump, Setup};
+use engine::driver::{self, Clock, Driver, DriverKind, Options, Pump, Setup};
 use engine::{Ending, Load, Nanos, SECOND, Target, Worker};
 use null_server::{NullServer, Speaks, phase, stream, target};
 
@@ -26,8 +26,9 @@ impl<'a> Loaded<'a> {
         Self { server, worker, clock: Clock::start() }
     }
 
-    fn setup(&self) -> Setup {
-        Setup { connections: self.worker.connections(), workers: 1, spin_ns: 0 }
+    fn setup(&self, kind: DriverKind) -> Setup {
+        let options = Options { stamps: true, ..Options::new(kind) };
+        Setup { connections: self.worker.connections(), workers: 1, options }
     }
 
     fn open(&mut self, driver: &mut impl Driver) {
@@ -79,7 +80,7 @@ impl Pump for Allocations<'_> {
 fn allocations(kind: DriverKind, speaks: Speaks) -> u64 {
     let server = NullServer::start(speaks, None);
     let loaded = Loaded::new(&server, target(server.address(), speaks, CONNECTIONS));
-    driver::start(kind, loaded.setup(), Allocations(loaded)).unwrap()
+    driver::start(&loaded.setup(kind), Allocations(loaded)).unwrap()
 }
 
 #[test]
@@ -120,7 +121,7 @@ fn bytes(kind: DriverKind, speaks: Speaks, connections: u32) -> u64 {
     let server = NullServer::start(speaks, None);
     let counted = allocation_counter::measure(|| {
         let loaded = Loaded::new(&server, target(server.address(), speaks, connections));
-        driver::start(kind, loaded.setup(), Idle(loaded, connections)).unwrap();
+        driver::start(&loaded.setup(kind), Idle(loaded, connections)).unwrap();
     });
     counted.bytes_max
 }

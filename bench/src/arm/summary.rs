@@ -30,6 +30,8 @@ pub(crate) struct ArmSummary {
     pub(crate) response_ns: Quantiles,
     pub(crate) service_ns: Quantiles,
     pub(crate) lateness_ns: Quantiles,
+    /// How long replies lay with the kernel; a count of 0 where it was not asked.
+    pub(crate) receive_delay_ns: Quantiles,
     failed_ns: Quantiles,
     connect_ns: Quantiles,
     /// What was negotiated; null for connections without TLS.
@@ -125,6 +127,7 @@ impl ArmSummary {
             response_ns: quantiles(|whole| &whole.response),
             service_ns: quantiles(|whole| &whole.service),
             lateness_ns: quantiles(|whole| &whole.lateness),
+            receive_delay_ns: quantiles(|whole| &whole.receive_delay),
             failed_ns: quantiles(|whole| &whole.failed),
             connect_ns: arm.connect.as_ref().map(Quantiles::new).unwrap_or_default(),
             tls: arm.security.clone(),

@@ -89,6 +89,15 @@ fn latencies(arm: &ArmSummary, seconds: f64) -> String {
         show(arm.service_ns.p50 as f64),
         show(arm.service_ns.p99 as f64),
     );
+    let delay = &arm.receive_delay_ns;
+    if delay.count > 0 {
+        let _ = writeln!(
+            text,
+            "replies lay with the kernel for {} at the median, {} at p99: the generator's own share",
+            show(delay.p50 as f64),
+            show(delay.p99 as f64),
+        );
+    }
     if !arm.errors.is_empty() {
         let _ = writeln!(text, "errors: {}", errors(arm));
     }

@@ -19,6 +19,8 @@ use self::{
     runtime::{Monoio, RuntimeDriver, TokioUring},
     uring::Uring,
 };
+use std::{net::IpAddr, sync::Arc};
+
 use crate::{Nanos, Transport, Worker};
 
 /// What all drivers on real sockets have in common.
@@ -49,23 +51,48 @@ pub trait Pump {
     fn pump(self, driver: impl Driver) -> Self::Output;
 }
 
+/// How connections are driven.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What carries out the worker's decisions.
+    pub kind: DriverKind,
+    /// A deadline this near is waited for by spinning, in ns: timers fire tens of microseconds
+    /// late, a spin does not.
+    pub spin_ns: Nanos,
+    /// Whether the kernel is asked when it received what it hands over: the worker then records
+    /// how long that lay there. Only [`DriverKind::Uring`] does.
+    pub stamps: bool,
+    /// For how long the kernel polls the network card before it waits for an interrupt, in us; 0
+    /// for not at all (io_uring_register_napi(3)). Only [`DriverKind::Uring`] does.
+    pub busy_poll_us: u32,
+    /// Where connections to other machines come from: as many as there are ports from each, in
+    /// this order. Empty for the system's own choice.
+    pub sources: Arc<[IpAddr]>,
+}
+
+impl Options {
+    /// No spin, no stamps, no polling, and the system's source address.
+    pub fn new(kind: DriverKind) -> Self {
+        Self { kind, spin_ns: 0, stamps: false, busy_poll_us: 0, sources: [].into() }
+    }
+}
+
 /// What a driver needs to know of its worker.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Setup {
     /// Places for connections.
     pub connections: usize,
     /// How many workers share the machine's ports.
     pub workers: usize,
-    /// A deadline this near is waited for by spinning, in ns: timers fire tens of microseconds
-    /// late, a spin does not.
-    pub spin_ns: Nanos,
+    /// How they are driven.
+    pub options: Options,
 }
 
 /// Makes a driver on this thread, has it pumped, and ends it.
-pub fn start<P: Pump>(kind: DriverKind, setup: Setup, pump: P) -> Result<P::Output, DriverError> {
+pub fn start<P: Pump>(setup: &Setup, pump: P) -> Result<P::Output, DriverError> {
     // Timers fire up to 50 us late by default; this thread's deadlines are sharper.
     let _ = rustix::thread::set_current_timer_slack(Some(std::num::NonZeroU64::MIN));
-    Ok(match kind {
+    Ok(match setup.options.kind {
         DriverKind::Uring => pump.pump(Uring::new(setup)?),
         DriverKind::MonoioUring => {
             pump.pump(RuntimeDriver::<Monoio<monoio::IoUringDriver>>::new(setup)?)

@@ -3,6 +3,8 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::fd::AsRawFd,
+    sync::Arc,
 };
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -16,20 +18,23 @@ const CONNECTIONS_PER_ADDRESS: u32 = 28_000;
 
 /// Makes sockets, and spreads more of them than there are ports over the addresses of the
 /// loopback interface.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sockets {
     /// One worker's share of an address' ports.
     per_address: u32,
+    /// See [`super::Options::sources`].
+    sources: Arc<[IpAddr]>,
 }
 
 impl Sockets {
-    pub(super) fn new(setup: Setup) -> Self {
+    pub(super) fn new(setup: &Setup) -> Self {
         let workers = setup.workers.clamp(1, CONNECTIONS_PER_ADDRESS as usize) as u32;
-        Self { per_address: CONNECTIONS_PER_ADDRESS / workers }
+        let sources = Arc::clone(&setup.options.sources);
+        Self { per_address: CONNECTIONS_PER_ADDRESS / workers, sources }
     }
 
     /// A new socket in place `id`, to be connected to `address`.
-    pub(super) fn open(self, id: ConnectionId, address: &SockAddr) -> io::Result<Socket> {
+    pub(super) fn open(&self, id: ConnectionId, address: &SockAddr) -> io::Result<Socket> {
         let domain = address.domain();
         let is_unix = domain == Domain::UNIX;
         let socket = Socket::new(domain, Type::STREAM, (!is_unix).then_some(Protocol::TCP))?;
@@ -38,16 +43,23 @@ impl Sockets {
             socket.set_tcp_nodelay(true)?;
         }
         if let Some(source) = self.source(id, address.as_socket()) {
+            // The port is chosen with the connection: else one port serves one server only.
+            set_option(&socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
             socket.bind(&source.into())?;
         }
         Ok(socket)
     }
 
     /// Where the connection in place `id` comes from, if the system's own choice may not do.
-    fn source(self, id: ConnectionId, address: Option<SocketAddr>) -> Option<SocketAddr> {
+    fn source(&self, id: ConnectionId, address: Option<SocketAddr>) -> Option<SocketAddr> {
         let address = address?;
         let number = id / self.per_address;
-        if number == 0 || !address.is_ipv4() || !address.ip().is_loopback() {
+        if !address.ip().is_loopback() {
+            let mut usable = self.sources.iter().filter(|ip| ip.is_ipv4() == address.is_ipv4());
+            let source = usable.nth(number as usize).or_else(|| self.sources.last());
+            return source.map(|source| SocketAddr::new(*source, 0));
+        }
+        if number == 0 || !address.is_ipv4() {
             return None;
         }
         // All of 127.0.0.0/8 is this machine, without configuration.
@@ -56,13 +68,52 @@ impl Sockets {
     }
 }
 
+/// Sets an option that is a number (setsockopt(2)) and that socket2 does not know.
+pub(super) fn set_option(
+    socket: &Socket,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    // SAFETY: the descriptor is open, and the kernel reads no more than the number's size from
+    // where it lies.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::{DriverKind, Options};
     use super::*;
 
     fn source(id: ConnectionId, workers: usize, address: &str) -> Option<String> {
-        let sockets = Sockets::new(Setup { connections: 0, workers, spin_ns: 0 });
+        from(&[], id, workers, address)
+    }
+
+    fn from(sources: &[&str], id: ConnectionId, workers: usize, address: &str) -> Option<String> {
+        let mut options = Options::new(DriverKind::Uring);
+        options.sources = sources.iter().map(|source| source.parse().unwrap()).collect();
+        let sockets = Sockets::new(&Setup { connections: 0, workers, options });
         sockets.source(id, address.parse().ok()).map(|source| source.to_string())
+    }
+
+    #[test]
+    fn addresses_that_were_given_are_used_one_after_the_other_and_no_further() {
+        let sources = ["192.0.2.7", "192.0.2.8"];
+        let source = |id, address| from(&sources, id, 1, address);
+        assert_eq!(source(0, "198.51.100.1:80").unwrap(), "192.0.2.7:0");
+        assert_eq!(source(28_000, "198.51.100.1:80").unwrap(), "192.0.2.8:0");
+        // The system says that this address has no ports left.
+        assert_eq!(source(56_000, "198.51.100.1:80").unwrap(), "192.0.2.8:0");
+        assert_eq!(source(0, "127.0.0.1:80"), None);
     }
 
     #[test]

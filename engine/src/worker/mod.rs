@@ -48,6 +48,8 @@ pub struct Worker {
     in_flight: u32,
     values: Values,
     out: BytesMut,
+    /// How long the bytes in hand lay with the kernel, if that is known, in ns.
+    receive_delay_ns: Option<Nanos>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,6 +155,7 @@ impl Worker {
             in_flight: 0,
             values: Values::new(),
             out: BytesMut::new(),
+            receive_delay_ns: None,
         }
     }
 
@@ -367,8 +370,24 @@ impl Worker {
         self.lost(id, refusal, now, transport);
     }
 
+    /// The kernel had the bytes that [`Worker::received`] gets next so many ns before.
+    pub fn stamp(&mut self, delay_ns: Nanos) {
+        self.receive_delay_ns = Some(delay_ns);
+    }
+
     /// Bytes came.
     pub fn received(
+        &mut self,
+        id: ConnectionId,
+        bytes: &[u8],
+        now: Nanos,
+        transport: &mut impl Transport,
+    ) {
+        self.take(id, bytes, now, transport);
+        self.receive_delay_ns = None;
+    }
+
+    fn take(
         &mut self,
         id: ConnectionId,
         mut bytes: &[u8],

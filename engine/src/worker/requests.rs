@@ -140,6 +140,9 @@ impl Worker {
         };
         let times = (job.arrival.intended, sent, now);
         share.report.recording.record(operation, outcome, failure, times);
+        if let Some(delay_ns) = self.receive_delay_ns {
+            share.report.recording.delayed(operation, delay_ns);
+        }
         let checks = &self.targets[connection.target].operations[operation].checks;
         let reply = connection.session.reply(outcome, now.saturating_sub(sent));
         share.report.recording.check(operation, checks, &reply);

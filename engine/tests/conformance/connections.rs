@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use engine::driver::{self, Clock, Driver, Pump, Setup};
+use engine::driver::{self, Clock, Driver, Options, Pump, Setup};
 use engine::{Fleet, Gaps, MILLISECOND, SECOND, Target, Worker};
 use wire::{Class, Outcome};
 
@@ -84,7 +84,8 @@ pub(crate) fn two_workers_share_one_target(on: On) {
     let cores = core_affinity::get_core_ids().unwrap();
     let two = [cores[0], *cores.last().unwrap()];
     let stop = Arc::new(AtomicBool::new(false));
-    let mut fleet = Fleet::start(vec![target(address, 8, 10)], &two, on.kind(), 0, stop);
+    let mut fleet =
+        Fleet::start(vec![target(address, 8, 10)], &two, &Options::new(on.kind()), stop);
     fleet.open().unwrap();
     let load = stream(rate(2000.0, Gaps::Uniform, 250 * MILLISECOND));
     assert_all_ok(&run(&mut fleet, load).streams[0], 500);
@@ -116,8 +117,9 @@ pub(crate) fn connections_past_an_addresss_ports_come_from_the_next(on: On) {
     let target = target(listener.local_addr().unwrap().into(), 50, 10);
     let worker = Worker::new(0, 1, Arc::new([target]));
     // With a thousand workers, each has 28 ports of an address.
-    let setup = Setup { connections: worker.connections(), workers: 1000, spin_ns: 0 };
-    let sources = driver::start(on.kind(), setup, Sources { worker, listener }).unwrap();
+    let options = Options::new(on.kind());
+    let setup = Setup { connections: worker.connections(), workers: 1000, options };
+    let sources = driver::start(&setup, Sources { worker, listener }).unwrap();
     let count = |address: &str| sources.iter().filter(|source| *source == address).count();
     assert_eq!((count("127.0.0.1"), count("127.0.0.2")), (28, 22));
 }

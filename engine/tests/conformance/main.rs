@@ -8,6 +8,7 @@ mod peer;
 mod replies;
 mod requests;
 mod rig;
+mod stamps;
 mod timers;
 
 /// One test a driver and case.

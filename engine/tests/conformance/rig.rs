@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use engine::driver::{DriverKind, sim::Sim};
+use engine::driver::{DriverKind, Options, sim::Sim};
 use engine::{
     Ending, Fleet, FleetError, Gaps, Interval, Load, Nanos, Opening, PhaseReport, Refusal, SECOND,
     Stream, StreamReport, Target, Worker,
@@ -79,7 +79,8 @@ pub(crate) fn closed_loop(vus: u32, duration_ns: Nanos) -> Stream {
 pub(crate) fn fleet(kind: DriverKind, target: Target, spin_ns: u64) -> (Fleet, Arc<AtomicBool>) {
     let cores = core_affinity::get_core_ids().unwrap();
     let stop = Arc::new(AtomicBool::new(false));
-    (Fleet::start(vec![target], &cores[..1], kind, spin_ns, Arc::clone(&stop)), stop)
+    let options = Options { spin_ns, ..Options::new(kind) };
+    (Fleet::start(vec![target], &cores[..1], &options, Arc::clone(&stop)), stop)
 }
 
 /// Runs a phase without reports of intervals.

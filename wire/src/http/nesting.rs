@@ -1,6 +1,8 @@
 //! How deep in brackets a JSON text is, and the fast way over the parts whose content is of no
 //! interest.
 
+use wide::u8x16;
+
 /// The open brackets: how many, and of which kind.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Nesting {
@@ -139,33 +141,23 @@ struct Bits {
 
 impl Bits {
     fn of(block: &[u8; BLOCK]) -> Self {
-        let backslash = block.iter().fold(false, |any, &byte| any | (byte == b'\\'));
-        Self {
-            quotes: gather(&block.map(|byte| u8::from(byte == b'"'))),
-            backslashes: if backslash {
-                gather(&block.map(|byte| u8::from(byte == b'\\')))
-            } else {
-                0
-            },
+        let mut bits = Self { quotes: 0, backslashes: 0, brackets: 0 };
+        for (number, &lane) in block.as_chunks::<LANE>().0.iter().enumerate() {
+            let lane = u8x16::new(lane);
+            let mask = |matches: u8x16| u64::from(matches.to_bitmask()) << (LANE * number);
+            let is = |lane: u8x16, byte| lane.simd_eq(u8x16::splat(byte));
             // 0x20 is what `{` and `}` have and `[` and `]` lack.
-            brackets: gather(&block.map(|byte| {
-                let byte = byte | 0x20;
-                u8::from(byte == b'{') | u8::from(byte == b'}')
-            })),
+            let folded = lane | u8x16::splat(0x20);
+            bits.quotes |= mask(is(lane, b'"'));
+            bits.backslashes |= mask(is(lane, b'\\'));
+            bits.brackets |= mask(is(folded, b'{') | is(folded, b'}'));
         }
+        bits
     }
 }
 
-/// The lowest bit of each byte, side by side. The multiplication moves the bits of eight bytes into
-/// its highest byte; the comparisons before it are vector instructions without being written so.
-fn gather(flags: &[u8; BLOCK]) -> u64 {
-    let mut bits = 0;
-    for (number, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
-        let moved = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080);
-        bits |= (moved >> 56) << (8 * number);
-    }
-    bits
-}
+/// What one vector instruction compares: all processors of 64 bits have them.
+const LANE: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -91,7 +91,7 @@ const END_NS: Nanos = 1000 * MILLISECOND;
 
 impl<R: Runtime> RuntimeDriver<R> {
     /// A runtime on this thread.
-    pub(crate) fn new(setup: Setup) -> Result<Self, DriverError> {
+    pub(crate) fn new(setup: &Setup) -> Result<Self, DriverError> {
         let failed = |error| DriverError::Runtime { runtime: R::NAME, error };
         let mut runtime = R::start().map_err(failed)?;
         let timer = Timer::new().map_err(failed)?;
@@ -112,7 +112,7 @@ impl<R: Runtime> RuntimeDriver<R> {
             },
             timer,
             timer_link,
-            spin_ns: setup.spin_ns,
+            spin_ns: setup.options.spin_ns,
             events: Vec::new(),
         })
     }
@@ -290,7 +290,7 @@ impl Sockets {
 impl Transport for Sockets {
     fn connect(&mut self, id: ConnectionId, address: &SockAddr) {
         let link = Rc::new(Link::new(id));
-        match begin(self.maker, id, address) {
+        match begin(&self.maker, id, address) {
             Ok(socket) => self.begun.push((Rc::clone(&link), socket)),
             Err(error) => self.inbox.push(&link, What::Failed(error)),
         }
@@ -313,7 +313,7 @@ impl Transport for Sockets {
 }
 
 /// A nonblocking socket that has begun to connect.
-fn begin(maker: socket::Sockets, id: ConnectionId, address: &SockAddr) -> io::Result<Socket> {
+fn begin(maker: &socket::Sockets, id: ConnectionId, address: &SockAddr) -> io::Result<Socket> {
     let socket = maker.open(id, address)?;
     socket.set_nonblocking(true)?;
     match socket.connect(address) {

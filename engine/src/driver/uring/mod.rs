@@ -4,6 +4,7 @@
 mod buffers;
 mod setup;
 mod slot;
+mod stamps;
 
 use std::{
     io,
@@ -13,7 +14,7 @@ use std::{
 
 use io_uring::{
     IoUring, cqueue, opcode, squeue,
-    types::{Fixed, SubmitArgs, Timespec},
+    types::{Fixed, Napi, SubmitArgs, Timespec},
 };
 use socket2::SockAddr;
 
@@ -21,6 +22,7 @@ pub(super) use self::setup::probe;
 use self::{
     buffers::Buffers,
     slot::{GENERATION_MAX, Slot},
+    stamps::Stamps,
 };
 use super::{Clock, Driver, DriverError, Setup, socket};
 use crate::{ConnectionId, Nanos, Transport, Worker};
@@ -59,6 +61,8 @@ struct Sockets {
     entries: Vec<squeue::Entry>,
     /// Registered files to change before the next enter.
     files: Vec<(ConnectionId, RawFd)>,
+    /// Where the kernel is asked when it received what it hands over.
+    stamps: Option<Stamps>,
     /// Connections whose socket could not even be made.
     failed: Vec<(ConnectionId, io::Error)>,
     /// Receives that the kernel holds; each may write to a buffer until it ends.
@@ -80,13 +84,21 @@ fn user_data(action: Action, generation: u32, id: ConnectionId) -> u64 {
 
 impl Uring {
     /// A ring of this thread's.
-    pub(crate) fn new(setup: Setup) -> Result<Self, DriverError> {
+    pub(crate) fn new(setup: &Setup) -> Result<Self, DriverError> {
         let ring = setup::ring(SQ_ENTRIES, CQ_ENTRIES)?;
         let connections = setup.connections;
         let register = |what| move |error| DriverError::Register { what, error };
         ring.submitter()
             .register_files_sparse(connections.max(1) as u32)
             .map_err(register("registered files (see ulimit -n)"))?;
+        if setup.options.busy_poll_us > 0 {
+            let mut napi = Napi::new()
+                .set_busy_poll_timeout(setup.options.busy_poll_us)
+                .set_prefer_busy_poll(true);
+            ring.submitter()
+                .register_napi(&mut napi)
+                .map_err(register("polling of the network card (Linux 6.9)"))?;
+        }
         let buffers =
             Buffers::register(&ring.submitter(), BUFFER_GROUP, BUFFER_COUNT, BUFFER_BYTES)
                 .map_err(register("buffer ring"))?;
@@ -101,10 +113,11 @@ impl Uring {
                 turn: 1,
                 entries: Vec::with_capacity(SQ_ENTRIES as usize),
                 files: Vec::new(),
+                stamps: setup.options.stamps.then(Stamps::new),
                 failed: Vec::new(),
                 receives: 0,
             },
-            spin_ns: setup.spin_ns,
+            spin_ns: setup.options.spin_ns,
             completions: Vec::with_capacity(CQ_ENTRIES as usize),
         })
     }
@@ -128,7 +141,7 @@ impl Uring {
             let mut queue = self.ring.submission();
             let room = (queue.capacity() - queue.len()).min(entries.len());
             // SAFETY: every entry's memory (a target's address, a slot's send buffers, the buffer
-            // group) outlives its operation: addresses and small buffers are neither moved nor
+            // group, the header of stamped receives) outlives its operation: addresses and small buffers are neither moved nor
             // freed before `Uring::drop` has seen the operations end, and bytes of a send that is
             // waited for stay in `large` until its completion.
             unsafe { queue.push_multiple(&entries[..room]).expect("there is room") };
@@ -221,10 +234,19 @@ impl Uring {
         if !is_armed {
             self.sockets.receives -= 1;
         }
+        let mut is_end = result == 0;
         let buffers = self.buffers.as_mut().expect("taken in drop only");
         if let Some(buffer) = cqueue::buffer_select(flags) {
             if is_current && result > 0 {
-                let bytes = buffers.bytes(buffer, result as usize);
+                let filled = buffers.bytes(buffer, result as usize);
+                let (bytes, delay_ns) = match &self.sockets.stamps {
+                    Some(stamps) => stamps.read(filled, now).unwrap_or_default(),
+                    None => (filled, None),
+                };
+                is_end = bytes.is_empty();
+                if let Some(delay_ns) = delay_ns {
+                    worker.stamp(delay_ns);
+                }
                 worker.received(id, bytes, now, &mut self.sockets);
             }
             buffers.give(buffer);
@@ -235,8 +257,8 @@ impl Uring {
             return;
         }
         match result {
-            1.. => self.sockets.receive(id),
-            0 => worker.closed(id, now, &mut self.sockets),
+            _ if is_end => worker.closed(id, now, &mut self.sockets),
+            0.. => self.sockets.receive(id),
             error if -error == rustix::io::Errno::NOBUFS.raw_os_error() => {
                 self.sockets.receive(id);
             }
@@ -272,6 +294,9 @@ impl Driver for Uring {
         }
         // Read once, before anything is parsed: our parsing is not the server's time.
         let now = clock.now();
+        if let Some(stamps) = &mut self.sockets.stamps {
+            stamps.compare(clock, now);
+        }
         for index in 0..self.completions.len() {
             let (data, result, flags) = self.completions[index];
             self.complete(worker, now, data, result, flags);
@@ -316,6 +341,7 @@ impl Drop for Uring {
             std::mem::forget(std::mem::take(&mut self.sockets.slots));
             std::mem::forget(std::mem::take(&mut self.sockets.outgrown));
             std::mem::forget(std::mem::take(&mut self.sockets.addresses));
+            std::mem::forget(self.sockets.stamps.take());
         }
     }
 }
@@ -324,13 +350,11 @@ impl Sockets {
     fn receive(&mut self, id: ConnectionId) {
         let generation = self.slots[id as usize].generation;
         self.receives += 1;
-        self.entries.push(
-            opcode::RecvMulti::new(Fixed(id), BUFFER_GROUP).build().user_data(user_data(
-                Action::Receive,
-                generation,
-                id,
-            )),
-        );
+        let entry = match &self.stamps {
+            Some(stamps) => stamps.receive(id, BUFFER_GROUP),
+            None => opcode::RecvMulti::new(Fixed(id), BUFFER_GROUP).build(),
+        };
+        self.entries.push(entry.user_data(user_data(Action::Receive, generation, id)));
     }
 
     fn push_large(&mut self, id: ConnectionId) {
@@ -367,6 +391,12 @@ impl Transport for Sockets {
             Ok(socket) => socket,
             Err(error) => return self.failed.push((id, error)),
         };
+        if self.stamps.is_some()
+            && address.as_socket().is_some()
+            && let Err(error) = Stamps::ask(&socket)
+        {
+            return self.failed.push((id, error));
+        }
         let fd = socket.as_raw_fd();
         if !self.addresses.iter().any(|known| **known == *address) {
             self.addresses.push(Box::new(address.clone()));

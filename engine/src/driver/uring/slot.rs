@@ -30,7 +30,9 @@ pub(super) struct Slot {
 /// Sends in their order, each with its connection's generation: nothing but a pointer on
 /// connections that have none.
 #[derive(Debug, Default)]
-pub(super) struct Sends(Option<Box<VecDeque<(u32, Box<[u8]>)>>>);
+pub(super) struct Sends(Option<Box<VecDeque<Send>>>);
+
+type Send = (u32, Box<[u8]>);
 
 impl Sends {
     pub(super) fn is_empty(&self) -> bool {
@@ -41,7 +43,7 @@ impl Sends {
         self.0.as_ref().map_or(0, |sends| sends.len())
     }
 
-    pub(super) fn front(&self) -> Option<&(u32, Box<[u8]>)> {
+    pub(super) fn front(&self) -> Option<&Send> {
         self.0.as_ref()?.front()
     }
 
@@ -49,11 +51,11 @@ impl Sends {
         self.0.get_or_insert_default().push_back((generation, bytes));
     }
 
-    pub(super) fn pop_front(&mut self) -> Option<(u32, Box<[u8]>)> {
+    pub(super) fn pop_front(&mut self) -> Option<Send> {
         self.0.as_mut()?.pop_front()
     }
 
-    fn iter(&self) -> impl Iterator<Item = &(u32, Box<[u8]>)> {
+    fn iter(&self) -> impl Iterator<Item = &Send> {
         self.0.iter().flat_map(|sends| sends.iter())
     }
 }
