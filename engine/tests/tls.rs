@@ -1,24 +1,16 @@
 //! Secured connections in virtual time.
 
+#[path = "null_server/tls.rs"]
+mod tls;
+
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
-use std::time::Duration;
 
 use engine::driver::sim::{Event, Peer, Sim};
 use engine::{ConnectionId, MILLISECOND, Nanos, Opened, Opening, SECOND, Target, Worker};
-use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection};
 use wire::postgres::Login;
-use wire::tls::{Begin, Config, Settings, TimeProvider, UnixTime, Verification};
-
-#[derive(Debug)]
-struct Epoch;
-
-impl TimeProvider for Epoch {
-    fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(Duration::ZERO))
-    }
-}
+use wire::tls::Begin;
 
 /// Every packet takes so long, either way.
 const WAY: Nanos = MILLISECOND;
@@ -33,16 +25,7 @@ struct Postgres {
 
 impl Postgres {
     fn new(takes_secured: bool) -> Self {
-        let pair = rcgen::generate_simple_self_signed(vec!["db".to_owned()]).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let key = PrivateKeyDer::Pkcs8(pair.signing_key.serialize_der().into());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![pair.cert.der().clone()], key)
-            .unwrap();
-        Self { config: Arc::new(config), connection: None, takes_secured, connects: 0 }
+        Self { config: tls::server(), connection: None, takes_secured, connects: 0 }
     }
 
     /// What is said to a StartupMessage.
@@ -95,21 +78,12 @@ impl Peer for Postgres {
 
 /// Opens one connection; how often the transport connected, and what opening came to.
 fn open(begin: Begin, takes_secured: bool) -> (u32, Opened) {
-    let settings = Settings {
-        host: "db".into(),
-        begin,
-        verification: Verification::Nothing,
-        trusted: Vec::new(),
-        identity: None,
-        versions: [false, true],
-        clock: Arc::new(Epoch),
-    };
     let login = Login::new("nova", "nova", "poolbench", None).unwrap();
     let inner = Box::new(Opening::Postgres(Arc::new(login)));
     let target = Target {
         name: "postgres".into(),
         address: "127.0.0.1:5432".parse::<std::net::SocketAddr>().unwrap().into(),
-        opening: Opening::Secured(Arc::new(Config::new(settings).unwrap()), inner),
+        opening: Opening::Secured(tls::client(begin), inner),
         operations: Vec::new().into(),
         connections: 1,
         connections_max: 1,

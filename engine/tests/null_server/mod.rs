@@ -1,6 +1,7 @@
 //! A server that costs next to nothing: one thread, one epoll, replies made in advance.
 
 mod load;
+pub(crate) mod tls;
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -12,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
+use rustls::ServerConnection;
 use socket2::SockAddr;
 
 pub(crate) use self::load::{phase, stream, target};
@@ -23,6 +25,23 @@ pub(crate) enum Speaks {
     Http,
     /// The Postgres protocol: one row of one column, `1`, for whatever is asked.
     Postgres,
+    /// The first over TLS.
+    Https,
+    /// The second over TLS.
+    SecuredPostgres,
+}
+
+impl Speaks {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Http, Self::Postgres, Self::Https, Self::SecuredPostgres];
+
+    fn is_http(self) -> bool {
+        matches!(self, Self::Http | Self::Https)
+    }
+
+    pub(crate) fn is_secured(self) -> bool {
+        matches!(self, Self::Https | Self::SecuredPostgres)
+    }
 }
 
 /// The server; it ends when dropped.
@@ -39,6 +58,7 @@ struct Counts(Arc<AtomicUsize>, Arc<AtomicU64>);
 
 struct Connection {
     stream: TcpStream,
+    tls: Option<ServerConnection>,
     received: Vec<u8>,
     has_started: bool,
 }
@@ -99,6 +119,7 @@ impl Drop for NullServer {
 }
 
 fn serve(listener: TcpListener, speaks: Speaks, counts: &Counts, stop: &AtomicBool) {
+    let tls = speaks.is_secured().then(tls::server);
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
     let data = epoll::EventData::new_u64(LISTENER);
     epoll::add(&poll, &listener, data, epoll::EventFlags::IN).unwrap();
@@ -123,7 +144,10 @@ fn serve(listener: TcpListener, speaks: Speaks, counts: &Counts, stop: &AtomicBo
                     let data = epoll::EventData::new_u64(accepted);
                     epoll::add(&poll, stream.as_fd(), data, epoll::EventFlags::IN).unwrap();
                     let received = Vec::new();
-                    let connection = Connection { stream, received, has_started: false };
+                    let tls = tls
+                        .as_ref()
+                        .map(|config| ServerConnection::new(Arc::clone(config)).unwrap());
+                    let connection = Connection { stream, tls, received, has_started: false };
                     connections.insert(accepted, connection);
                     accepted += 1;
                 }
@@ -152,17 +176,54 @@ impl Connection {
             Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
         };
         out.clear();
+        match self.tls.take() {
+            Some(tls) => self.tls = Some(self.unseal(tls, speaks, &chunk[..length], out, requests)),
+            None => self.read(speaks, &chunk[..length], out, requests),
+        }
+        // Replies are far smaller than a socket buffer.
+        self.stream.write_all(out).is_ok()
+    }
+
+    /// Answers what is whole in what came.
+    fn read(&mut self, speaks: Speaks, bytes: &[u8], out: &mut Vec<u8>, requests: &AtomicU64) {
         if self.received.is_empty() {
-            let used = self.take(speaks, &chunk[..length], out, requests);
-            self.received.extend_from_slice(&chunk[used..length]);
+            let used = self.take(speaks, bytes, out, requests);
+            self.received.extend_from_slice(&bytes[used..]);
         } else {
-            self.received.extend_from_slice(&chunk[..length]);
+            self.received.extend_from_slice(bytes);
             let received = std::mem::take(&mut self.received);
             let used = self.take(speaks, &received, out, requests);
             self.received = received[used..].to_vec();
         }
-        // Replies are far smaller than a socket buffer.
-        self.stream.write_all(out).is_ok()
+    }
+
+    /// The same over TLS; gives its state back.
+    fn unseal(
+        &mut self,
+        mut tls: ServerConnection,
+        speaks: Speaks,
+        mut bytes: &[u8],
+        out: &mut Vec<u8>,
+        requests: &AtomicU64,
+    ) -> ServerConnection {
+        const SSL_REQUEST: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 47];
+        if bytes == SSL_REQUEST {
+            out.push(b'S');
+            return tls;
+        }
+        let (mut plain, mut replies) = (Vec::new(), Vec::new());
+        while !bytes.is_empty() {
+            tls.read_tls(&mut bytes).unwrap();
+            tls.process_new_packets().unwrap();
+            // It ends with WouldBlock where there is nothing more.
+            let _ = tls.reader().read_to_end(&mut plain);
+        }
+        self.read(speaks, &plain, &mut replies, requests);
+        tls.writer().write_all(&replies).unwrap();
+        while tls.wants_write() {
+            tls.write_tls(out).unwrap();
+        }
+        tls
     }
 
     /// Answers all whole requests; gives the bytes that they had.
@@ -176,13 +237,13 @@ impl Connection {
         let mut used = 0;
         loop {
             let rest = &bytes[used..];
-            let length = match speaks {
-                Speaks::Http => http(rest, out),
-                Speaks::Postgres => postgres(rest, &mut self.has_started, out),
+            let length = match speaks.is_http() {
+                true => http(rest, out),
+                false => postgres(rest, &mut self.has_started, out),
             };
             match length {
                 Some(length) => {
-                    if matches!((speaks, rest[0]), (Speaks::Http, _) | (_, b'E' | b'Q')) {
+                    if speaks.is_http() || matches!(rest[0], b'E' | b'Q') {
                         requests.fetch_add(1, Ordering::Relaxed);
                     }
                     used += length;
