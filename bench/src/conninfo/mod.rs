@@ -322,9 +322,11 @@ impl Host {
         folder.join(format!(".s.PGSQL.{}", self.port))
     }
 
-    /// As in the password file: a default socket is the machine's own name.
+    /// As in the password file: a default socket is the machine's own name, Debian's also where it
+    /// is named.
     fn looked_up_as(&self) -> String {
         match (&self.name, &self.place) {
+            (Some(name), _) if name == SOCKET_FOLDERS[0] => "localhost".into(),
             (Some(name), _) => name.clone(),
             (None, Place::Tcp(address)) => address.clone(),
             (None, Place::Unix(folder)) if is_default(folder) => "localhost".into(),
@@ -447,6 +449,31 @@ mod tests {
         let private = parse(&text).unwrap();
         assert_eq!(private.host().password.as_deref(), Some(&b"secret"[..]));
         assert!(!format!("{private:?}").contains("secret"));
+    }
+
+    #[test]
+    fn the_password_file_knows_hosts_as_libpq_does() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let lines = "localhost:*:*:*:default socket\n/run/pg:5433:*:*:other socket\n\
+                     \\:\\:1:*:*:*:address\ndb:*:*:*:name\n*:*:a\\:b\\\\c:*:database\n";
+        fs::write(file.path(), lines).unwrap();
+        let password = |text: &str| {
+            let conninfo = format!("{text} user=nova passfile={}", file.path().display());
+            let password = parse(&conninfo).unwrap().host().password.clone();
+            password.map(|password| String::from_utf8(password).unwrap())
+        };
+        for (text, expected) in [
+            ("host=/var/run/postgresql", Some("default socket")),
+            ("host=/run/pg port=5433", Some("other socket")),
+            ("host=/run/pg", None),
+            ("host=::1", Some("address")),
+            ("hostaddr=::1", Some("address")),
+            ("host=db hostaddr=::1", Some("name")),
+            ("host=elsewhere dbname='a:b\\\\c'", Some("database")),
+        ] {
+            assert_eq!(password(text).as_deref(), expected, "{text}");
+        }
+        assert_eq!(password("host=db password='as it is'").as_deref(), Some("as it is"));
     }
 
     #[test]
