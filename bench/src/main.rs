@@ -27,6 +27,7 @@ mod stack;
 mod statistics;
 mod table;
 mod threshold;
+mod tls;
 mod validity;
 
 use std::io::Write;

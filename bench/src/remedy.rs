@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use engine::{Recording, Refusal};
+use wire::tls::Fault;
 use wire::{Class, Code, Failure, Outcome};
 
 use crate::scenario::{self, Places};
@@ -45,6 +46,7 @@ fn line(name: &str, places: &Places, class: Class, failure: &Failure, share: &st
     let place = places.get(name).map(String::as_str).unwrap_or_default();
     let code = match failure.code {
         Code::None => String::new(),
+        Code::Tls(fault) if failure.message == fault.words() => "TLS: ".into(),
         code => format!("{code}: "),
     };
     let message = failure.message.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -52,14 +54,15 @@ fn line(name: &str, places: &Places, class: Class, failure: &Failure, share: &st
     let remedy = match (class, failure.code, places.token_expiry) {
         (Class::Auth, Code::Status(_), Some(expiry)) => {
             let told = scenario::describe_expiry(expiry, SystemTime::now());
-            format!("the token {told}; {}", remedy(class, failure, name))
+            format!("the token {told}; {}", remedy(class, failure, name, place))
         }
-        _ => remedy(class, failure, name),
+        (Class::Auth, ..) if is_for_lack_of_tls(message) => secure(name),
+        _ => remedy(class, failure, name, place),
     };
     format!("target {name} ({place}): {share}{code}{message}; {remedy}")
 }
 
-fn remedy(class: Class, failure: &Failure, name: &str) -> String {
+fn remedy(class: Class, failure: &Failure, name: &str, place: &str) -> String {
     let is_http = matches!(failure.code, Code::Status(_));
     match class {
         Class::ConnectFailed if failure.message.contains("open files") => {
@@ -99,6 +102,11 @@ fn remedy(class: Class, failure: &Failure, name: &str) -> String {
         }
         Class::Protocol => format!("does targets.{name} speak this protocol there?"),
         Class::WrongReply => "the reply belongs to another request: the layer is at fault".into(),
+        Class::Tls => match failure.code {
+            Code::Tls(fault) => tls(fault, name, place),
+            // A pooler that takes no connection without.
+            _ => secure(name),
+        },
         Class::EmptyReply => "is the data loaded that the variables ask for?".into(),
         Class::GraphqlError | Class::GraphqlPartial | Class::NoData | Class::Sql => {
             "check the operation in the scenario file against the server's schema".into()
@@ -114,6 +122,67 @@ fn remedy(class: Class, failure: &Failure, name: &str) -> String {
 /// Whether the database does not exist there or is closed, as Postgres and PgBouncer tell it.
 fn names_database(message: &str) -> bool {
     message.starts_with("database \"") || message.starts_with("no such database")
+}
+
+fn secure(name: &str) -> String {
+    format!("set sslmode=require (or verify-full) in targets.{name}.conninfo")
+}
+
+/// Postgres has no line in pg_hba.conf for a connection without TLS, and may have one for TLS.
+fn is_for_lack_of_tls(message: &str) -> bool {
+    message.contains("no pg_hba.conf entry")
+        && message.ends_with("no encryption")
+        && !message.starts_with("with TLS: ")
+}
+
+fn tls(fault: Fault, name: &str, place: &str) -> String {
+    let is_http = place.starts_with("http");
+    match fault {
+        Fault::Expired => "renew it on the server (or is this machine's clock wrong?)".into(),
+        Fault::NotYetValid => "is this machine's clock right?".into(),
+        Fault::UnknownIssuer if is_http => {
+            "name its issuer's certificate in SSL_CERT_FILE, or install it on this machine".into()
+        }
+        Fault::UnknownIssuer => {
+            format!("name its issuer's certificate as sslrootcert in targets.{name}.conninfo")
+        }
+        Fault::WrongName if is_http => {
+            format!("use a name of the certificate in targets.{name}.url")
+        }
+        Fault::WrongName => format!(
+            "use a name of the certificate as host in targets.{name}.conninfo (hostaddr can say \
+             where it is), or sslmode=verify-ca"
+        ),
+        Fault::BadCertificate => "give the server a certificate that is made for servers".into(),
+        Fault::NotTls if is_http => format!("use http:// in targets.{name}.url, or another port"),
+        Fault::NotTls => {
+            format!(
+                "leave sslnegotiation=direct out of targets.{name}.conninfo: it needs Postgres 17"
+            )
+        }
+        Fault::Refused => {
+            format!("switch it on in the server, or set sslmode=prefer in targets.{name}.conninfo")
+        }
+        Fault::NothingInCommon if is_http => {
+            "the server must take TLS 1.2 or 1.3, and http/1.1".into()
+        }
+        Fault::NothingInCommon => {
+            "the server must take TLS 1.2 or 1.3 (sslnegotiation=direct needs Postgres 17)".into()
+        }
+        Fault::ClientCertificate if is_http => "client certificates are for Postgres only".into(),
+        Fault::ClientCertificate => format!(
+            "name one that the server trusts as sslcert, with its sslkey, in targets.{name}.conninfo"
+        ),
+        Fault::ChannelBinding => format!(
+            "the server must use scram-sha-256 over TLS; or set channel_binding=prefer in \
+             targets.{name}.conninfo"
+        ),
+        Fault::Closed if is_http => "does it speak TLS there? See the server's log".into(),
+        Fault::Closed => {
+            "does it speak TLS there (sslnegotiation=direct needs Postgres 17)? See its log".into()
+        }
+        Fault::Broken => "see the server's log".into(),
+    }
 }
 
 #[cfg(test)]
@@ -132,5 +201,41 @@ mod tests {
             "target pooler (127.0.0.1:6432): SQLSTATE 28P01: password authentication failed; \
              check user and password in targets.pooler.conninfo"
         );
+    }
+
+    #[test]
+    fn a_fault_of_tls_is_one_line_with_a_remedy_of_its_own() {
+        let line = |name: &str, place: &str, class, code, message: &str| {
+            let mut failure = Failure::default();
+            failure.set(code, message.as_bytes());
+            let mut places = Places::new();
+            places.insert(name.to_owned(), place.to_owned());
+            let outcome = Outcome::Failed(class);
+            refusal(&Refusal { target: 0, outcome, failure }, name, &places)
+        };
+        let fault = |fault: Fault, message| {
+            [("pooler", "db:6432"), ("gateway", "https://api/graphql")]
+                .map(|(name, place)| line(name, place, Class::Tls, Code::Tls(fault), message))
+                .join("\n")
+        };
+        let refused = Class::Auth;
+        let hba = "no pg_hba.conf entry for host \"::1\", user \"nova\", no encryption";
+        let lines = [
+            fault(Fault::UnknownIssuer, Fault::UnknownIssuer.words()),
+            fault(Fault::WrongName, "certificate not valid for name \"db\""),
+            fault(Fault::Expired, "certificate expired"),
+            fault(Fault::NotTls, "received corrupt message of type InvalidContentType"),
+            fault(Fault::ClientCertificate, "the server says CertificateRequired"),
+            line(
+                "pooler",
+                "db:6432",
+                Class::Tls,
+                Code::Tls(Fault::Refused),
+                Fault::Refused.words(),
+            ),
+            line("pooler", "db:6432", Class::Tls, Code::SqlState(*b"08P01"), "SSL required"),
+            line("postgres", "db:5432", refused, Code::SqlState(*b"28000"), hba),
+        ];
+        insta::assert_snapshot!(lines.join("\n"));
     }
 }

@@ -12,8 +12,9 @@ use thiserror::Error;
 use wire::postgres::Fallback;
 use wire::{Operation, Request};
 
-use crate::arm::{Arm, ArmKind};
+use crate::arm::{Arm, ArmKind, Securities};
 use crate::check::Checks;
+use crate::conninfo::Conninfo;
 use crate::generator::{Generator, GeneratorError, GeneratorOptions, GeneratorSummary, Work};
 use crate::interrupt::{self, Interrupted};
 use crate::observe::ObserveError;
@@ -100,6 +101,8 @@ impl Rig {
             if let (Some(url), None) = (&file.url, &token) {
                 token = scenario::token(scenario, url)?;
             }
+            let conninfo = file.conninfo.as_deref().and_then(|text| Conninfo::parse(text).ok());
+            conninfo.iter().flat_map(|conninfo| &conninfo.warnings).for_each(|line| say(line));
             let token = token.as_deref();
             let mut target =
                 scenario.engine_target(&kind.target, *connections, token, &mut places)?;
@@ -141,6 +144,7 @@ impl Rig {
         for (arm, opened) in rig.arms.iter_mut().zip(opened) {
             rig.connections += opened.connections;
             arm.connect = Some(opened.connect);
+            arm.security = Securities(opened.security);
         }
         Ok(rig)
     }

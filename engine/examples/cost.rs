@@ -68,7 +68,7 @@ fn variants() -> Vec<(String, Options)> {
 }
 
 fn cpu() {
-    for speaks in [Speaks::Http, Speaks::Postgres] {
+    for speaks in Speaks::ALL {
         for connections in [1, 16, 64, 256, 1000] {
             let server = NullServer::start(speaks, first_core()).unwrap();
             let variants = variants();

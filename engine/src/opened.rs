@@ -1,7 +1,7 @@
 //! What opening a target's connections came to.
 
 use hdrhistogram::Histogram;
-use wire::{Failure, Outcome};
+use wire::{Failure, Outcome, tls::Security};
 
 use crate::recording::histogram;
 
@@ -12,11 +12,13 @@ pub struct Opened {
     pub connections: u64,
     /// From the first packet to the end of the login, in ns.
     pub connect: Histogram<u64>,
+    /// What was negotiated, each of it once; `None` stands for connections without TLS.
+    pub security: Vec<Option<Security>>,
 }
 
 impl Default for Opened {
     fn default() -> Self {
-        Self { connections: 0, connect: histogram() }
+        Self { connections: 0, connect: histogram(), security: Vec::new() }
     }
 }
 
@@ -25,6 +27,13 @@ impl Opened {
     pub fn merge(&mut self, other: &Self) {
         self.connections += other.connections;
         self.connect.add(&other.connect).expect("all histograms share their bounds");
+        other.security.iter().cloned().for_each(|security| self.add_security(security));
+    }
+
+    pub(crate) fn add_security(&mut self, security: Option<Security>) {
+        if !self.security.contains(&security) {
+            self.security.push(security);
+        }
     }
 }
 

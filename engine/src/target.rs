@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use socket2::SockAddr;
-use wire::{Operation, Request, Session, http, postgres};
+use wire::{Operation, Request, Session, http, postgres, tls};
 
 use crate::Nanos;
 
@@ -14,6 +14,8 @@ pub enum Opening {
     Http,
     /// The Postgres protocol, with a login.
     Postgres(Arc<postgres::Login>),
+    /// Either of them, secured by TLS.
+    Secured(Arc<tls::Config>, Box<Opening>),
 }
 
 /// One server that load goes to, with the operations encoded for it.
@@ -44,7 +46,15 @@ pub struct Target {
 impl Target {
     /// A new session for one connection.
     pub(crate) fn session(&self) -> Session {
-        match &self.opening {
+        self.session_of(&self.opening)
+    }
+
+    fn session_of(&self, opening: &Opening) -> Session {
+        match opening {
+            Opening::Secured(config, inner) => {
+                let inner = self.session_of(inner);
+                Session::Tls(Box::new(tls::Session::new(Arc::clone(config), inner)))
+            }
             Opening::Http => Session::Http(http::Session::new()),
             Opening::Postgres(login) => {
                 let statements =

@@ -80,11 +80,17 @@ fn allocations(kind: DriverKind, speaks: Speaks) -> u64 {
     driver::start(&loaded.setup(kind), Allocations(loaded)).unwrap()
 }
 
+/// Over TLS, rustls' buffered interface allocates what it seals and what it opens, a buffer for each
+/// record: a request is one record here, and its reply another. Nothing of ours comes on top.
 #[test]
-fn a_hundred_thousand_requests_allocate_nothing() {
+fn a_hundred_thousand_requests_allocate_nothing_but_what_tls_needs() {
+    // Of requests in flight at either end of the count, one record is in it and the other is not.
+    const RECORDS_MAX: u64 = 2 * (REQUESTS + CONNECTIONS as u64);
     for kind in DriverKind::ALL {
-        for speaks in [Speaks::Http, Speaks::Postgres] {
-            assert_eq!(allocations(kind, speaks), 0, "{kind:?} {speaks:?}");
+        for speaks in Speaks::ALL {
+            let most = if speaks.is_secured() { RECORDS_MAX } else { 0 };
+            let counted = allocations(kind, speaks);
+            assert!(counted <= most, "{kind:?} {speaks:?}: {counted} allocations");
         }
     }
 }

@@ -27,7 +27,7 @@ struct Run {
 impl Run {
     fn target(&self, place: &Place) -> Target {
         let Place { user, database, password, port } = place;
-        let login = Login::new(user, database, "poolbench", Some(password)).unwrap();
+        let login = Login::new(user, database, "poolbench", Some(password.as_bytes())).unwrap();
         Target {
             name: "it".into(),
             address: std::net::SocketAddr::from(([127, 0, 0, 1], *port)).into(),

@@ -92,6 +92,14 @@ impl Home {
         path.display().to_string()
     }
 
+    /// Writes a file that only we can read, and gives its path.
+    pub fn write_private(&self, name: &str, text: &str) -> String {
+        let path = self.write(name, text);
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&path, private).expect("its own file");
+        path
+    }
+
     /// Processes whose current folder lies in this one.
     pub fn processes(&self) -> Vec<u32> {
         let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
@@ -190,6 +198,15 @@ impl Stack {
             std::thread::yield_now();
         }
         command
+    }
+
+    /// Runs SQL in `database` with psql, by a target's connection string as it is printed.
+    pub fn psql(&self, target: &str, database: &str, sql: &str) {
+        let conninfo = format!("{} dbname={database}", self.target(target));
+        let arguments = ["--no-psqlrc", "--no-password", "--command", sql, &conninfo];
+        let ended: Ended =
+            Command::new("psql").args(arguments).output().expect("psql is installed").into();
+        assert_eq!(ended.code, 0, "{ended:?}");
     }
 
     /// One counter of a gateway's metrics.

@@ -79,6 +79,7 @@ fn is_complete(outcome: Outcome) -> bool {
                 | Class::StaleConnection
                 | Class::Disconnected
                 | Class::ConnectFailed
+                | Class::Tls
                 | Class::Timeout
         )
     )

@@ -6,8 +6,10 @@
 //! network never changes what comes out.
 //!
 //! There is no I/O, no clock and no `unsafe` here, and nothing is allocated once a connection has
-//! seen its largest request and reply. (The SCRAM nonce is the one place that draws entropy: it
-//! comes from postgres-protocol, at login only.)
+//! seen its largest request and reply. Three exceptions: postgres-protocol draws the SCRAM nonce at
+//! login, rustls draws its keys in the TLS handshake, and rustls allocates a buffer for each record
+//! that it seals or opens. The wall clock, for the times in certificates, is the caller's
+//! ([`tls::TimeProvider`]).
 #![forbid(unsafe_code)]
 
 mod check;
@@ -16,6 +18,7 @@ mod operation;
 mod outcome;
 pub mod postgres;
 mod session;
+pub mod tls;
 
 pub use check::{CHECKS_MAX, Check, Condition, HttpReply, Reply};
 pub use operation::{Kind, Operation, Piece, Request, Template, Values};

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::tls::Fault;
+
 /// The result of one request: it worked, or it failed in one of the ways a report groups by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -90,6 +92,8 @@ classes! {
     Disconnected = "disconnected",
     /// The connection could not be made.
     ConnectFailed = "connect_failed",
+    /// The connection could not be secured, or not be kept secure; the code says why.
+    Tls = "tls",
     /// No complete reply within the time limit.
     Timeout = "timeout",
 }
@@ -120,6 +124,8 @@ pub enum Code {
     Status(u16),
     /// A five-character SQLSTATE (Postgres manual, appendix A).
     SqlState([u8; 5]),
+    /// Why TLS failed.
+    Tls(Fault),
 }
 
 impl fmt::Display for Code {
@@ -127,6 +133,7 @@ impl fmt::Display for Code {
         match self {
             Code::None => Ok(()),
             Code::Status(status) => write!(f, "HTTP {status}"),
+            Code::Tls(fault) => write!(f, "TLS: {fault}"),
             Code::SqlState(state) => write!(f, "SQLSTATE {}", String::from_utf8_lossy(state)),
         }
     }

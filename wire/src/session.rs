@@ -2,7 +2,9 @@
 
 use bytes::BytesMut;
 
-use crate::{Failure, Operation, Outcome, Reply, Request, Values, http, postgres};
+use crate::postgres::Channel;
+use crate::tls::Security;
+use crate::{Failure, Operation, Outcome, Reply, Request, Values, http, postgres, tls};
 
 /// What [`Session::receive`] made of the bytes it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,9 @@ pub enum Progress {
     Response(Outcome),
     /// The handshake failed: close the connection. [`Session::failure`] has the peer's words.
     Refused(Outcome),
+    /// The handshake goes on over a new connection, secured where this one is not or the other way
+    /// (sslmode=allow and prefer): close this one, connect again, and call [`Session::open`].
+    Reconnect,
 }
 
 /// One connection's protocol state.
@@ -32,6 +37,8 @@ pub enum Session {
     Http(http::Session),
     /// The Postgres protocol, version 3.
     Postgres(postgres::Session),
+    /// Either of them secured by TLS.
+    Tls(Box<tls::Session>),
 }
 
 impl Session {
@@ -41,6 +48,7 @@ impl Session {
         match self {
             Session::Http(session) => session.open(),
             Session::Postgres(session) => session.open(out),
+            Session::Tls(session) => session.open(out),
         }
     }
 
@@ -51,6 +59,7 @@ impl Session {
             (Session::Postgres(session), Request::Postgres(statement)) => {
                 session.begin(statement, values);
             }
+            (Session::Tls(session), _) => return session.request(operation, values, out),
             _ => unreachable!("operations are encoded for their target's protocol"),
         }
         operation.encode(values, out);
@@ -61,6 +70,7 @@ impl Session {
         match self {
             Session::Http(session) => session.receive(input),
             Session::Postgres(session) => session.receive(input, out),
+            Session::Tls(session) => session.receive(input, out),
         }
     }
 
@@ -71,6 +81,7 @@ impl Session {
         match self {
             Session::Http(session) => session.end_of_stream(),
             Session::Postgres(session) => session.end_of_stream(),
+            Session::Tls(session) => session.end_of_stream(),
         }
     }
 
@@ -79,6 +90,7 @@ impl Session {
         match self {
             Session::Http(session) => session.is_reusable(),
             Session::Postgres(session) => session.is_reusable(),
+            Session::Tls(session) => session.is_reusable(),
         }
     }
 
@@ -88,17 +100,19 @@ impl Session {
         match self {
             Session::Http(session) => session.has_served(),
             Session::Postgres(session) => session.has_served(),
+            Session::Tls(session) => session.inner().has_served(),
         }
     }
 
     /// Appends what makes the peer end the request in flight when it is sent on a connection of
     /// its own, while this one is still there: CancelRequest (Postgres manual, 55.2.8 "Canceling
-    /// Requests in Progress"). The peer answers by closing that connection. `false`, and nothing is
+    /// Requests in Progress"), in the clear as libpq sends it. The peer answers by closing that connection. `false`, and nothing is
     /// appended, where there is no such thing.
     pub fn cancel(&self, out: &mut BytesMut) -> bool {
         match self {
             Session::Http(_) => false,
             Session::Postgres(session) => session.cancel(out),
+            Session::Tls(session) => session.inner().cancel(out),
         }
     }
 
@@ -107,6 +121,35 @@ impl Session {
         match self {
             Session::Http(session) => session.failure(),
             Session::Postgres(session) => session.failure(),
+            Session::Tls(session) => session.failure(),
+        }
+    }
+
+    /// What was negotiated, once the session is ready; `None` where the connection is not secured.
+    pub fn security(&self) -> Option<Security> {
+        match self {
+            Session::Tls(session) => session.security(),
+            Session::Http(_) | Session::Postgres(_) => None,
+        }
+    }
+
+    /// Tells the protocol what the next connection goes over.
+    pub(crate) fn secure(&mut self, channel: Channel) {
+        if let Session::Postgres(session) = self {
+            session.secure(channel);
+        }
+    }
+
+    /// Whether the login was bound to the TLS connection.
+    pub(crate) fn is_bound(&self) -> bool {
+        matches!(self, Session::Postgres(session) if session.is_bound())
+    }
+
+    /// Whether the server has accepted who we are; nothing is asked over HTTP.
+    pub(crate) fn is_authenticated(&self) -> bool {
+        match self {
+            Session::Postgres(session) => session.is_authenticated(),
+            Session::Http(_) | Session::Tls(_) => true,
         }
     }
 
@@ -116,6 +159,7 @@ impl Session {
         let http = match self {
             Session::Http(session) => Some(session.reply()),
             Session::Postgres(_) => None,
+            Session::Tls(session) => return session.inner().reply(outcome, service_ns),
         };
         Reply { outcome, service_ns, http }
     }

@@ -56,7 +56,7 @@ fn operation(protocol: Protocol) -> Operation {
 
 fn session(operation: &Operation) -> Session {
     let Request::Postgres(statement) = &operation.request else { panic!("a statement") };
-    let login = Login::new("nova", "nova", "poolbench", Some("secret")).unwrap();
+    let login = Login::new("nova", "nova", "poolbench", Some(b"secret")).unwrap();
     Session::Postgres(postgres::Session::new(Arc::new(login), [statement]))
 }
 

@@ -1,5 +1,6 @@
 //! One way through the stack, and what was measured on it.
 
+mod security;
 mod summary;
 
 use std::borrow::Cow;
@@ -9,6 +10,7 @@ use engine::{Nanos, OperationRecording, PhaseReport, Recording, StreamReport};
 use hdrhistogram::Histogram;
 use wire::postgres::Fallback;
 
+pub(crate) use self::security::{Securities, difference, heading};
 pub(crate) use self::summary::{ArmSummary, Quantiles};
 use crate::statistics::Sample;
 
@@ -47,6 +49,7 @@ pub(crate) struct Arm {
     /// The application_name of its backends.
     pub(crate) backends_name: Option<String>,
     pub(crate) connect: Option<Histogram<u64>>,
+    pub(crate) security: Securities,
     pub(crate) blocks: Vec<Sample>,
     pub(crate) whole: Option<Recording>,
     /// Requests that got their outcome, the warm-up's included.
@@ -99,6 +102,7 @@ impl Arm {
             kind: kind.clone(),
             backends_name,
             connect: None,
+            security: Securities::default(),
             blocks: Vec::new(),
             whole: None,
             completed: 0,

@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 use wire::postgres::Fallback;
 
-use super::Arm;
+use super::{Arm, Securities};
 
 /// One arm's results. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -47,6 +47,8 @@ pub(crate) struct ArmSummary {
     pub(crate) receive_delay_ns: Quantiles,
     failed_ns: Quantiles,
     connect_ns: Quantiles,
+    /// What was negotiated; null for connections without TLS.
+    pub(crate) tls: Securities,
     pub(crate) operations: BTreeMap<String, OperationSummary>,
     pub(crate) backend_connections: Option<Backends>,
     pub(crate) cpu_ns_per_request: BTreeMap<&'static str, f64>,
@@ -145,6 +147,7 @@ impl ArmSummary {
             receive_delay_ns: quantiles(|whole| &whole.receive_delay),
             failed_ns: quantiles(|whole| &whole.failed),
             connect_ns: arm.connect.as_ref().map(Quantiles::new).unwrap_or_default(),
+            tls: arm.security.clone(),
             operations: names
                 .iter()
                 .zip(operations)

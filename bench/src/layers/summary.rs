@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Experiment;
 use super::cost::{Cost, costs};
-use crate::arm::{Arm, ArmSummary, Quantiles};
+use crate::arm::{Arm, ArmSummary, Quantiles, difference};
 use crate::generator::GeneratorSummary;
 use crate::observe::{Pooler, Server};
 use crate::rig::RigError;
@@ -117,6 +117,10 @@ impl Experiment<'_> {
 fn validity(arms: &[Arm]) -> Validity {
     let mut validity = Validity::default();
     arms.iter().for_each(|arm| validity.judge(arm));
+    for (number, one) in arms.iter().enumerate() {
+        let others = arms[number + 1..].iter();
+        others.filter_map(|other| difference(one, other)).for_each(|line| validity.suspect(line));
+    }
     let blocks = arms.iter().map(|arm| arm.blocks.len()).min().unwrap_or_default();
     if blocks < validity::BLOCKS_MIN {
         validity.suspect(format!(

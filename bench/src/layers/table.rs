@@ -3,13 +3,18 @@
 use std::fmt::Write as _;
 
 use super::summary::{CostSummary, Summary};
+use crate::arm::heading;
 use crate::duration::{show, show_interval};
 use crate::table::{Columns, errors, verdict};
 
 /// The whole result.
 pub(crate) fn text(summary: &Summary) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "{}\n", headline(summary));
+    let _ = writeln!(text, "{}", headline(summary));
+    if let Some(line) = heading(&summary.arms) {
+        let _ = writeln!(text, "{line}");
+    }
+    text.push('\n');
     let _ = writeln!(text, "{}\n", arms(summary));
     let _ = writeln!(text, "{}\n", cpu(summary));
     let _ = writeln!(text, "{}\n", costs(summary));

@@ -4,10 +4,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use postgres::{Client, NoTls};
+use postgres::Client;
 
 use super::ObserveError;
-use crate::conninfo::{Conninfo, with_sources};
+use crate::conninfo::Conninfo;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -32,10 +32,9 @@ fn login_within(
         Conninfo::parse(conninfo).map_err(|error| ObserveError::Conninfo { what, error })?;
     let place = conninfo.place();
     let (sender, receiver) = mpsc::channel();
-    let config = conninfo.config().clone();
     thread::spawn(move || {
         // Nobody waits any more where this fails.
-        let _ = sender.send(config.connect(NoTls).map_err(|error| with_sources(&error)));
+        let _ = sender.send(conninfo.connect());
     });
     let silence = || format!("it took the connection and said nothing for {patience:?}");
     match receiver.recv_timeout(patience).unwrap_or_else(|_| Err(silence())) {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Summary, lines, results};
-use crate::arm::ArmSummary;
+use crate::arm::{ArmSummary, heading};
 use crate::duration::show;
 use crate::metric::Aggregation;
 use crate::table::{Columns, errors, verdict};
@@ -27,7 +27,7 @@ pub(crate) fn text(summary: &Summary, stats: &[Aggregation]) -> String {
     for arm in &summary.arms {
         let _ = writeln!(
             text,
-            "{} on {}: {}, {} connections, {}, seed {}\n",
+            "{} on {}: {}, {} connections, {}, seed {}",
             summary.scenario,
             arm.name,
             summary.load,
@@ -35,6 +35,10 @@ pub(crate) fn text(summary: &Summary, stats: &[Aggregation]) -> String {
             show(summary.duration_ns as f64),
             summary.seed
         );
+        if let Some(line) = heading(std::slice::from_ref(arm)) {
+            let _ = writeln!(text, "{line}");
+        }
+        text.push('\n');
     }
     for section in [
         results::thresholds(verdicts),

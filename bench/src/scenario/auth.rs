@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use super::fields::{self, Fields};
 use super::mistake::Mistake;
 use super::node::Value;
+use super::target::Endpoint;
 use super::{Scenario, ScenarioError, jwt};
 
 /// How long a login may take.
@@ -133,11 +134,14 @@ impl LoginFile {
 
 /// One GraphQL request outside the load, and its reply, whatever its status.
 pub(super) fn post(url: &str, token: Option<&str>, body: &Json) -> Result<Json, String> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
+    let mut config = ureq::Agent::config_builder()
         .timeout_global(Some(LOGIN_TIMEOUT))
-        .http_status_as_error(false)
-        .build()
-        .into();
+        .http_status_as_error(false);
+    let endpoint = Endpoint::parse(url)?;
+    if endpoint.is_secured {
+        config = config.tls_config(crate::tls::for_ureq(&endpoint.host)?);
+    }
+    let agent: ureq::Agent = config.build().into();
     let mut request = agent.post(url).header("Content-Type", "application/json");
     if let Some(token) = token {
         request = request.header("Authorization", format!("Bearer {token}"));

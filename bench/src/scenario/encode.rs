@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use engine::{Opening, SECOND, Target};
 use wire::http::Expect;
@@ -14,9 +14,13 @@ use super::operation::OperationFile;
 use super::target::Endpoint;
 use super::{Scenario, ScenarioError};
 use crate::conninfo::Conninfo;
+use crate::{address, tls};
 
 /// k6's own limit for a request.
 const TIMEOUT_NS: u64 = 60 * SECOND;
+
+/// How long an address of a host may take to accept a connection where there are others to try.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What people are told about the targets of a run.
 #[derive(Debug, Clone, Default)]
@@ -58,18 +62,20 @@ impl Scenario {
                 let bad =
                     |problem: String| ScenarioError::value(format!("targets.{name}.url"), problem);
                 let endpoint = Endpoint::parse(url).map_err(bad)?;
-                let resolved = crate::address::resolve(&endpoint.host, endpoint.port);
-                let address = resolved
+                let reached = address::reach(&endpoint.host, endpoint.port, CONNECT_TIMEOUT);
+                let address = reached
                     .map_err(|error| bad(format!("{url}: cannot resolve the host: {error}")))?;
                 places.insert(name.into(), url.clone());
                 places.token_expiry = token.and_then(jwt::expiry);
                 let operations = self.http_operations(name, &endpoint, token)?;
-                (address, Opening::Http, operations)
+                let tls = endpoint.is_secured.then(|| tls::https(&endpoint.host)).transpose();
+                let tls = tls.map_err(|problem| bad(format!("{url}: {problem}")))?;
+                (address, secured(tls, Opening::Http), operations)
             }
             (None, conninfo) => {
                 let bad = |error| ScenarioError::Conninfo { target: name.into(), error };
                 let conninfo = Conninfo::parse(conninfo.as_deref().unwrap_or_default());
-                let conninfo = conninfo.map_err(bad)?;
+                let conninfo = conninfo.and_then(Conninfo::reached).map_err(bad)?;
                 places.insert(name.into(), conninfo.place());
                 let login = conninfo.login().map_err(|error| {
                     ScenarioError::value(format!("targets.{name}.conninfo"), error.to_string())
@@ -80,7 +86,8 @@ impl Scenario {
                 };
                 let operations: Result<Vec<_>, _> = self.operations.iter().map(encode).collect();
                 let address = conninfo.address().map_err(bad)?;
-                (address, Opening::Postgres(Arc::new(login)), operations?)
+                let opening = Opening::Postgres(Arc::new(login));
+                (address, secured(conninfo.tls().map_err(bad)?, opening), operations?)
             }
         };
         Ok(Target {
@@ -115,6 +122,13 @@ impl Scenario {
         let endpoint = Endpoint::parse(url)
             .map_err(|problem| ScenarioError::value(format!("targets.{target}.url"), problem))?;
         self.http_operations(target, &endpoint, Some(token))
+    }
+}
+
+fn secured(tls: Option<Arc<wire::tls::Config>>, opening: Opening) -> Opening {
+    match tls {
+        Some(config) => Opening::Secured(config, Box::new(opening)),
+        None => opening,
     }
 }
 

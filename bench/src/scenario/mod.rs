@@ -41,7 +41,7 @@ pub(crate) use load::{
 pub(crate) use mistake::{Report, counted};
 pub(crate) use operation::OperationFile;
 pub(crate) use renewal::Renewal;
-pub(crate) use target::TargetFile;
+pub(crate) use target::{Endpoint, TargetFile};
 
 use self::fields::Fields;
 use self::include::Files;

@@ -79,7 +79,7 @@ fn target(name: &str, node: &Node, mistakes: &Mistakes) -> Option<TargetFile> {
         let place = &fields.get(name)?.place;
         if let Err(error) = Conninfo::parse(text) {
             let help = match error {
-                ConninfoError::Syntax(_) => {
+                ConninfoError::Syntax(_) | ConninfoError::Unknown(_) => {
                     "write it as in \"host=127.0.0.1 port=6432 dbname=nova user=nova\""
                 }
                 _ => "see the Postgres manual, 34.1.1 \"Connection Strings\"",
@@ -106,29 +106,32 @@ fn target(name: &str, node: &Node, mistakes: &Mistakes) -> Option<TargetFile> {
 
 /// A GraphQL endpoint, taken apart.
 #[derive(Debug)]
-pub(super) struct Endpoint {
-    pub(super) host: String,
-    pub(super) port: u16,
+pub(crate) struct Endpoint {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// Whether it speaks HTTPS.
+    pub(crate) is_secured: bool,
     /// As in the Host header.
     pub(super) authority: String,
     pub(super) path: String,
 }
 
 impl Endpoint {
-    pub(super) fn parse(url: &str) -> Result<Self, String> {
+    pub(crate) fn parse(url: &str) -> Result<Self, String> {
         let uri: Uri = url.parse().map_err(|error| format!("{url:?} is no URL: {error}"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err("https is not supported yet: take http".into()),
-            _ => return Err(format!("{url:?} does not begin with http://")),
-        }
+        let is_secured = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(format!("{url:?} does not begin with http:// or https://")),
+        };
         let authority = uri.authority().ok_or_else(|| format!("{url:?} names no host"))?;
         if authority.host().is_empty() {
             return Err(format!("{url:?} names no host"));
         }
         Ok(Self {
             host: authority.host().into(),
-            port: authority.port_u16().unwrap_or(80),
+            port: authority.port_u16().unwrap_or(if is_secured { 443 } else { 80 }),
+            is_secured,
             authority: authority.as_str().into(),
             path: uri.path_and_query().map_or("/", |path| path.as_str()).into(),
         })

@@ -60,6 +60,10 @@ pub(crate) enum StackError {
     #[error("the system has no random numbers for passwords: {0}")]
     Random(getrandom::Error),
 
+    /// No certificate for the servers.
+    #[error("cannot make a certificate for the servers: {0}")]
+    Certificate(rcgen::Error),
+
     /// Processes would not go away.
     #[error("processes {pids:?} of the stack in {} would not end even by SIGKILL", .folder.display())]
     Unstoppable { pids: Vec<i32>, folder: PathBuf },

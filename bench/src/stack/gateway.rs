@@ -25,8 +25,11 @@ pub(crate) fn spawn(
     // The environment, not the command line, which everyone can read. And as ourselves: the program may
     // lie where nobody else can go.
     Server::spawn(name, &programs.gateway, folder, None, |command| {
+        if let Some(root) = &database.root {
+            command.env("NOVA_DATABASE_ROOT_CERT", root);
+        }
         command
-            .env("NOVA_DATABASE", database.with_password())
+            .env("NOVA_DATABASE", database.for_gateway())
             .env("NOVA_JWT_SECRET", &secrets.jwt)
             .env("NOVA_LISTEN", format!("127.0.0.1:{port}"))
             .env("NOVA_POOL_SIZE", options.gateway_pool_size.to_string())

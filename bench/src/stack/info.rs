@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::certificate;
 use super::conninfo::Conninfo;
 use super::options::Options;
 use super::processes;
@@ -175,6 +176,7 @@ impl StackInfo {
             application_name: application_name.map(str::to_owned),
             passfile: self.passfile(),
             password: password.to_owned(),
+            root: self.options.tls.then(|| self.folder.join(certificate::ROOT)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 
-use postgres::{Client, NoTls};
+use postgres::Client;
 
 use super::conninfo::Conninfo;
 
@@ -26,10 +26,10 @@ impl<'a> Login<'a> {
     pub(crate) fn poll(&mut self) -> Result<Option<Client>, String> {
         let receiver = self.pending.get_or_insert_with(|| {
             let (sender, receiver) = mpsc::channel();
-            let config = self.conninfo.config();
+            let conninfo = self.conninfo.clone();
             thread::spawn(move || {
                 // Nobody waits any more where this fails.
-                let _ = sender.send(config.connect(NoTls).map_err(reason));
+                let _ = sender.send(conninfo.connect());
             });
             receiver
         });
@@ -41,14 +41,6 @@ impl<'a> Login<'a> {
         self.pending = None;
         result.map(Some)
     }
-}
-
-/// An error with its cause, as in `error connecting to server: Connection refused`.
-pub(crate) fn reason(error: postgres::Error) -> String {
-    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-    let (error, cause) = (error.to_string(), cause.unwrap_or_default());
-    // Some versions of the client name the cause themselves.
-    if error.ends_with(&cause) { error } else { error + &cause }
 }
 
 #[cfg(test)]
@@ -67,6 +59,7 @@ mod tests {
             application_name: None,
             passfile: "/".into(),
             password: "x".into(),
+            root: None,
         };
         let mut login = Login::new(&conninfo);
         let started = Instant::now();

@@ -7,6 +7,7 @@
 //! `kill -9`, by the next command that starts or stops a stack (see [`homes`]).
 
 mod account;
+mod certificate;
 mod conninfo;
 mod error;
 mod folder;

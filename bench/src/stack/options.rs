@@ -21,6 +21,11 @@ pub(crate) struct Options {
     /// Threads of each gateway
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) gateway_threads: u32,
+
+    /// Secure everything before Postgres and PgBouncer with TLS, PgBouncer's way to Postgres too
+    #[arg(long)]
+    #[serde(default)]
+    pub(crate) tls: bool,
 }
 
 impl Default for Options {
@@ -30,6 +35,7 @@ impl Default for Options {
             pool_mode: PoolMode::Transaction,
             gateway_pool_size: 50,
             gateway_threads: 2,
+            tls: false,
         }
     }
 }

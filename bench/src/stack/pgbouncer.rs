@@ -59,6 +59,8 @@ fn ini(
     options: &Options,
     (port, postgres_port): (u16, u16),
 ) -> Result<String, StackError> {
+    let tls_file =
+        |name: &str| if options.tls { format!("{folder}/{name}") } else { String::new() };
     let values = [
         ("folder", folder),
         ("user_file", users),
@@ -66,6 +68,9 @@ fn ini(
         ("postgres_port", &postgres_port.to_string()),
         ("pool_size", &options.pool_size.to_string()),
         ("pool_mode", options.pool_mode.name()),
+        ("sslmode", if options.tls { "require" } else { "disable" }),
+        ("tls_key", &tls_file("server.key")),
+        ("tls_certificate", &tls_file("server.crt")),
     ];
     template::fill("pgbouncer.ini", INI, &values)
 }
@@ -76,6 +81,16 @@ mod tests {
 
     #[test]
     fn the_scenarios_template_gets_all_it_asks_for() {
+        let secured = Options { tls: true, ..Options::default() };
+        let secured = ini("/f", "/f/u", &secured, (7, 8)).unwrap();
+        for expected in [
+            "client_tls_sslmode = require",
+            "client_tls_key_file = /f/server.key",
+            "client_tls_cert_file = /f/server.crt",
+            "server_tls_sslmode = require",
+        ] {
+            assert!(secured.lines().any(|line| line == expected), "{expected} in {secured}");
+        }
         let ini = ini("/f", "/f/u", &Options::default(), (7, 8)).unwrap();
         let settings: Vec<&str> = ini.lines().filter(|line| !line.starts_with(';')).collect();
         assert!(!settings.concat().contains(['{', '}']));
@@ -86,6 +101,7 @@ mod tests {
             "pool_mode = transaction",
             "default_pool_size = 25",
             "auth_file = /f/u",
+            "client_tls_sslmode = disable",
         ] {
             assert!(settings.contains(&expected), "{expected} in {ini}");
         }

@@ -6,17 +6,18 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use postgres::{Client, NoTls};
+use postgres::Client;
 
 use super::account::Account;
 use super::conninfo::Conninfo;
 use super::error::StackError;
 use super::folder::Folder;
-use super::login::{self, Login};
+use super::login::Login;
 use super::programs::Programs;
 use super::secrets::Secrets;
 use super::server::{Server, last_words};
 use super::template;
+use crate::conninfo::with_sources;
 use crate::interrupt;
 
 const CONF: &str = include_str!("postgresql.conf");
@@ -61,12 +62,16 @@ pub(crate) fn spawn(
     programs: &Programs,
     folder: &Folder,
     account: &Account,
+    tls: bool,
     port: u16,
 ) -> Result<Server, StackError> {
     let (run, number) = (folder.run().display().to_string(), port.to_string());
-    let conf = template::fill("postgresql.conf", CONF, &[("folder", &run), ("port", &number)])?;
+    let (ssl, host) = if tls { ("on", "hostssl") } else { ("off", "host   ") };
+    let values = [("folder", run.as_str()), ("port", &number), ("ssl", ssl)];
+    let conf = template::fill("postgresql.conf", CONF, &values)?;
     let conf = folder.write_for_servers("postgresql.conf", &conf, account)?;
-    let hba = folder.write_for_servers("pg_hba.conf", HBA, account)?;
+    let hba = template::fill("pg_hba.conf", HBA, &[("host", host)])?;
+    let hba = folder.write_for_servers("pg_hba.conf", &hba, account)?;
     let set = |name: &str, path: &Path| format!("--{name}={}", path.display());
     Server::spawn("postgres", &programs.postgres, folder, Some(account), |command| {
         command
@@ -147,7 +152,11 @@ impl Seeding {
 
 fn seed(nova: &Conninfo, log: &Path) -> Result<Duration, StackError> {
     let started = Instant::now();
-    let mut client = nova.config().connect(NoTls).map_err(setup_error("log in as nova", log))?;
+    let mut client = nova.connect().map_err(|why| StackError::Setup {
+        step: "log in as nova",
+        why,
+        log: last_words(log),
+    })?;
     let schema = client.batch_execute(SCHEMA);
     schema.map_err(setup_error("create the tables (schema.sql)", log))?;
     let seed = client.batch_execute(SEED);
@@ -156,5 +165,5 @@ fn seed(nova: &Conninfo, log: &Path) -> Result<Duration, StackError> {
 }
 
 fn setup_error(step: &'static str, log: &Path) -> impl FnOnce(postgres::Error) -> StackError {
-    move |error| StackError::Setup { step, why: login::reason(error), log: last_words(log) }
+    move |error| StackError::Setup { step, why: with_sources(&error), log: last_words(log) }
 }

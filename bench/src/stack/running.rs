@@ -16,7 +16,7 @@ use super::postgres::Seeding;
 use super::programs::Programs;
 use super::secrets::Secrets;
 use super::server::Server;
-use super::{gateway, pgbouncer, postgres, processes};
+use super::{certificate, gateway, pgbouncer, postgres, processes};
 
 /// Whatever has been started so far. Dropped, it stops that and removes the folder.
 #[derive(Debug)]
@@ -113,10 +113,14 @@ struct Launch<'a> {
 impl Launch<'_> {
     fn postgres(&mut self) -> Result<Seeding, StackError> {
         let Self { folder, servers, programs, account, info, .. } = self;
+        if info.options.tls {
+            certificate::write(folder, account)?;
+        }
         let initdb = postgres::initdb(programs, folder, account, &info.secrets)?;
         postgres::wait_initdb(add(servers, initdb), folder)?;
         let (mut client, log) = on_free_port(|port| {
-            let server = add(servers, postgres::spawn(programs, folder, account, port)?);
+            let server =
+                add(servers, postgres::spawn(programs, folder, account, info.options.tls, port)?);
             info.postgres =
                 ServerInfo::new(&programs.postgres, &programs.postgres_version, port, server.pid());
             let client = postgres::wait_ready(server, &info.superuser_conninfo())?;
@@ -230,10 +234,11 @@ mod tests {
             application_name: None,
             passfile: "/".into(),
             password: "wrong".into(),
+            root: None,
         };
 
         let server =
-            add(&mut servers, postgres::spawn(&programs, &folder, &account, port).unwrap());
+            add(&mut servers, postgres::spawn(&programs, &folder, &account, false, port).unwrap());
         let clash = postgres::wait_ready(server, &login("postgres", "postgres"));
         assert!(matches!(clash, Err(StackError::PortTaken { .. })));
 

@@ -4,6 +4,7 @@
 //! cheaper than any gateway or database, so a closed loop on it is the generator's ceiling.
 
 mod target;
+pub mod tls;
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -15,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
+use rustls::{ServerConfig, ServerConnection};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 pub use self::target::{phase, stream, target};
@@ -26,6 +28,24 @@ pub enum Speaks {
     Http,
     /// The Postgres protocol: one row of one column, `1`, for whatever is asked.
     Postgres,
+    /// The first over TLS.
+    Https,
+    /// The second over TLS.
+    SecuredPostgres,
+}
+
+impl Speaks {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Http, Self::Postgres, Self::Https, Self::SecuredPostgres];
+
+    fn is_http(self) -> bool {
+        matches!(self, Self::Http | Self::Https)
+    }
+
+    /// Whether it speaks TLS.
+    pub fn is_secured(self) -> bool {
+        matches!(self, Self::Https | Self::SecuredPostgres)
+    }
 }
 
 /// The server; it ends when dropped.
@@ -43,6 +63,7 @@ struct Counts(Arc<AtomicUsize>, Arc<AtomicU64>);
 
 struct Connection {
     stream: TcpStream,
+    tls: Option<ServerConnection>,
     received: Vec<u8>,
     has_started: bool,
 }
@@ -66,6 +87,7 @@ impl NullServer {
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let data = epoll::EventData::new_u64(LISTENER);
         epoll::add(&poll, &listener, data, epoll::EventFlags::IN)?;
+        let tls = speaks.is_secured().then(tls::server).transpose()?;
         let connections = Arc::new(AtomicUsize::new(0));
         let stop = Arc::new(AtomicBool::new(false));
         let requests = Arc::new(AtomicU64::new(0));
@@ -74,7 +96,7 @@ impl NullServer {
         let thread = std::thread::Builder::new().name("null-server".into());
         let thread = thread.spawn(move || {
             core.map(core_affinity::set_for_current);
-            serve(&listener.into(), &poll, speaks, &counts, &flag);
+            serve(&listener.into(), &poll, (speaks, tls), &counts, &flag);
         })?;
         Ok(Self { address, connections, requests, stop, thread: Some(thread) })
     }
@@ -110,7 +132,7 @@ impl Drop for NullServer {
 fn serve(
     listener: &TcpListener,
     poll: &OwnedFd,
-    speaks: Speaks,
+    (speaks, tls): (Speaks, Option<Arc<ServerConfig>>),
     counts: &Counts,
     stop: &AtomicBool,
 ) {
@@ -131,9 +153,12 @@ fn serve(
             if key == LISTENER {
                 while let Ok((stream, _)) = listener.accept() {
                     // One that can't be watched is closed.
-                    if watch(poll, &stream, accepted).is_ok() {
+                    let tls = tls.as_ref().map(|config| ServerConnection::new(Arc::clone(config)));
+                    if let Ok(tls) = tls.transpose()
+                        && watch(poll, &stream, accepted).is_ok()
+                    {
                         let received = Vec::new();
-                        let connection = Connection { stream, received, has_started: false };
+                        let connection = Connection { stream, tls, received, has_started: false };
                         connections.insert(accepted, connection);
                         accepted += 1;
                     }
@@ -170,17 +195,57 @@ impl Connection {
             Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
         };
         out.clear();
+        match self.tls.take() {
+            Some(tls) => match self.unseal(tls, speaks, &chunk[..length], out, requests) {
+                Ok(tls) => self.tls = Some(tls),
+                Err(_) => return false,
+            },
+            None => self.read(speaks, &chunk[..length], out, requests),
+        }
+        // Replies are far smaller than a socket buffer.
+        self.stream.write_all(out).is_ok()
+    }
+
+    /// Answers what is whole in what came.
+    fn read(&mut self, speaks: Speaks, bytes: &[u8], out: &mut Vec<u8>, requests: &AtomicU64) {
         if self.received.is_empty() {
-            let used = self.take(speaks, &chunk[..length], out, requests);
-            self.received.extend_from_slice(&chunk[used..length]);
+            let used = self.take(speaks, bytes, out, requests);
+            self.received.extend_from_slice(&bytes[used..]);
         } else {
-            self.received.extend_from_slice(&chunk[..length]);
+            self.received.extend_from_slice(bytes);
             let received = std::mem::take(&mut self.received);
             let used = self.take(speaks, &received, out, requests);
             self.received = received[used..].to_vec();
         }
-        // Replies are far smaller than a socket buffer.
-        self.stream.write_all(out).is_ok()
+    }
+
+    /// The same over TLS; gives its state back.
+    fn unseal(
+        &mut self,
+        mut tls: ServerConnection,
+        speaks: Speaks,
+        mut bytes: &[u8],
+        out: &mut Vec<u8>,
+        requests: &AtomicU64,
+    ) -> io::Result<ServerConnection> {
+        const SSL_REQUEST: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 47];
+        if bytes == SSL_REQUEST {
+            out.push(b'S');
+            return Ok(tls);
+        }
+        let (mut plain, mut replies) = (Vec::new(), Vec::new());
+        while !bytes.is_empty() {
+            tls.read_tls(&mut bytes)?;
+            tls.process_new_packets().map_err(io::Error::other)?;
+            // It ends with WouldBlock where there is nothing more.
+            let _ = tls.reader().read_to_end(&mut plain);
+        }
+        self.read(speaks, &plain, &mut replies, requests);
+        tls.writer().write_all(&replies)?;
+        while tls.wants_write() {
+            tls.write_tls(out)?;
+        }
+        Ok(tls)
     }
 
     /// Answers all whole requests; gives the bytes that they had.
@@ -194,13 +259,13 @@ impl Connection {
         let mut used = 0;
         loop {
             let rest = &bytes[used..];
-            let length = match speaks {
-                Speaks::Http => http(rest, out),
-                Speaks::Postgres => postgres(rest, &mut self.has_started, out),
+            let length = match speaks.is_http() {
+                true => http(rest, out),
+                false => postgres(rest, &mut self.has_started, out),
             };
             match length {
                 Some(length) => {
-                    if matches!((speaks, rest[0]), (Speaks::Http, _) | (_, b'E' | b'Q')) {
+                    if speaks.is_http() || matches!(rest[0], b'E' | b'Q') {
                         requests.fetch_add(1, Ordering::Relaxed);
                     }
                     used += length;

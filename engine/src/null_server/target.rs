@@ -5,15 +5,16 @@ use std::sync::Arc;
 use socket2::SockAddr;
 use wire::http::Request;
 use wire::postgres::{Login, Parameter, Protocol, Statement};
+use wire::tls::Begin;
 use wire::{Operation, Piece, Template};
 
-use super::Speaks;
+use super::{Speaks, tls};
 use crate::{Generator, Load, Mix, MixEntry, Opening, Phase, SECOND, Stream, Target};
 
 /// One operation with one number: a GraphQL query for a user, or a prepared statement.
 pub fn target(address: SockAddr, speaks: Speaks, connections: u32) -> Target {
     let (opening, request) = match speaks {
-        Speaks::Http => {
+        Speaks::Http | Speaks::Https => {
             let query = r#"{"query":"query GetUser($id: Int!) { user(id: $id) { id username } }","#;
             let body = Template::new(vec![
                 Piece::Bytes(format!("{query}\"variables\":{{\"id\":").as_bytes().into()),
@@ -23,13 +24,18 @@ pub fn target(address: SockAddr, speaks: Speaks, connections: u32) -> Target {
             let request = Request::new("/graphql", "peer", body).expect("well-formed");
             (Opening::Http, wire::Request::Http(request))
         }
-        Speaks::Postgres => {
+        Speaks::Postgres | Speaks::SecuredPostgres => {
             let parameters = [Parameter { hole: 0, type_oid: 20 }];
             let statement = Statement::new("SELECT $1", &parameters, Protocol::Prepared, "one");
             let login = Login::new("nova", "nova", "poolbench", None).expect("well-formed");
             let request = wire::Request::Postgres(statement.expect("well-formed"));
             (Opening::Postgres(Arc::new(login)), request)
         }
+    };
+    let opening = match speaks {
+        Speaks::Https => Opening::Secured(tls::client(Begin::Https), Box::new(opening)),
+        Speaks::SecuredPostgres => Opening::Secured(tls::client(Begin::Require), Box::new(opening)),
+        Speaks::Http | Speaks::Postgres => opening,
     };
     Target {
         name: "null".into(),

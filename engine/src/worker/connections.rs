@@ -32,6 +32,7 @@ impl Worker {
         pool.unready -= 1;
         if !pool.is_open() {
             pool.opened.connections += 1;
+            pool.opened.add_security(connection.session.security());
             pool.opened.connect.saturating_record(now.saturating_sub(connection.opening_since));
         }
         self.idle(id, now, transport);
@@ -70,6 +71,12 @@ impl Worker {
             return self.lost(id, refusal, now, transport);
         }
         self.reopen(id, now, transport);
+    }
+
+    /// The opening goes on over another connection; the time it takes is the opening's.
+    pub(super) fn reconnect(&mut self, id: ConnectionId, transport: &mut impl Transport) {
+        transport.close(id);
+        transport.connect(id, &self.targets[self.connections[id as usize].target].address);
     }
 
     /// A new connection takes the place of this one at once.

@@ -450,6 +450,7 @@ impl Worker {
                     let refusal = self.refusal_of(id, outcome);
                     return self.lost(id, refusal, now, transport);
                 }
+                Progress::Reconnect => return self.reconnect(id, transport),
             }
         }
         if is_answered {
@@ -474,6 +475,7 @@ impl Worker {
                 let refusal = self.refusal_of(id, outcome);
                 self.lost(id, refusal, now, transport);
             }
+            Progress::Reconnect => self.reconnect(id, transport),
             _ => self.ended(id, now, transport),
         }
     }

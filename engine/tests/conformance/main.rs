@@ -8,6 +8,7 @@ mod requests;
 mod rig;
 mod stamps;
 mod timers;
+mod tls;
 
 /// One test a driver and case.
 macro_rules! on_every_driver {
@@ -72,6 +73,9 @@ on_every_driver! {
         connections::two_workers_share_one_target,
         connections::connections_are_opened_during_the_phase_when_all_are_busy,
         connections::dropping_the_fleet_closes_every_connection,
+        tls::records_that_come_byte_by_byte_are_whole,
+        tls::replies_of_many_records_all_arrive,
+        tls::hundreds_of_connections_of_each_kind_are_opened_and_used,
         timers::the_stop_flag_ends_a_phase_whose_server_never_answers,
         timers::intervals_are_told_while_the_phase_runs_and_are_the_whole_of_it,
         timers::whoever_is_told_of_an_interval_may_end_the_phase,

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use engine::driver::sim::{Event, Peer};
 use engine::{ConnectionId, MILLISECOND, Nanos};
+use rustls::{ServerConnection, StreamOwned};
 use socket2::{SockAddr, SockRef};
+
+use engine::null_server::tls;
 
 /// What a server does about a request.
 #[derive(Clone, Debug)]
@@ -62,6 +65,31 @@ impl Stream for UnixStream {
     }
 }
 
+/// A stream that writes so many bytes at a time.
+pub(crate) struct Pieces(TcpStream, usize);
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(&bytes[..bytes.len().min(self.1)])
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Stream for StreamOwned<ServerConnection, Pieces> {
+    fn reset(&self) {
+        self.sock.0.reset();
+    }
+}
+
 fn serve_stream(mut stream: impl Stream, answer: Answer) {
     let mut bytes = Vec::new();
     let mut chunk = vec![0; 64 * 1024];
@@ -96,6 +124,22 @@ pub(crate) fn serve(answer: Answer) -> SockAddr {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             stream.set_nodelay(true).unwrap();
+            std::thread::spawn(move || serve_stream(stream, answer));
+        }
+    });
+    address.into()
+}
+
+/// The same over TLS, whose records are sent in pieces of so many bytes.
+pub(crate) fn serve_secured(piece: usize, answer: Answer) -> SockAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = tls::server().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            stream.set_nodelay(true).unwrap();
+            let connection = ServerConnection::new(std::sync::Arc::clone(&config)).unwrap();
+            let stream = StreamOwned::new(connection, Pieces(stream, piece));
             std::thread::spawn(move || serve_stream(stream, answer));
         }
     });

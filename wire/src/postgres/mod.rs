@@ -9,6 +9,7 @@ mod sql;
 mod statement;
 
 pub use fallback::Fallback;
-pub use login::{Login, LoginError};
+pub(crate) use login::Channel;
+pub use login::{ChannelBinding, Login, LoginError};
 pub use session::Session;
 pub use statement::{Parameter, Protocol, Statement, StatementError, parameter_type};

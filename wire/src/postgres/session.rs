@@ -8,10 +8,11 @@ use postgres_protocol::message::frontend;
 use super::{
     Fallback,
     error::ErrorResponse,
-    login::{Authentication, Login, Refusal, Step},
+    login::{Authentication, Channel, Login, Refusal, Step},
     message::{BadLength, Message, Walk, first_column},
     statement::Statement,
 };
+use crate::tls::Fault;
 use crate::{Class, Code, Failure, Outcome, Progress, Values};
 
 /// One connection to Postgres or to a pooler. See [`crate::Session`] for the order of calls.
@@ -22,6 +23,9 @@ pub struct Session {
     fallback: Option<Fallback>,
     state: State,
     authentication: Authentication,
+    channel: Channel,
+    is_authenticated: bool,
+    is_bound: bool,
     walk: Walk,
     is_reusable: bool,
     /// Whether a request has completed on this connection.
@@ -80,6 +84,9 @@ impl Session {
             fallback,
             state: State::Closed,
             authentication: Authentication::Begun,
+            channel: Channel::Plain,
+            is_authenticated: false,
+            is_bound: false,
             walk: Walk::default(),
             is_reusable: false,
             is_used: false,
@@ -94,6 +101,8 @@ impl Session {
     pub fn open(&mut self, out: &mut BytesMut) -> Progress {
         self.state = State::Login;
         self.authentication = Authentication::Begun;
+        self.is_authenticated = false;
+        self.is_bound = false;
         self.walk.reset();
         self.is_reusable = true;
         self.is_used = false;
@@ -185,6 +194,21 @@ impl Session {
     /// See [`crate::Session::failure`].
     pub fn failure(&self) -> &Failure {
         &self.failure
+    }
+
+    /// What the next connection goes over.
+    pub(crate) fn secure(&mut self, channel: Channel) {
+        self.channel = channel;
+    }
+
+    /// Whether the login was bound to the TLS connection.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.is_bound
+    }
+
+    /// Whether the server has accepted who we are.
+    pub(crate) fn is_authenticated(&self) -> bool {
+        self.is_authenticated
     }
 
     #[inline]
@@ -279,16 +303,22 @@ impl Session {
     }
 
     fn authenticate(&mut self, body: &[u8], out: &mut BytesMut) -> Option<Progress> {
-        match self.authentication.receive(&self.login, body, out) {
+        match self.authentication.receive(&self.login, &self.channel, body, out) {
             Ok(Step::Answer) => Some(Progress::Write),
             Ok(Step::Wait) => None,
-            Ok(Step::Done) => {
+            Ok(Step::Done { is_bound }) => {
+                self.is_bound = is_bound;
+                self.is_authenticated = true;
                 self.state = State::Starting;
                 None
             }
             Err(Refusal::Auth(words)) => {
                 self.failure.set(Code::None, words.as_bytes());
                 Some(self.refused(Class::Auth))
+            }
+            Err(Refusal::Unbound(words)) => {
+                self.failure.set(Code::Tls(Fault::ChannelBinding), words.as_bytes());
+                Some(self.refused(Class::Tls))
             }
             Err(Refusal::Protocol(words)) => Some(self.violation(&words)),
         }

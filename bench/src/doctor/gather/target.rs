@@ -5,14 +5,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use socket2::SockAddr;
-use ureq::http::Uri;
 
 use super::super::facts::{PoolerFacts, Process, ServerFacts, TargetFacts};
 use super::listener;
 use crate::address;
 use crate::conninfo::Conninfo;
 use crate::observe::{ObserveError, Pooler, Row, Server};
-use crate::scenario::{Scenario, TargetFile};
+use crate::scenario::{Endpoint, Scenario, TargetFile};
 
 /// How long a server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,7 +43,8 @@ fn one(target: &TargetFile) -> TargetFacts {
             if let Ok(conninfo) = &conninfo {
                 facts.place = conninfo.place();
             }
-            conninfo.and_then(|conninfo| conninfo.address().map_err(|error| error.to_string()))
+            let reached = conninfo.and_then(|one| one.reached().map_err(|error| error.to_string()));
+            reached.and_then(|one| one.address().map_err(|error| error.to_string()))
         }
     };
     let reached = address.and_then(|address| match address.as_socket() {
@@ -78,14 +78,13 @@ fn reach(address: SocketAddr) -> Result<Option<Process>, String> {
 
 fn pooler(console: &str, conninfo: &str) -> Result<PoolerFacts, ObserveError> {
     let mut pooler = Pooler::connect(console)?;
-    let database = Conninfo::parse(conninfo).ok();
-    let database = database.and_then(|conninfo| conninfo.config().get_dbname().map(str::to_owned));
+    let conninfo = Conninfo::parse(conninfo).ok();
     let settings = pooler.settings()?;
     Ok(describe(
         settings,
         &pooler.table("SHOW DATABASES")?,
         &pooler.table("SHOW POOLS")?,
-        database.as_deref(),
+        conninfo.as_ref().map(Conninfo::database),
     ))
 }
 
@@ -128,9 +127,9 @@ fn server(conninfo: &str) -> Result<ServerFacts, ObserveError> {
 
 /// Where a URL leads.
 fn endpoint(url: &str) -> Result<SockAddr, String> {
-    let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
-    let host = uri.host().unwrap_or_default();
-    address::resolve(host, uri.port_u16().unwrap_or(80)).map_err(|error| error.to_string())
+    let endpoint = Endpoint::parse(url)?;
+    address::reach(&endpoint.host, endpoint.port, CONNECT_TIMEOUT)
+        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
+use postgres::Client;
 use postgres::error::ErrorPosition;
 use postgres::types::Type;
-use postgres::{Client, Config, NoTls};
 
 use super::super::mistake::Mistake;
 use super::super::operation::{OperationFile, Param};
@@ -53,7 +53,7 @@ pub(super) fn ask(
         .map_err(|error| error.to_string())
         .and_then(|conninfo| {
             let place = conninfo.place();
-            let answers = within_time(conninfo.config().clone(), questions);
+            let answers = within_time(conninfo, questions);
             answers.map_err(|problem| format!("{place} can't be asked: {problem}"))
         });
     let answers = match answers {
@@ -73,18 +73,17 @@ pub(super) fn ask(
 }
 
 /// A peer that accepts and then is silent must not hold up the command: a thread waits for it.
-fn within_time(config: Config, questions: Vec<Question>) -> Result<Vec<Answer>, String> {
+fn within_time(conninfo: Conninfo, questions: Vec<Question>) -> Result<Vec<Answer>, String> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
-        let _ = sender.send(prepare(config, &questions));
+        let _ = sender.send(prepare(conninfo, &questions));
     });
     let silence = format!("no answer within {} s", TIMEOUT.as_secs());
     receiver.recv_timeout(TIMEOUT).unwrap_or(Err(silence))
 }
 
-fn prepare(mut config: Config, questions: &[Question]) -> Result<Vec<Answer>, String> {
-    config.connect_timeout(TIMEOUT);
-    let mut client = config.connect(NoTls).map_err(|error| with_sources(&error))?;
+fn prepare(conninfo: Conninfo, questions: &[Question]) -> Result<Vec<Answer>, String> {
+    let mut client = conninfo.connect()?;
     let answers = questions.iter().map(|question| prepare_one(&mut client, question));
     answers.collect::<Result<_, _>>().map_err(|error| with_sources(&error))
 }

@@ -1,5 +1,6 @@
 //! The pool of connections, and one method per statement.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +8,11 @@ use deadpool_postgres::{
     Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Status, TimeoutType,
 };
 use futures_util::future::try_join_all;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Config, NoTls, Row};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::metrics::Metrics;
 use crate::model::{Content, Credentials, User};
@@ -50,6 +54,14 @@ pub(crate) enum StartError {
     /// `--database` does not parse.
     #[error("--database is not a connection string")]
     Conninfo(#[source] tokio_postgres::Error),
+    /// `--database-root-cert` can't be used.
+    #[error("--database-root-cert {}: {problem}", .path.display())]
+    RootCert {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// `--database` parses but cannot make a pool.
     #[error("cannot build the connection pool")]
     Build(#[from] deadpool_postgres::BuildError),
@@ -63,6 +75,25 @@ pub(crate) enum StartError {
     },
 }
 
+/// TLS to a server whose certificate one in `path` has signed.
+fn tls(path: &Path) -> Result<MakeRustlsConnect, StartError> {
+    let problem = |problem: String| StartError::RootCert { path: path.to_owned(), problem };
+    let mut roots = RootCertStore::empty();
+    let certificates =
+        CertificateDer::pem_file_iter(path).map_err(|error| problem(error.to_string()))?;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| problem(error.to_string()))?;
+        roots.add(certificate).map_err(|error| problem(error.to_string()))?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| problem(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
 /// A pool of connections. Cheap to clone; clones share it.
 #[derive(Clone)]
 pub(crate) struct Database {
@@ -74,13 +105,18 @@ impl Database {
     /// A pool of at most `size` connections, none of them open yet.
     pub(crate) fn new(
         conninfo: &str,
+        root_cert: Option<&Path>,
         size: usize,
         metrics: Arc<Metrics>,
     ) -> Result<Self, StartError> {
         let config: Config = conninfo.parse().map_err(StartError::Conninfo)?;
         // Fast: a connection is reused without a query that would spoil the count of statements.
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let pool = Pool::builder(Manager::from_config(config, NoTls, recycling))
+        let manager = match root_cert {
+            Some(path) => Manager::from_config(config, tls(path)?, recycling),
+            None => Manager::from_config(config, NoTls, recycling),
+        };
+        let pool = Pool::builder(manager)
             .max_size(size)
             .wait_timeout(Some(WAIT_TIMEOUT))
             .create_timeout(Some(CONNECT_TIMEOUT))

@@ -53,7 +53,9 @@ fn main() -> ExitCode {
 async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
     let metrics = Arc::new(Metrics::default());
     let tokens = Tokens::new(options.jwt_secret.as_bytes());
-    let database = Database::new(&options.database, options.pool_size.get(), metrics.clone())?;
+    let root_cert = options.database_root_cert.as_deref();
+    let size = options.pool_size.get();
+    let database = Database::new(&options.database, root_cert, size, metrics.clone())?;
     database.fill().await?;
 
     let listener = server::bind(options.listen).await?;

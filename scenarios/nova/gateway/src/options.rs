@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
@@ -23,7 +24,8 @@ pub(crate) struct Options {
 
     /// Where Postgres or PgBouncer is: a URI or key=value pairs, as libpq writes them.
     ///
-    /// With a password in it, use the variable: arguments show in ps. No TLS.
+    /// With a password in it, use the variable: arguments show in ps. TLS with sslmode=require and
+    /// --database-root-cert.
     #[arg(
         long,
         env = "NOVA_DATABASE",
@@ -32,6 +34,10 @@ pub(crate) struct Options {
         value_parser = NonEmptyStringValueParser::new()
     )]
     pub(crate) database: String,
+
+    /// File with the certificates that may have signed the database's, which must be for its host.
+    #[arg(long, env = "NOVA_DATABASE_ROOT_CERT", value_name = "FILE")]
+    pub(crate) database_root_cert: Option<PathBuf>,
 
     /// Secret that signs and verifies tokens. Use the variable: arguments show in ps.
     #[arg(

@@ -125,7 +125,7 @@ mod tests {
         fn new() -> Self {
             let metrics = Arc::new(Metrics::default());
             let database =
-                Database::new("host=127.0.0.1 port=1 user=nova", 2, metrics.clone()).unwrap();
+                Database::new("host=127.0.0.1 port=1 user=nova", None, 2, metrics.clone()).unwrap();
             let tokens = Tokens::new(b"secret");
             let bearer = format!("Bearer {}", tokens.issue(42).unwrap());
             Self { router: router(database, tokens, metrics.clone()), metrics, bearer }
