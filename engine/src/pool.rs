@@ -14,7 +14,8 @@ pub(crate) struct Connection {
     pub(crate) state: State,
     /// When the state's time is up, if it is [`State::Opening`] or [`State::Busy`].
     pub(crate) deadline: Nanos,
-    pub(crate) opening_since: Nanos,
+    /// When it began to open; of one that is opened for an iteration, when its last step ended.
+    pub(crate) step_since: Nanos,
     pub(crate) backoff_ns: Nanos,
     pub(crate) flight: Flight,
     /// The phase's stream that used it last, or that its bytes are counted for before it is used.
@@ -27,15 +28,27 @@ pub(crate) enum State {
     Unopened,
     Down,
     Opening,
+    /// Being opened for the iteration in [`Connection::flight`].
+    OpeningFor,
     Idle,
     Busy,
+    /// Closed after its iteration: opened again for the next one.
+    Vacant,
 }
 
-/// The request in flight on a [`State::Busy`] connection.
+impl State {
+    /// Whether an iteration is under way on the connection.
+    pub(crate) fn has_flight(self) -> bool {
+        matches!(self, Self::Busy | Self::OpeningFor)
+    }
+}
+
+/// The iteration in flight on a connection ([`State::has_flight`]).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flight {
     pub(crate) job: Job,
     pub(crate) operation: u32,
+    /// When the request was sent, or when a connection of its own began to open.
     pub(crate) sent: Nanos,
 }
 
@@ -60,7 +73,7 @@ impl Connection {
             session,
             state: State::Unopened,
             deadline: 0,
-            opening_since: 0,
+            step_since: 0,
             backoff_ns: 0,
             flight: Flight { job, operation: 0, sent: 0 },
             stream: None,
@@ -74,6 +87,7 @@ pub(crate) struct Pool {
     pub(crate) members: Range<ConnectionId>,
     /// How many of them are opened before the first phase; the others when they are needed.
     pub(crate) beforehand: u32,
+    /// Members that an iteration can have: open ones, and places that are vacant.
     pub(crate) idle: VecDeque<ConnectionId>,
     /// Members that have not been opened for the first time.
     pub(crate) unopened: Range<ConnectionId>,
@@ -92,6 +106,12 @@ impl Pool {
             beforehand,
             opened: Opened::default(),
         }
+    }
+
+    /// A place for an iteration; one that was never opened only where it is opened anyway.
+    pub(crate) fn take_place(&mut self, reconnect: bool) -> Option<ConnectionId> {
+        let unopened = || if reconnect { self.unopened.next() } else { None };
+        self.idle.pop_front().or_else(unopened)
     }
 
     /// Whether all that are to be open before the first phase have been.

@@ -82,6 +82,15 @@ impl Session {
         }
     }
 
+    /// The client closes the connection: appends what it says before to `out`, which is nothing
+    /// with a request in flight, in a handshake, and where the protocol has no such word.
+    pub fn finish(&mut self, out: &mut BytesMut) {
+        match self {
+            Session::Http(_) => {}
+            Session::Postgres(session) => session.finish(out),
+        }
+    }
+
     /// The last failure in the peer's words.
     pub fn failure(&self) -> &Failure {
         match self {

@@ -16,10 +16,10 @@ use wire::{Class, Code, Operation, Outcome, Progress, Values};
 
 use self::share::Share;
 use crate::{
-    ConnectionId, Nanos, Opened, Phase, PhaseReport, Recording, Refusal, Stream, StreamReport,
-    Target, Transport,
+    ConnectionId, Nanos, Opened, Phase, PhaseReport, Refusal, Stream, StreamReport, Target,
+    Transport,
     load::MILLISECOND,
-    pool::{Connection, Job, Pool, State},
+    pool::{Connection, Job, Pool},
 };
 
 /// One core's state machine, without I/O and without a clock.
@@ -223,10 +223,7 @@ impl Worker {
             shares.push(share);
         }
         let interval_ns = phase.interval_ns.map_or(Nanos::MAX, |ns| ns.max(1));
-        let empty = || {
-            let mixes = phase.streams().iter().map(|stream| &stream.mix);
-            mixes.map(|mix| StreamReport::new(Recording::new(mix.len()))).collect()
-        };
+        let empty = || phase.streams().iter().map(StreamReport::of).collect();
         // A phase shorter than an interval needs none.
         let spares = if phase.duration_ns() > interval_ns { SPARES } else { 0 };
         self.phase = Some(Running {
@@ -281,7 +278,7 @@ impl Worker {
         }
         if self.in_flight > 0 {
             for id in 0..self.connections.len() as ConnectionId {
-                if self.connections[id as usize].state == State::Busy {
+                if self.connections[id as usize].state.has_flight() {
                     self.interrupt(id, now, transport);
                 }
             }
@@ -349,10 +346,16 @@ impl Worker {
     pub fn connected(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
         self.out.clear();
         let progress = self.connections[id as usize].session.open(&mut self.out);
+        if let Some((times, step_ns, _)) = self.opening_step(id, now) {
+            times.connected(step_ns);
+        }
         if !self.out.is_empty() {
             self.send(id, transport);
         }
         if progress == Progress::Ready {
+            if let Some((times, _, whole_ns)) = self.opening_step(id, now) {
+                times.ready(None, whole_ns);
+            }
             self.ready(id, now, transport);
         }
     }
@@ -404,11 +407,16 @@ impl Worker {
             match session.receive(&mut bytes, &mut self.out) {
                 Progress::NeedMore => {}
                 Progress::Write => self.send(id, transport),
-                Progress::Ready => self.ready(id, now, transport),
+                Progress::Ready => {
+                    if let Some((times, step_ns, whole_ns)) = self.opening_step(id, now) {
+                        times.ready(Some(step_ns), whole_ns);
+                    }
+                    self.ready(id, now, transport);
+                }
                 Progress::Response(outcome) => {
                     self.respond(id, outcome, now);
                     if !self.connections[id as usize].session.is_reusable() {
-                        return self.reopen(id, now, transport);
+                        return self.release(id, now, transport);
                     }
                     // The rest of the bytes must not count for the next request.
                     is_answered = true;
@@ -420,7 +428,7 @@ impl Worker {
             }
         }
         if is_answered {
-            self.idle(id, now, transport);
+            self.release(id, now, transport);
         }
     }
 
@@ -429,7 +437,7 @@ impl Worker {
         match self.connections[id as usize].session.end_of_stream() {
             Progress::Response(outcome) => {
                 self.respond(id, outcome, now);
-                self.reopen(id, now, transport);
+                self.release(id, now, transport);
             }
             Progress::Refused(outcome) => {
                 let refusal = self.refusal_of(id, outcome);

@@ -108,7 +108,7 @@ impl Share {
             in_flight: 0,
             in_flight_max,
             active: 0,
-            report: StreamReport::new(Recording::new(stream.mix.len())),
+            report: StreamReport::of(&stream),
             stream,
         }
     }

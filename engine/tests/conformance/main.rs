@@ -5,6 +5,7 @@ mod connections;
 #[path = "../null_server/mod.rs"]
 mod null_server;
 mod peer;
+mod reconnecting;
 mod replies;
 mod requests;
 mod rig;
@@ -55,6 +56,7 @@ on_every_driver! {
         connections::a_connection_closed_after_each_reply_is_reopened_for_the_next_request,
         connections::a_connection_lost_in_the_middle_of_a_reply_is_one_failure_and_a_new_connection,
         connections::a_refused_connection_is_told,
+        reconnecting::each_request_is_the_first_and_last_of_its_connection,
         connections::a_server_that_does_not_accept_is_given_up_in_time,
         timers::open_loops_send_all_that_is_due_and_nothing_before,
         timers::a_spin_changes_nothing_but_punctuality,
@@ -74,6 +76,8 @@ on_every_driver! {
         connections::two_workers_share_one_target,
         connections::connections_are_opened_during_the_phase_when_all_are_busy,
         connections::dropping_the_fleet_closes_every_connection,
+        reconnecting::a_postgres_server_hears_that_the_client_goes,
+        reconnecting::a_connection_ends_with_a_reset_where_that_is_asked_for,
         timers::the_stop_flag_ends_a_phase_whose_server_never_answers,
         timers::intervals_are_told_while_the_phase_runs_and_are_the_whole_of_it,
         timers::whoever_is_told_of_an_interval_may_end_the_phase,
