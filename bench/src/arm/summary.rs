@@ -33,7 +33,7 @@ pub(crate) struct ArmSummary {
     /// How long replies lay with the kernel; a count of 0 where it was not asked.
     pub(crate) receive_delay_ns: Quantiles,
     failed_ns: Quantiles,
-    connect_ns: Quantiles,
+    pub(crate) connect_ns: Quantiles,
     pub(crate) operations: BTreeMap<String, OperationSummary>,
     pub(crate) backend_connections: Option<Backends>,
     pub(crate) cpu_ns_per_request: BTreeMap<&'static str, f64>,

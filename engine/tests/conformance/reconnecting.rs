@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
 use engine::driver::Options;
-use engine::{Fleet, MILLISECOND, SECOND, Stream};
+use engine::{Fleet, MILLISECOND, Stream};
 
 use crate::null_server::{Speaks, target};
 use crate::peer::{Act, reply};
