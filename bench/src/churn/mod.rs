@@ -6,7 +6,7 @@ mod table;
 
 use std::time::SystemTime;
 
-use engine::{ConnectionTimes, Gaps, Load, MILLISECOND, Nanos, Stream};
+use engine::{ConnectionTimes, Gaps, Load, Nanos, Stream};
 
 pub(crate) use self::summary::Summary;
 pub(crate) use self::table::text;
@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) pace: Pace,
     /// For each target, in ns.
     pub(crate) duration_ns: Nanos,
+    /// Before it, uncounted, with one connection at a time; in ns.
+    pub(crate) warm_up_ns: Nanos,
     pub(crate) generator: GeneratorOptions,
     pub(crate) seed: u64,
 }
@@ -69,10 +71,6 @@ struct Connections {
     network: Network,
 }
 
-/// One connection at a time, on each target before it is measured; not counted. What does not work
-/// at all shows.
-const WARM_UP_NS: Nanos = 300 * MILLISECOND;
-
 /// Runs it; `say` gets a line of progress for each target.
 pub(crate) fn run(
     scenario: &Scenario,
@@ -88,8 +86,11 @@ pub(crate) fn run(
     let start = rig.fleet.clock().now();
     let mut measured = Vec::with_capacity(kinds.len());
     for (arm, kind) in kinds.iter().enumerate() {
-        let warm_up = Load::ConstantVus { vus: 1, duration_ns: WARM_UP_NS };
-        rig.warm_up(reconnecting(&rig, arm, warm_up, !plan.seed))?;
+        if plan.warm_up_ns > 0 {
+            // What does not work at all shows here.
+            let load = Load::ConstantVus { vus: 1, duration_ns: plan.warm_up_ns };
+            rig.warm_up(reconnecting(&rig, arm, load, !plan.seed))?;
+        }
         say(&format!("{}: {}", kind.name, table::length(plan.duration_ns)));
         let stream = reconnecting(&rig, arm, plan.pace.load(plan.duration_ns), plan.seed);
         let before = NetworkSample::read();

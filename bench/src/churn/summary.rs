@@ -181,6 +181,7 @@ impl Summary {
             targets: ["gateway", "pooler", "postgres"].map(Into::into).into(),
             pace,
             duration_ns: SECOND,
+            warm_up_ns: 0,
             generator: GeneratorOptions::default(),
             seed: 1,
         };

@@ -53,6 +53,9 @@ pub(crate) struct Churn {
     /// How long each target is measured
     #[arg(short = 'd', long, default_value = "10s", value_parser = length)]
     duration: Nanos,
+    /// Before that, uncounted, with one connection at a time
+    #[arg(long, default_value = "300ms", value_parser = duration::parse)]
+    warm_up: Nanos,
     /// Only this operation; several with several of these
     #[arg(long, value_name = "NAME")]
     operation: Vec<String>,
@@ -115,7 +118,14 @@ impl Churn {
         };
         let mut generator = self.generator.clone();
         generator.reset = self.reset;
-        Ok(Plan { targets, pace, duration_ns: self.duration, generator, seed: self.seed })
+        Ok(Plan {
+            targets,
+            pace,
+            duration_ns: self.duration,
+            warm_up_ns: self.warm_up,
+            generator,
+            seed: self.seed,
+        })
     }
 }
 
