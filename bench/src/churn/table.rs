@@ -48,7 +48,7 @@ fn headline(summary: &Summary) -> String {
         (_, _, clients) => {
             let clients = clients.unwrap_or_default();
             let client = if clients == 1 { "client" } else { "clients" };
-            format!("{clients} {client} that connect for each query")
+            format!("{clients} {client} connecting for each query")
         }
     };
     let end = if summary.reset { ", closed with a reset" } else { "" };
