@@ -37,6 +37,9 @@ pub(crate) struct GeneratorOptions {
     /// [default: the system's choice]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     source_address: Vec<IpAddr>,
+    /// Whether connections end with a reset: not for every experiment.
+    #[arg(skip)]
+    pub(crate) reset: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -109,6 +112,7 @@ impl GeneratorOptions {
             },
             busy_poll_us: (self.busy_poll / 1000).try_into().unwrap_or(u32::MAX),
             sources: self.source_address.clone().into(),
+            reset: self.reset,
         };
         for (is_asked, flag) in
             [(options.stamps, "--timestamps kernel"), (options.busy_poll_us > 0, "--busy-poll")]
@@ -132,6 +136,7 @@ impl Default for GeneratorOptions {
             timestamps: None,
             busy_poll: 0,
             source_address: Vec::new(),
+            reset: false,
         }
     }
 }

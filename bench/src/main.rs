@@ -6,6 +6,7 @@ mod address;
 mod arm;
 mod band;
 mod check;
+mod churn;
 mod command;
 mod conninfo;
 mod cores;

@@ -169,6 +169,7 @@ impl Rig {
             think_time_ns,
             start_ns: 0,
             graceful_stop_ns: GRACEFUL_STOP_NS,
+            reconnect: false,
             seed,
         }
     }

@@ -5,6 +5,7 @@
 //! Knows no file format, prints nothing.
 
 mod arrivals;
+mod connection_times;
 pub mod driver;
 mod fleet;
 mod generator;
@@ -28,6 +29,7 @@ mod worker;
 mod zipfian;
 
 pub use arrivals::{Arrival, Arrivals};
+pub use connection_times::ConnectionTimes;
 pub use fleet::{Exchange, Fleet, FleetError};
 pub use generator::{Column, Generator, Order};
 pub use interval::Interval;

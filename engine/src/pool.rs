@@ -15,9 +15,11 @@ pub(crate) struct Connection {
     /// When the state's time is up, if it is [`State::Opening`], [`State::Busy`] or
     /// [`State::Cancelling`].
     pub(crate) deadline: Nanos,
-    pub(crate) opening_since: Nanos,
-    /// How long the last attempt waited, if the connection has been of no use since.
-    pub(crate) backoff_ns: Nanos,
+    /// When it began to open; of one that is opened for an iteration, when its last step ended.
+    pub(crate) step_since: Nanos,
+    /// How long the last attempt waited, if the connection has been of no use since: a second at
+    /// most.
+    pub(crate) backoff_ns: u32,
     /// Since when it has been lost, and not counted as such.
     pub(crate) lost_since: Option<Nanos>,
     pub(crate) flight: Flight,
@@ -31,18 +33,30 @@ pub(crate) enum State {
     Unopened,
     Down,
     Opening,
+    /// Being opened for the iteration in [`Connection::flight`].
+    OpeningFor,
     Idle,
     Busy,
     /// Its request was given up. It is kept until the server knows: a cancel that came later than
     /// the end of the connection would cancel nothing, or somebody else's request.
     Cancelling,
+    /// Closed after its iteration: opened again for the next one.
+    Vacant,
 }
 
-/// The request in flight on a [`State::Busy`] connection.
+impl State {
+    /// Whether an iteration is under way on the connection.
+    pub(crate) fn has_flight(self) -> bool {
+        matches!(self, Self::Busy | Self::OpeningFor)
+    }
+}
+
+/// The iteration in flight on a connection ([`State::has_flight`]).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flight {
     pub(crate) job: Job,
     pub(crate) operation: u32,
+    /// When the request was sent, or when a connection of its own began to open.
     pub(crate) sent: Nanos,
 }
 
@@ -67,7 +81,7 @@ impl Connection {
             session,
             state: State::Unopened,
             deadline: 0,
-            opening_since: 0,
+            step_since: 0,
             backoff_ns: 0,
             lost_since: None,
             flight: Flight { job, operation: 0, sent: 0 },
@@ -82,6 +96,7 @@ pub(crate) struct Pool {
     pub(crate) members: Range<ConnectionId>,
     /// How many of them are opened before the first phase; the others when they are needed.
     pub(crate) beforehand: u32,
+    /// Members that an iteration can have: open ones, and places that are vacant.
     pub(crate) idle: VecDeque<ConnectionId>,
     /// Members that have not been opened for the first time.
     pub(crate) unopened: Range<ConnectionId>,
@@ -100,6 +115,12 @@ impl Pool {
             beforehand,
             opened: Opened::default(),
         }
+    }
+
+    /// A place for an iteration; one that was never opened only where it is opened anyway.
+    pub(crate) fn take_place(&mut self, reconnect: bool) -> Option<ConnectionId> {
+        let unopened = || if reconnect { self.unopened.next() } else { None };
+        self.idle.pop_front().or_else(unopened)
     }
 
     /// Whether all that are to be open before the first phase have been.

@@ -1,6 +1,6 @@
 //! What came of a phase, whole or second by second.
 
-use crate::{Nanos, Recording};
+use crate::{ConnectionTimes, Nanos, Recording, Stream};
 
 /// Virtual users of a stream. In an open loop a user is what carries one request at a time: those
 /// pre-allocated, and those added while all were busy.
@@ -17,6 +17,8 @@ pub struct Vus {
 pub struct StreamReport {
     /// The measurements.
     pub recording: Recording,
+    /// The steps of its connections, of a stream that reconnects ([`crate::Stream::reconnect`]).
+    pub connections: Option<Box<ConnectionTimes>>,
     /// Arrivals that came due, or iterations that virtual users began.
     pub planned: u64,
     /// Requests handed to a connection, those sent again after a stale connection included.
@@ -55,6 +57,7 @@ impl StreamReport {
     pub fn new(recording: Recording) -> Self {
         Self {
             recording,
+            connections: None,
             planned: 0,
             sent: 0,
             iterations: 0,
@@ -71,6 +74,12 @@ impl StreamReport {
             data_received: 0,
             vus: Vus::default(),
         }
+    }
+
+    /// An empty one for `stream`.
+    pub(crate) fn of(stream: &Stream) -> Self {
+        let connections = stream.reconnect.then(Box::default);
+        Self { connections, ..Self::new(Recording::new(stream.mix.len())) }
     }
 
     /// Adds what another worker did in the same time.
@@ -93,11 +102,16 @@ impl StreamReport {
     pub(crate) fn reset(&mut self) {
         let mut recording = std::mem::replace(&mut self.recording, Recording::new(0));
         recording.reset();
-        *self = Self::new(recording);
+        let mut connections = self.connections.take();
+        connections.iter_mut().for_each(|connections| connections.reset());
+        *self = Self { connections, ..Self::new(recording) };
     }
 
     fn add(&mut self, other: &Self) {
         self.recording.merge(&other.recording);
+        if let Some(theirs) = &other.connections {
+            self.connections.get_or_insert_default().merge(theirs);
+        }
         self.planned += other.planned;
         self.sent += other.sent;
         self.iterations += other.iterations;

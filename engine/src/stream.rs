@@ -21,6 +21,10 @@ pub struct Stream {
     /// How long requests in flight at its end are waited for, in ns; then they are interrupted,
     /// and counted as such (k6's `gracefulStop`).
     pub graceful_stop_ns: Nanos,
+    /// Whether each iteration opens a connection of its own, logs in, sends its request and closes:
+    /// what an application without a pool does. Its response time, and the time limit of its
+    /// opening, begin with the connection.
+    pub reconnect: bool,
     /// With a request's number, decides what it holds; with an arrival's, when it is due.
     pub seed: u64,
 }
@@ -58,6 +62,7 @@ mod tests {
             think_time_ns: (1, 2),
             start_ns: SECOND,
             graceful_stop_ns: Nanos::MAX,
+            reconnect: false,
             seed: 1,
         };
         let refusal = |stream: Stream| Phase::new(vec![good.clone(), stream]).unwrap_err();

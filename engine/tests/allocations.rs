@@ -31,7 +31,7 @@ impl Transport for Fixed {
         self.replies.push_back((self.now + LATENCY_NS, id));
     }
 
-    fn close(&mut self, id: ConnectionId) {
+    fn end(&mut self, id: ConnectionId, _: &[u8]) {
         self.replies.retain(|(_, other)| *other != id);
     }
 }
@@ -102,6 +102,7 @@ fn stream(load: Load) -> Stream {
         think_time_ns: (0, 3 * MILLISECOND),
         start_ns: 0,
         graceful_stop_ns: SECOND,
+        reconnect: false,
         seed: 1,
     }
 }

@@ -80,6 +80,7 @@ fn stream(load: Load, think_time_ns: (Nanos, Nanos)) -> Stream {
         think_time_ns,
         start_ns: 0,
         graceful_stop_ns: 600 * SECOND,
+        reconnect: false,
         seed: 1,
     }
 }

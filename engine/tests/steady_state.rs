@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::driver::{self, Clock, Driver, DriverKind, Options, Pump, Setup};
 use engine::null_server::{NullServer, Speaks, phase, stream, target};
-use engine::{Ending, Load, Nanos, SECOND, Target, Worker};
+use engine::{Ending, Load, Nanos, SECOND, Stream, Target, Worker};
 
 const CONNECTIONS: u32 = 16;
 const WARM_UP: u64 = 5_000;
@@ -91,6 +91,47 @@ fn a_hundred_thousand_requests_allocate_nothing_but_what_tls_needs() {
             let most = if speaks.is_secured() { RECORDS_MAX } else { 0 };
             let counted = allocations(kind, speaks);
             assert!(counted <= most, "{kind:?} {speaks:?}: {counted} allocations");
+        }
+    }
+}
+
+/// Has connections opened for one request each; gives how many bytes the last
+/// [`RECONNECTIONS`] of them left behind.
+struct Reconnecting<'a>(Loaded<'a>);
+
+const RECONNECTIONS: u64 = 2_000;
+
+impl Pump for Reconnecting<'_> {
+    type Output = i64;
+
+    fn pump(mut self, mut driver: impl Driver) -> i64 {
+        let loaded = &mut self.0;
+        loaded.open(&mut driver);
+        let load = stream(Load::ConstantVus { vus: CONNECTIONS, duration_ns: 600 * SECOND });
+        let load = Stream { reconnect: true, ..load };
+        loaded.worker.begin(&phase(load), loaded.clock.now());
+        loaded.load(&mut driver, RECONNECTIONS);
+        let counted = allocation_counter::measure(|| loaded.load(&mut driver, RECONNECTIONS));
+        let now = loaded.clock.now();
+        let ended = loaded.worker.finish(Ending::Interrupted, now, driver.transport());
+        let report = ended.unwrap().1.streams.remove(0);
+        assert_eq!(report.recording.whole().failures().count(), 0);
+        let times = report.connections.unwrap();
+        assert!(times.open.len() >= 2 * RECONNECTIONS - u64::from(CONNECTIONS));
+        counted.bytes_current
+    }
+}
+
+#[test]
+fn connections_that_came_and_went_leave_no_memory_behind() {
+    for kind in DriverKind::ALL {
+        for speaks in [Speaks::Http, Speaks::Postgres] {
+            let server = NullServer::start(speaks, None).unwrap();
+            let loaded = Loaded::new(&server, target(server.address(), speaks, CONNECTIONS));
+            let left = driver::start(&loaded.setup(kind), Reconnecting(loaded)).unwrap();
+            // Some are in the middle of their way at either end.
+            let most = i64::from(CONNECTIONS) * 16 * 1024;
+            assert!(left <= most, "{kind:?} {speaks:?}: {left} bytes");
         }
     }
 }

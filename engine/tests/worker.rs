@@ -87,6 +87,7 @@ fn phase(load: Load, think_time_ns: Nanos) -> Phase {
         think_time_ns: (think_time_ns, think_time_ns),
         start_ns: 0,
         graceful_stop_ns: 60 * SECOND,
+        reconnect: false,
         seed: 1,
     };
     Phase::new(vec![stream]).unwrap()

@@ -64,6 +64,7 @@ impl Run {
             think_time_ns: (0, 0),
             start_ns: 0,
             graceful_stop_ns: 60 * SECOND,
+            reconnect: false,
             seed: 1,
         };
         let mut phase = Phase::new(vec![stream]).unwrap();

@@ -76,7 +76,8 @@ pub fn statement(sql: &str, protocol: Protocol) -> Operation {
 pub fn session(place: &Place, operation: &Operation) -> Session {
     let Request::Postgres(statement) = &operation.request else { panic!("a statement") };
     let Place { user, database, password, .. } = place;
-    let login = Login::new(user, database, "poolbench", Some(password.as_bytes())).expect("no zero byte");
+    let login =
+        Login::new(user, database, "poolbench", Some(password.as_bytes())).expect("no zero byte");
     Session::Postgres(postgres::Session::new(Arc::new(login), [statement]))
 }
 

@@ -116,6 +116,30 @@ impl Session {
         }
     }
 
+    /// The client closes the connection: appends what it says before to `out`, which is nothing
+    /// with a request in flight, in a handshake, and where the protocol has no such word.
+    pub fn finish(&mut self, out: &mut BytesMut) {
+        match self {
+            Session::Http(_) => {}
+            Session::Postgres(session) => session.finish(out),
+            Session::Tls(session) => session.finish(out),
+        }
+    }
+
+    /// Whether TLS is up.
+    pub fn is_secured(&self) -> bool {
+        matches!(self, Session::Tls(session) if session.is_secured())
+    }
+
+    /// Whether a login comes before the first request.
+    pub fn has_login(&self) -> bool {
+        match self {
+            Session::Http(_) => false,
+            Session::Postgres(_) => true,
+            Session::Tls(session) => session.inner().has_login(),
+        }
+    }
+
     /// The last failure in the peer's words.
     pub fn failure(&self) -> &Failure {
         match self {

@@ -24,6 +24,16 @@ pub(crate) struct ArmKind {
 }
 
 impl ArmKind {
+    /// The way to a target; what is not one of [`ARMS`] gets its target's name.
+    pub(crate) fn of(target: &str) -> Self {
+        let known = ARMS.into_iter().find(|kind| kind.target == target);
+        known.unwrap_or_else(|| Self {
+            name: target.to_owned().into(),
+            target: target.to_owned().into(),
+            layers: &[],
+        })
+    }
+
     /// Whether the layer is on the way.
     pub(crate) fn has(&self, layer: &str) -> bool {
         self.layers.contains(&layer)

@@ -46,7 +46,7 @@ pub(crate) struct ArmSummary {
     /// How long replies lay with the kernel; a count of 0 where it was not asked.
     pub(crate) receive_delay_ns: Quantiles,
     failed_ns: Quantiles,
-    connect_ns: Quantiles,
+    pub(crate) connect_ns: Quantiles,
     /// What was negotiated; null for connections without TLS.
     pub(crate) tls: Securities,
     pub(crate) operations: BTreeMap<String, OperationSummary>,

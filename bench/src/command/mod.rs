@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 mod check;
+mod churn;
 mod demo;
 mod doctor;
 mod layers;
@@ -38,6 +39,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// What the gateway costs and what the pool costs, on a scenario of your own or on the stack
     Layers(layers::Layers),
+    /// What it costs to connect: connections opened for one query each, before and after the pool
+    Churn(Box<churn::Churn>),
     /// The whole of it: start a private stack, compare its layers for 30 s, stop it
     Demo(demo::Demo),
 }
@@ -110,6 +113,7 @@ impl Cli {
             Command::Check(check) => check.run(),
             Command::Doctor(doctor) => doctor.run(),
             Command::Layers(layers) => layers.run(),
+            Command::Churn(churn) => churn.run(),
             Command::Demo(demo) => demo.run(),
         }
     }

@@ -147,7 +147,7 @@ impl RunOptions {
             load.load.check()?;
             scenario.loads[index].target = Some(name);
         }
-        self.choose(&mut scenario.operations)?;
+        choose(&self.operation, &mut scenario.operations)?;
         if let Some(share) = self.writes {
             share.shift(&mut scenario.operations)?;
         }
@@ -300,25 +300,28 @@ impl RunOptions {
         }
         Ok(())
     }
+}
 
-    /// Keeps the operations that are asked for.
-    fn choose(&self, operations: &mut Vec<OperationFile>) -> Result<(), OptionsError> {
-        for name in &self.operation {
-            if !operations.iter().any(|operation| operation.name == *name) {
-                let known: Vec<_> = operations.iter().map(|known| known.name.as_str()).collect();
-                let known = known.join(", ");
-                return Err(OptionsError::Operation { name: name.clone(), known });
-            }
+/// Keeps the operations of these names, if there are names.
+pub(super) fn choose(
+    names: &[String],
+    operations: &mut Vec<OperationFile>,
+) -> Result<(), OptionsError> {
+    for name in names {
+        if !operations.iter().any(|operation| operation.name == *name) {
+            let known: Vec<_> = operations.iter().map(|known| known.name.as_str()).collect();
+            let known = known.join(", ");
+            return Err(OptionsError::Operation { name: name.clone(), known });
         }
-        if self.operation.is_empty() {
-            return Ok(());
-        }
-        operations.retain(|operation| self.operation.contains(&operation.name));
-        if operations.iter().all(|operation| operation.weight == 0) {
-            operations.iter_mut().for_each(|operation| operation.weight = 1);
-        }
-        Ok(())
     }
+    if names.is_empty() {
+        return Ok(());
+    }
+    operations.retain(|operation| names.contains(&operation.name));
+    if operations.iter().all(|operation| operation.weight == 0) {
+        operations.iter_mut().for_each(|operation| operation.weight = 1);
+    }
+    Ok(())
 }
 
 fn default_load() -> Load {

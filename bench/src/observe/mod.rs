@@ -2,6 +2,7 @@
 
 mod cpu;
 mod login;
+mod network;
 mod observer;
 mod pooler;
 mod pools;
@@ -10,6 +11,7 @@ mod server;
 use thiserror::Error;
 
 pub(crate) use cpu::CpuSample;
+pub(crate) use network::{Network, NetworkSample};
 pub(crate) use observer::{Observation, Observer, Watched};
 pub(crate) use pooler::{Pooler, Row};
 pub(crate) use pools::Pools;

@@ -21,7 +21,7 @@ pub(crate) use self::summary::Summary;
 pub(crate) use self::table::{STATS, text};
 pub(crate) use self::verdicts::Verdicts;
 use self::watch::{Told, Watch};
-use crate::arm::{ARMS, ArmKind, Block};
+use crate::arm::{ArmKind, Block};
 use crate::generator::GeneratorOptions;
 use crate::interrupt;
 use crate::metric::{self, Loads, Tally};
@@ -70,16 +70,6 @@ fn end_ns(load: &ScenarioLoad) -> Nanos {
     load.start_ns.saturating_add(load.load.duration_ns())
 }
 
-/// What is not one of the arms of `layers` gets its target's name.
-fn kind(target: &str) -> ArmKind {
-    let known = ARMS.into_iter().find(|kind| kind.target == target);
-    known.unwrap_or_else(|| ArmKind {
-        name: target.to_owned().into(),
-        target: target.to_owned().into(),
-        layers: &[],
-    })
-}
-
 /// Runs it, once its rules were read.
 pub(crate) fn run(
     scenario: &Scenario,
@@ -101,7 +91,7 @@ pub(crate) fn run(
         connections[arm].1 += load.load.vus_max();
         arms.push(arm);
     }
-    let kinds: Vec<_> = names.iter().copied().map(kind).collect();
+    let kinds: Vec<_> = names.iter().copied().map(ArmKind::of).collect();
     let say = &mut |line: &str| progress.say(line);
     let mut rig = Rig::open(scenario, &kinds, &connections, &plan.generator, &rules.checks, say)?;
     let (pooler, server) = observe::connect(scenario)?;

@@ -122,7 +122,11 @@ impl<P: Peer> Transport for Sim<P> {
         self.schedule(id, events);
     }
 
-    fn close(&mut self, id: ConnectionId) {
+    fn end(&mut self, id: ConnectionId, last_words: &[u8]) {
+        if !last_words.is_empty() {
+            // Nobody hears what the peer says to that.
+            self.peer.receive(id, self.now, last_words);
+        }
         self.generations[id as usize] += 1;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr},
     os::fd::AsRawFd,
     sync::Arc,
 };
@@ -24,13 +24,29 @@ pub(super) struct Sockets {
     per_address: u32,
     /// See [`super::Options::sources`].
     sources: Arc<[IpAddr]>,
+    /// See [`super::Options::reset`].
+    reset: bool,
 }
 
 impl Sockets {
     pub(super) fn new(setup: &Setup) -> Self {
         let workers = setup.workers.clamp(1, CONNECTIONS_PER_ADDRESS as usize) as u32;
         let sources = Arc::clone(&setup.options.sources);
-        Self { per_address: CONNECTIONS_PER_ADDRESS / workers, sources }
+        let reset = setup.options.reset;
+        Self { per_address: CONNECTIONS_PER_ADDRESS / workers, sources, reset }
+    }
+
+    /// Ends a connection for the peer and for whatever the kernel still does on it; before that
+    /// sends `last_words`, unless it would have to wait. What fails is over as well.
+    pub(super) fn end(&self, socket: &Socket, last_words: &[u8]) {
+        if !last_words.is_empty() {
+            let _ = socket.send_with_flags(last_words, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+        }
+        // A TCP socket that is made to forget its peer sends a reset, and no port waits for late
+        // packets. It is no way to end a Unix socket.
+        if !self.reset || rustix::net::connect_unspec(socket).is_err() {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
     }
 
     /// A new socket in place `id`, to be connected to `address`.

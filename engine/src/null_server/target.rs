@@ -65,6 +65,7 @@ pub fn stream(load: Load) -> Stream {
         think_time_ns: (0, 0),
         start_ns: 0,
         graceful_stop_ns: 20 * SECOND,
+        reconnect: false,
         seed: 1,
     }
 }

@@ -6,7 +6,7 @@ use wire::{Class, Code, Outcome};
 
 use super::{BACKOFF_FIRST_NS, BACKOFF_MOST_NS, CANCEL_MOST_NS, Timer, Worker};
 use crate::{
-    ConnectionId, Nanos, Refusal, Transport,
+    ConnectionId, ConnectionTimes, Nanos, Refusal, Transport,
     pool::{Pool, State},
 };
 
@@ -20,8 +20,77 @@ impl Worker {
         self.serve(target, now, transport);
     }
 
+    /// What becomes of a connection whose iteration is over.
+    pub(super) fn release(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
+        if self.reconnects(id) {
+            self.vacate(id, now, transport);
+        } else if self.connections[id as usize].session.is_reusable() {
+            self.idle(id, now, transport);
+        } else {
+            self.ended(id, now, transport);
+        }
+    }
+
+    /// Closes a connection for which there is no more use; what takes its place is opened at once,
+    /// or for the next iteration.
+    pub(super) fn replace(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
+        if self.reconnects(id) {
+            self.vacate(id, now, transport);
+        } else {
+            self.reopen(id, now, transport);
+        }
+    }
+
+    /// Whether the stream that has the connection opens one for each iteration.
+    pub(super) fn reconnects(&mut self, id: ConnectionId) -> bool {
+        let stream = self.connections[id as usize].stream;
+        stream.and_then(|stream| self.share(stream)).is_some_and(|share| share.stream.reconnect)
+    }
+
+    /// Closes the connection; its place is free for the next iteration.
+    pub(super) fn vacate(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
+        self.part(id, transport);
+        let connection = &mut self.connections[id as usize];
+        connection.state = State::Vacant;
+        connection.lost_since = None;
+        let target = connection.target;
+        self.pools[target].idle.push_back(id);
+        self.serve(target, now, transport);
+    }
+
+    /// Says goodbye as the protocol has it, and closes.
+    pub(super) fn part(&mut self, id: ConnectionId, transport: &mut impl Transport) {
+        self.out.clear();
+        self.connections[id as usize].session.finish(&mut self.out);
+        transport.end(id, &self.out);
+        let bytes = self.out.len() as u64;
+        if let Some(report) = self.report_of(id) {
+            report.data_sent += bytes;
+        }
+    }
+
+    /// A step of a connection that is opened for an iteration has ended: where its time is
+    /// recorded, how long the step took, and how long all steps so far.
+    pub(super) fn opening_step(
+        &mut self,
+        id: ConnectionId,
+        now: Nanos,
+    ) -> Option<(&mut ConnectionTimes, Nanos, Nanos)> {
+        let connection = &mut self.connections[id as usize];
+        if connection.state != State::OpeningFor {
+            return None;
+        }
+        let since = std::mem::replace(&mut connection.step_since, now);
+        let whole_ns = now.saturating_sub(connection.flight.sent);
+        let times = self.report_of(id)?.connections.as_deref_mut()?;
+        Some((times, now.saturating_sub(since), whole_ns))
+    }
+
     pub(super) fn ready(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
         let connection = &mut self.connections[id as usize];
+        if connection.state == State::OpeningFor {
+            return self.begin_opened(id, now, transport);
+        }
         let target = connection.target;
         let lost_ns = connection.lost_since.take().map_or(0, |since| now.saturating_sub(since));
         if let Some(report) = self.report_of(id) {
@@ -33,7 +102,7 @@ impl Worker {
         if !pool.is_open() {
             pool.opened.connections += 1;
             pool.opened.add_security(connection.session.security());
-            pool.opened.connect.saturating_record(now.saturating_sub(connection.opening_since));
+            pool.opened.connect.saturating_record(now.saturating_sub(connection.step_since));
         }
         self.idle(id, now, transport);
         self.open_beforehand(target, now, transport);
@@ -57,8 +126,10 @@ impl Worker {
         if matches!(connection.state, State::Unopened | State::Idle | State::Busy) {
             self.pools[connection.target].unready += 1;
         }
-        connection.state = State::Opening;
-        connection.opening_since = now;
+        if connection.state != State::OpeningFor {
+            connection.state = State::Opening;
+        }
+        connection.step_since = now;
         connection.deadline = now + target.timeout_ns;
         transport.connect(id, &target.address);
     }
@@ -117,7 +188,7 @@ impl Worker {
         let connection = &mut self.connections[id as usize];
         self.out.clear();
         if !connection.session.cancel(&mut self.out) {
-            return self.reopen(id, now, transport);
+            return self.replace(id, now, transport);
         }
         let target = &self.targets[connection.target];
         connection.state = State::Cancelling;
@@ -158,7 +229,11 @@ impl Worker {
         if let Some(place) = self.cancels.end(id) {
             transport.close(place);
         }
-        self.reopen(id, now, transport);
+        if self.reconnects(id) {
+            let target = self.connections[id as usize].target;
+            self.pools[target].unready -= 1;
+        }
+        self.replace(id, now, transport);
         self.begin_cancels(transport);
     }
 
@@ -170,6 +245,13 @@ impl Worker {
         now: Nanos,
         transport: &mut impl Transport,
     ) {
+        if self.connections[id as usize].state == State::OpeningFor {
+            self.conclude(id, refusal.outcome, Some(&refusal.failure), now);
+            if self.reconnects(id) {
+                // The next iteration tries again when it is due: that is the load.
+                return self.vacate(id, now, transport);
+            }
+        }
         transport.close(id);
         let connection = &mut self.connections[id as usize];
         let pool = &mut self.pools[connection.target];
@@ -182,9 +264,10 @@ impl Worker {
             self.refusal.get_or_insert(refusal);
             return;
         }
-        connection.backoff_ns =
-            (connection.backoff_ns * 2).clamp(BACKOFF_FIRST_NS, BACKOFF_MOST_NS);
-        self.timers.push(Reverse((now + connection.backoff_ns, Timer::Reopen(id))));
+        let backoff_ns =
+            (2 * Nanos::from(connection.backoff_ns)).clamp(BACKOFF_FIRST_NS, BACKOFF_MOST_NS);
+        connection.backoff_ns = backoff_ns as u32;
+        self.timers.push(Reverse((now + backoff_ns, Timer::Reopen(id))));
         if let Some(share) = connection.stream.and_then(|stream| self.share(stream)) {
             share.failed_to_connect(now);
         }
@@ -210,12 +293,12 @@ impl Worker {
                     self.cancel(id, now, transport);
                 }
                 State::Cancelling => self.cancelled(id, now, transport),
-                State::Opening => {
+                State::Opening | State::OpeningFor => {
                     let mut refusal = self.refusal_of(id, Outcome::Failed(Class::Timeout));
                     refusal.failure.set(Code::None, b"no answer within the time limit");
                     self.lost(id, refusal, now, transport);
                 }
-                State::Unopened | State::Idle | State::Down => {}
+                State::Unopened | State::Idle | State::Down | State::Vacant => {}
             }
         }
     }

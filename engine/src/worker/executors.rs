@@ -3,10 +3,7 @@
 use std::cmp::Reverse;
 
 use super::{Piece, Timer, Worker, share::Broken};
-use crate::{
-    Arrival, Nanos, Transport,
-    pool::{Job, State},
-};
+use crate::{Arrival, Nanos, Transport, pool::Job};
 
 impl Worker {
     /// The open-loop arrival that is due first, with its stream.
@@ -118,7 +115,7 @@ impl Worker {
         self.give_up_waiting(stream);
         for id in 0..self.connections.len() as u32 {
             let connection = &self.connections[id as usize];
-            if connection.state == State::Busy && connection.flight.job.stream == stream {
+            if connection.state.has_flight() && connection.flight.job.stream == stream {
                 self.interrupt(id, now, transport);
             }
         }

@@ -17,8 +17,8 @@ use wire::{Class, Code, Operation, Outcome, Progress, Values};
 
 use self::{cancels::Cancels, share::Share};
 use crate::{
-    ConnectionId, Nanos, Opened, Opening, Phase, PhaseReport, Recording, Refusal, Stream,
-    StreamReport, Target, Transport,
+    ConnectionId, Nanos, Opened, Opening, Phase, PhaseReport, Refusal, Stream, StreamReport,
+    Target, Transport,
     load::MILLISECOND,
     pool::{Connection, Job, Pool, State},
 };
@@ -242,10 +242,7 @@ impl Worker {
             shares.push(share);
         }
         let interval_ns = phase.interval_ns.map_or(Nanos::MAX, |ns| ns.max(1));
-        let empty = || {
-            let mixes = phase.streams().iter().map(|stream| &stream.mix);
-            mixes.map(|mix| StreamReport::new(Recording::new(mix.len()))).collect()
-        };
+        let empty = || phase.streams().iter().map(StreamReport::of).collect();
         // A phase shorter than an interval needs none.
         let spares = if phase.duration_ns() > interval_ns { SPARES } else { 0 };
         self.phase = Some(Running {
@@ -300,7 +297,7 @@ impl Worker {
         }
         if self.in_flight > 0 {
             for id in 0..self.connections.len() as ConnectionId {
-                if self.connections[id as usize].state == State::Busy {
+                if self.connections[id as usize].state.has_flight() {
                     self.interrupt(id, now, transport);
                 }
             }
@@ -375,10 +372,16 @@ impl Worker {
         }
         self.out.clear();
         let progress = self.connections[id as usize].session.open(&mut self.out);
+        if let Some((times, step_ns, _)) = self.opening_step(id, now) {
+            times.connected(step_ns);
+        }
         if !self.out.is_empty() {
             self.send(id, transport);
         }
         if progress == Progress::Ready {
+            if let Some((times, _, whole_ns)) = self.opening_step(id, now) {
+                times.ready(None, whole_ns);
+            }
             self.ready(id, now, transport);
         }
     }
@@ -434,14 +437,28 @@ impl Worker {
         while !bytes.is_empty() {
             self.out.clear();
             let session = &mut self.connections[id as usize].session;
-            match session.receive(&mut bytes, &mut self.out) {
+            let was_secured = session.is_secured();
+            let progress = session.receive(&mut bytes, &mut self.out);
+            if !was_secured
+                && session.is_secured()
+                && let Some((times, step_ns, _)) = self.opening_step(id, now)
+            {
+                times.secured(step_ns);
+            }
+            match progress {
                 Progress::NeedMore => {}
                 Progress::Write => self.send(id, transport),
-                Progress::Ready => self.ready(id, now, transport),
+                Progress::Ready => {
+                    let has_login = self.connections[id as usize].session.has_login();
+                    if let Some((times, step_ns, whole_ns)) = self.opening_step(id, now) {
+                        times.ready(has_login.then_some(step_ns), whole_ns);
+                    }
+                    self.ready(id, now, transport);
+                }
                 Progress::Response(outcome) => {
                     self.respond(id, outcome, now);
                     if !self.connections[id as usize].session.is_reusable() {
-                        return self.ended(id, now, transport);
+                        return self.release(id, now, transport);
                     }
                     // The rest of the bytes must not count for the next request.
                     is_answered = true;
@@ -454,7 +471,7 @@ impl Worker {
             }
         }
         if is_answered {
-            self.idle(id, now, transport);
+            self.release(id, now, transport);
         }
     }
 
@@ -469,7 +486,7 @@ impl Worker {
         match self.connections[id as usize].session.end_of_stream() {
             Progress::Response(outcome) => {
                 self.respond(id, outcome, now);
-                self.ended(id, now, transport);
+                self.release(id, now, transport);
             }
             Progress::Refused(outcome) => {
                 let refusal = self.refusal_of(id, outcome);

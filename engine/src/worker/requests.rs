@@ -34,7 +34,8 @@ impl Worker {
         let Some(share) = self.share(job.stream) else { return };
         let (target, has_room) = (share.stream.target, share.has_room());
         share.report.planned += 1;
-        if has_room && let Some(id) = self.pools[target].idle.pop_front() {
+        let reconnect = share.stream.reconnect;
+        if has_room && let Some(id) = self.pools[target].take_place(reconnect) {
             return self.start(id, job, now, transport);
         }
         let Some(share) = self.share(job.stream) else { return };
@@ -94,27 +95,71 @@ impl Worker {
         share.waiting.pop_front()
     }
 
+    /// An iteration begins in a place: its request goes out, or a connection is opened for it.
     fn start(&mut self, id: ConnectionId, job: Job, now: Nanos, transport: &mut impl Transport) {
         let Some(phase) = &mut self.phase else { return };
         let share = &mut phase.shares[job.stream as usize];
         let connection = &mut self.connections[id as usize];
+        share.took_off(job.vu, id);
+        self.in_flight += 1;
+        connection.stream = Some(job.stream);
+        let (seed, number) = (share.stream.seed, job.arrival.number);
+        let operation = share.stream.mix.fill(seed, number, &mut self.values) as u32;
+        connection.flight = Flight { job, operation, sent: now };
+        if connection.state == State::Idle && !share.stream.reconnect {
+            return self.ask(id, now, transport);
+        }
+        if connection.state == State::Idle {
+            self.part(id, transport);
+        }
+        self.connections[id as usize].state = State::OpeningFor;
+        self.connect(id, now, transport);
+    }
+
+    /// The connection that was opened for an iteration is ready for it.
+    pub(super) fn begin_opened(
+        &mut self,
+        id: ConnectionId,
+        now: Nanos,
+        transport: &mut impl Transport,
+    ) {
+        let Flight { job, .. } = self.connections[id as usize].flight;
+        let Some(phase) = &self.phase else { return };
+        let stream = &phase.shares[job.stream as usize].stream;
+        stream.mix.fill(stream.seed, job.arrival.number, &mut self.values);
+        self.connections[id as usize].step_since = now;
+        self.ask(id, now, transport);
+    }
+
+    /// Sends the request in flight, whose values are filled in.
+    fn ask(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
+        let connection = &mut self.connections[id as usize];
         let target = &self.targets[connection.target];
-        let operation =
-            share.stream.mix.fill(share.stream.seed, job.arrival.number, &mut self.values);
+        let operation = &target.operations[connection.flight.operation as usize];
         self.out.clear();
-        connection.session.request(&target.operations[operation], &self.values, &mut self.out);
+        connection.session.request(operation, &self.values, &mut self.out);
         connection.state = State::Busy;
         connection.deadline = now + target.timeout_ns;
-        connection.flight = Flight { job, operation: operation as u32, sent: now };
-        connection.stream = Some(job.stream);
-        share.took_off(job.vu, id);
-        share.report.sent += 1;
-        self.in_flight += 1;
+        if let Some(report) = self.report_of(id) {
+            report.sent += 1;
+        }
         self.send(id, transport);
     }
 
     /// Records the outcome of the request in flight.
     pub(super) fn respond(&mut self, id: ConnectionId, outcome: Outcome, now: Nanos) {
+        self.conclude(id, outcome, None, now);
+    }
+
+    /// Records the outcome of the iteration in flight; `refused` has the words where no connection
+    /// could be had for it.
+    pub(super) fn conclude(
+        &mut self,
+        id: ConnectionId,
+        outcome: Outcome,
+        refused: Option<&Failure>,
+        now: Nanos,
+    ) {
         let connection = &mut self.connections[id as usize];
         connection.state = State::Idle;
         let Some(phase) = &mut self.phase else { return };
@@ -138,14 +183,18 @@ impl Worker {
         share.note(outcome, now);
         // The peer did not say anything of a time-out.
         let silence = Failure::default();
-        let failure = match outcome {
-            Outcome::Failed(Class::Timeout) => &silence,
-            _ => connection.session.failure(),
+        let failure = match (refused, outcome) {
+            (Some(failure), _) => failure,
+            (None, Outcome::Failed(Class::Timeout)) => &silence,
+            (None, _) => connection.session.failure(),
         };
         let times = (job.arrival.intended, sent, now);
         share.report.recording.record(operation, outcome, failure, times);
         if let Some(delay_ns) = self.receive_delay_ns {
             share.report.recording.delayed(operation, delay_ns);
+        }
+        if let Some(times) = share.report.connections.as_mut().filter(|_| outcome.is_ok()) {
+            times.answered(now.saturating_sub(connection.step_since));
         }
         let checks = &self.targets[connection.target].operations[operation].checks;
         let reply = connection.session.reply(outcome, now.saturating_sub(sent));

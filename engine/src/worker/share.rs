@@ -113,7 +113,7 @@ impl Share {
             in_flight_max,
             active: 0,
             out_since: None,
-            report: StreamReport::new(Recording::new(stream.mix.len())),
+            report: StreamReport::of(&stream),
             stream,
         }
     }

@@ -3,6 +3,7 @@
 
 mod connections;
 mod peer;
+mod reconnecting;
 mod replies;
 mod requests;
 mod rig;
@@ -54,6 +55,7 @@ on_every_driver! {
         connections::a_connection_closed_after_each_reply_is_reopened_for_the_next_request,
         connections::a_connection_lost_in_the_middle_of_a_reply_is_one_failure_and_a_new_connection,
         connections::a_refused_connection_is_told,
+        reconnecting::each_request_is_the_first_and_last_of_its_connection,
         connections::a_server_that_does_not_accept_is_given_up_in_time,
         timers::open_loops_send_all_that_is_due_and_nothing_before,
         timers::a_spin_changes_nothing_but_punctuality,
@@ -76,6 +78,8 @@ on_every_driver! {
         tls::records_that_come_byte_by_byte_are_whole,
         tls::replies_of_many_records_all_arrive,
         tls::hundreds_of_connections_of_each_kind_are_opened_and_used,
+        reconnecting::a_postgres_server_hears_that_the_client_goes,
+        reconnecting::a_connection_ends_with_a_reset_where_that_is_asked_for,
         timers::the_stop_flag_ends_a_phase_whose_server_never_answers,
         timers::intervals_are_told_while_the_phase_runs_and_are_the_whole_of_it,
         timers::whoever_is_told_of_an_interval_may_end_the_phase,

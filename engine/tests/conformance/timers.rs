@@ -80,7 +80,7 @@ pub(crate) fn intervals_are_told_while_the_phase_runs_and_are_the_whole_of_it(on
     assert!(!report.is_aborted);
     let report = &report.streams[0];
     assert_all_ok(report, 500);
-    assert!((2..=6).contains(&intervals.len()), "{}", intervals.len());
+    assert!(intervals.len() >= 2, "{}", intervals.len());
     assert!(intervals.is_sorted_by(|a, b| a.end_ns == b.start_ns));
     let mut sum = intervals[0].streams[0].clone();
     intervals[1..].iter().for_each(|interval| sum.append(&interval.streams[0]));

@@ -52,6 +52,8 @@ enum Kind {
     Postgres,
     Punctuality,
     Truth,
+    Churn,
+    Drivers,
     Ceiling,
 }
 
@@ -131,6 +133,12 @@ fn sections(
         for work in &work.truth {
             sections.push(experiment::truth(bench, work)?);
         }
+    }
+    if wanted(Kind::Churn) {
+        sections.push(experiment::churn(bench, &work.churn)?);
+    }
+    if wanted(Kind::Drivers) {
+        sections.push(experiment::drivers(bench, &work.drivers)?);
     }
     if wanted(Kind::Ceiling) {
         sections.push(experiment::ceiling(bench, &work.ceiling)?);

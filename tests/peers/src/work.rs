@@ -16,6 +16,8 @@ pub(crate) struct Work {
     pub(crate) postgres: Vec<Postgres>,
     pub(crate) punctuality: Vec<Punctuality>,
     pub(crate) truth: Vec<Truth>,
+    pub(crate) churn: Vec<Churn>,
+    pub(crate) drivers: Vec<Drivers>,
     pub(crate) ceiling: Vec<Ceiling>,
 }
 
@@ -85,7 +87,7 @@ pub(crate) struct Punctuality {
     pub(crate) goals: Vec<Lateness>,
 }
 
-/// A null server.
+/// What a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Server {
@@ -119,6 +121,39 @@ pub(crate) struct Truth {
 pub(crate) struct Tolerance {
     pub(crate) share: f64,
     pub(crate) us: f64,
+}
+
+/// A connection for each request.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Churn {
+    pub(crate) server: ChurnServer,
+    /// At once.
+    pub(crate) connections: Vec<u32>,
+    pub(crate) peers: Vec<Client>,
+}
+
+/// Where connections go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ChurnServer {
+    /// nginx.
+    Http,
+    /// Postgres, without a password.
+    Postgres,
+    /// Postgres, with a password.
+    Scram,
+    PgBouncer,
+}
+
+/// Our drivers against one another, on nginx or on Postgres.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Drivers {
+    pub(crate) server: Server,
+    pub(crate) connections: Vec<u32>,
+    /// Beside the one that is chosen by itself.
+    pub(crate) others: Vec<Client>,
 }
 
 /// A closed loop of ours on a null server.

@@ -151,6 +151,13 @@ impl Session {
         progress
     }
 
+    /// See [`crate::Session::finish`].
+    pub fn finish(&mut self, out: &mut BytesMut) {
+        if std::mem::replace(&mut self.state, State::Closed) == State::Idle {
+            frontend::terminate(out);
+        }
+    }
+
     /// See [`crate::Session::end_of_stream`].
     pub fn end_of_stream(&mut self) -> Progress {
         let state = std::mem::replace(&mut self.state, State::Closed);

@@ -124,6 +124,27 @@ impl Session {
         self.seal(out);
     }
 
+    /// See [`crate::Session::finish`].
+    pub(crate) fn finish(&mut self, out: &mut BytesMut) {
+        match self.state {
+            State::Plain => self.inner.finish(out),
+            State::Secured => {
+                self.inner.finish(&mut self.plain);
+                self.seal(out);
+                if let Some(connection) = &mut self.connection {
+                    connection.send_close_notify();
+                }
+                self.flush(out);
+            }
+            _ => {}
+        }
+    }
+
+    /// See [`crate::Session::is_secured`].
+    pub(crate) fn is_secured(&self) -> bool {
+        self.state == State::Secured
+    }
+
     /// See [`crate::Session::receive`].
     pub(crate) fn receive(&mut self, input: &mut &[u8], out: &mut BytesMut) -> Progress {
         let all = *input;

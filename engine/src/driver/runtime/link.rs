@@ -63,8 +63,17 @@ impl Link {
         Poll::Ready(buffer)
     }
 
-    pub(super) fn close(&self) {
+    /// Has the task end; it sends no more than `last_words`.
+    pub(super) fn end(&self, last_words: &[u8]) {
         self.is_closed.set(true);
+        let mut outgoing = self.outgoing.borrow_mut();
+        outgoing.clear();
+        outgoing.extend_from_slice(last_words);
+    }
+
+    /// What the ended task has still to send.
+    pub(super) fn last_words(&self) -> Vec<u8> {
+        self.outgoing.take()
     }
 
     pub(super) fn is_closed(&self) -> bool {

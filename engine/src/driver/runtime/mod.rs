@@ -211,7 +211,7 @@ impl<R: Runtime> Drop for RuntimeDriver<R> {
             // One more pass after the last task, in which the kernel's answers come.
             is_last = self.sockets.inbox.living.get() == 0;
             if is_last {
-                self.timer_link.close();
+                self.timer_link.end(&[]);
                 self.sockets.noted.push(Rc::clone(&self.timer_link));
             }
             let now = clock.now();
@@ -267,7 +267,8 @@ impl Sockets {
     fn hand_over<R: Runtime>(&mut self) {
         self.is_unsubmitted |= !self.begun.is_empty() || !self.noted.is_empty();
         for (link, socket) in self.begun.drain(..) {
-            R::spawn(task::connection::<R>(link, Rc::clone(&self.inbox), socket));
+            let (inbox, maker) = (Rc::clone(&self.inbox), self.maker.clone());
+            R::spawn(task::connection::<R>(link, inbox, maker, socket));
         }
         self.noted.drain(..).for_each(|link| link.wake());
     }
@@ -313,9 +314,9 @@ impl Transport for Sockets {
         }
     }
 
-    fn close(&mut self, id: ConnectionId) {
+    fn end(&mut self, id: ConnectionId, last_words: &[u8]) {
         if let Some(link) = self.links[id as usize].take() {
-            link.close();
+            link.end(last_words);
             self.note(link);
         }
     }

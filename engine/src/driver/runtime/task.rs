@@ -1,13 +1,20 @@
 //! The tasks that run on the runtime: one a connection, and one for the timer.
 
-use std::{future::poll_fn, io, os::fd::OwnedFd, pin::pin, rc::Rc};
+use std::{
+    future::poll_fn,
+    io,
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+    pin::pin,
+    rc::Rc,
+};
 
-use socket2::Socket;
+use socket2::{SockRef, Socket};
 
 use super::{
     Runtime,
     inbox::{Inbox, What},
     link::Link,
+    socket::Sockets,
     timer::acknowledge,
 };
 
@@ -17,8 +24,14 @@ const BUFFER_BYTES: usize = 4 * 1024;
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// A connection, from a socket that has begun to connect to its end.
-pub(super) async fn connection<R: Runtime>(link: Rc<Link>, inbox: Rc<Inbox>, socket: Socket) {
+pub(super) async fn connection<R: Runtime>(
+    link: Rc<Link>,
+    inbox: Rc<Inbox>,
+    sockets: Sockets,
+    socket: Socket,
+) {
     let alive = Alive::new(&inbox);
+    let fd = socket.as_raw_fd();
     match link.unless_closed(R::connected(socket)).await {
         None => {}
         Some(Err(error)) => inbox.push(&link, What::Failed(error)),
@@ -37,6 +50,11 @@ pub(super) async fn connection<R: Runtime>(link: Rc<Link>, inbox: Rc<Inbox>, soc
                 .await;
             })
             .await;
+            if link.is_closed() {
+                // SAFETY: the halves own the descriptor, and are dropped after the last use of this.
+                let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+                sockets.end(&SockRef::from(&fd), &link.last_words());
+            }
             R::close(reader, writer);
         }
     }

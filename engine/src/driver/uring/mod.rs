@@ -285,7 +285,9 @@ impl Driver for Uring {
     ) -> Result<(), DriverError> {
         self.report_failed(worker, clock);
         self.submit()?;
-        self.wait(clock, deadline)?;
+        // What failed without the kernel's help is told in the next turn, not in twenty ms.
+        let has_failed = !self.sockets.failed.is_empty();
+        self.wait(clock, if has_failed { 0 } else { deadline })?;
         self.completions.clear();
         for completion in self.ring.completion() {
             self.completions.push((
@@ -324,8 +326,9 @@ impl Drop for Uring {
     /// The kernel may write to the buffers until every receive has ended: wait for that, and where
     /// it does not come, leave the memory to the process's end.
     fn drop(&mut self) {
-        for slot in &mut self.sockets.slots {
-            slot.close();
+        let Sockets { slots, maker, .. } = &mut self.sockets;
+        for socket in slots.iter_mut().filter_map(Slot::leave) {
+            maker.end(&socket, &[]);
         }
         let clock = Clock::start();
         let is_pending = |sockets: &Sockets| {
@@ -440,7 +443,7 @@ impl Transport for Sockets {
         );
     }
 
-    fn close(&mut self, id: ConnectionId) {
+    fn end(&mut self, id: ConnectionId, last_words: &[u8]) {
         let slot = &mut self.slots[id as usize];
         if slot.socket.is_some() {
             // Entries that were not handed over yet would meet the next connection's file.
@@ -459,7 +462,9 @@ impl Transport for Sockets {
                 false
             });
             self.files.retain(|(other, _)| *other != id);
-            slot.close();
+            if let Some(socket) = slot.leave() {
+                self.maker.end(&socket, last_words);
+            }
             self.files.push((id, -1));
         }
     }

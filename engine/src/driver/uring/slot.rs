@@ -1,6 +1,6 @@
 //! One connection's place in the ring: its socket, and the bytes that the kernel may still read.
 
-use std::{collections::VecDeque, net::Shutdown};
+use std::collections::VecDeque;
 
 use socket2::Socket;
 
@@ -93,13 +93,10 @@ impl Slot {
         size_of::<Self>() + self.small.len() + large.sum::<usize>()
     }
 
-    /// Ends the connection for the peer and for the kernel: operations on it complete now.
-    pub(super) fn close(&mut self) {
+    /// Gives the connection's socket up, to be ended: what completes for it from now on is late.
+    pub(super) fn leave(&mut self) -> Option<Socket> {
         self.generation = self.generation.wrapping_add(1) & GENERATION_MAX;
-        if let Some(socket) = self.socket.take() {
-            // It may never have been connected.
-            let _ = socket.shutdown(Shutdown::Both);
-        }
+        self.socket.take()
     }
 }
 

@@ -1,4 +1,4 @@
-//! ApacheBench: a closed loop with HTTP/1.0 and keep-alive, whole seconds or a number of requests.
+//! ApacheBench: a closed loop with HTTP/1.0, whole seconds or a number of requests.
 
 use std::path::Path;
 
@@ -24,7 +24,10 @@ pub(super) fn arguments(load: &Load<'_>, folder: &Path) -> Result<Vec<String>, S
     arguments.extend(["-p".into(), write(folder, "body.json", &body())?]);
     arguments.extend(["-T".into(), "application/json".into()]);
     arguments.extend(["-H".into(), format!("Accept: {ACCEPT}")]);
-    arguments.extend(["-k".into(), "-q".into(), load.url()?]);
+    if !load.reconnect {
+        arguments.push("-k".into());
+    }
+    arguments.extend(["-q".into(), load.url()?]);
     Ok(arguments)
 }
 

@@ -7,6 +7,7 @@ use crate::payload::{ACCEPT, body};
 
 pub(super) fn arguments(load: &Load<'_>, folder: &Path) -> Result<Vec<String>, String> {
     load.only_closed()?;
+    load.only_kept()?;
     Ok(vec![
         "--h1".into(),
         "--threads=1".into(),

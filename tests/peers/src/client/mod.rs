@@ -41,7 +41,13 @@ pub(crate) enum Target {
     /// GraphQL over HTTP/1.1, on a port of 127.0.0.1.
     Http { port: u16 },
     /// Postgres or PgBouncer, on a port of 127.0.0.1.
-    Postgres { port: u16, database: &'static str, script: Script, protocol: Protocol },
+    Postgres {
+        port: u16,
+        user: &'static str,
+        database: &'static str,
+        script: Script,
+        protocol: Protocol,
+    },
 }
 
 /// The statement.
@@ -89,6 +95,8 @@ impl fmt::Display for Protocol {
 pub(crate) struct Load<'a> {
     pub(crate) target: &'a Target,
     pub(crate) connections: u32,
+    /// Whether each request has a connection of its own.
+    pub(crate) reconnect: bool,
     /// Requests a second; `None` is a closed loop.
     pub(crate) rate: Option<f64>,
     pub(crate) seconds: f64,
@@ -112,6 +120,10 @@ impl Load<'_> {
     /// The URL of an HTTP target.
     fn url(&self) -> Result<String, String> {
         Ok(format!("http://127.0.0.1:{}{}", self.http_port()?, crate::payload::PATH))
+    }
+
+    fn only_kept(&self) -> Result<(), String> {
+        if self.reconnect { Err("it keeps its connections".into()) } else { Ok(()) }
     }
 
     fn only_closed(&self) -> Result<(), String> {
@@ -190,6 +202,8 @@ impl Client {
         let arguments = self.tool.arguments(load, folder)?;
         let mut command = Command::new(program);
         command.args(self.with_own(arguments)).current_dir(folder);
+        // Where a server asks for one.
+        command.env("PGPASSWORD", crate::server::postgres::PASSWORD);
         let patience = PATIENCE + Duration::from_secs_f64(load.seconds);
         let ended = process::run(&mut command, patience).map_err(|error| error.to_string())?;
         let mut report = self.tool.read(&ended.stdout, folder).map_err(|problem| {

@@ -22,6 +22,9 @@ pub(super) fn arguments(load: &Load<'_>) -> Result<Vec<String>, String> {
         "-c".into(),
         load.connections.to_string(),
     ];
+    if load.reconnect {
+        arguments.push("--disable-keepalive".into());
+    }
     match load.rate {
         None => arguments.extend(["-z".into(), format!("{}ms", (load.seconds * 1e3).round())]),
         // By number, so that the last requests are waited for.

@@ -9,7 +9,7 @@ use super::{Load, Quantiles, Report, Script, Target, number, write};
 const LOG: &str = "pgbench_lag";
 
 pub(super) fn arguments(load: &Load<'_>, folder: &Path) -> Result<Vec<String>, String> {
-    let Target::Postgres { port, database, script, protocol } = load.target else {
+    let Target::Postgres { port, user, database, script, protocol } = load.target else {
         return Err("it does not speak HTTP".into());
     };
     let amount = match load.whole_seconds() {
@@ -22,7 +22,7 @@ pub(super) fn arguments(load: &Load<'_>, folder: &Path) -> Result<Vec<String>, S
     let mut arguments = vec![
         "--host=127.0.0.1".into(),
         format!("--port={port}"),
-        format!("--username={}", crate::server::postgres::USER),
+        format!("--username={user}"),
         "--no-vacuum".into(),
         format!("--client={}", load.connections),
         "--jobs=1".into(),
@@ -33,6 +33,9 @@ pub(super) fn arguments(load: &Load<'_>, folder: &Path) -> Result<Vec<String>, S
             Script::SelectOnly => "--builtin=select-only".into(),
         },
     ];
+    if load.reconnect {
+        arguments.push("--connect".into());
+    }
     if let Some(rate) = load.rate {
         let log = folder.join(LOG).display().to_string();
         arguments.extend([format!("--rate={rate}"), "--log".into(), format!("--log-prefix={log}")]);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{Load, Quantiles, Report, Script, Target, write};
 use crate::payload::{ID, PATH, QUERY};
-use crate::server::postgres::{ACCOUNTS, USER};
+use crate::server::postgres::ACCOUNTS;
 
 pub(super) fn arguments(load: &Load<'_>, folder: &Path) -> Result<Vec<String>, String> {
     let scenario = write(folder, "scenario.toml", &scenario(load.target))?;
@@ -16,7 +16,8 @@ pub(super) fn arguments(load: &Load<'_>, folder: &Path) -> Result<Vec<String>, S
             vec![format!("--rate={rate}"), format!("--connections={}", load.connections)]
         }
     };
-    let mut arguments = vec!["run".into(), scenario];
+    let command = if load.reconnect { "churn" } else { "run" };
+    let mut arguments = vec![command.into(), scenario];
     arguments.extend(load_arguments);
     arguments.push(format!("--duration={}ms", (load.seconds * 1e3).round()));
     // No other client has a warm-up either, and the CPU time is that of the whole process.
@@ -36,11 +37,11 @@ fn scenario(target: &Target) -> String {
              variables = {{ id = {ID} }}\n\
              expect = {{ id = \"data.user.id\" }}\n"
         ),
-        Target::Postgres { port, database, script, protocol } => {
+        Target::Postgres { port, user, database, script, protocol } => {
             format!(
                 "name = \"peers\"\n\
                  [targets.sql]\n\
-                 conninfo = \"host=127.0.0.1 port={port} dbname={database} user={USER}\"\n\
+                 conninfo = \"host=127.0.0.1 port={port} dbname={database} user={user}\"\n\
                  protocol = \"{protocol}\"\n\
                  [[operations]]\n\
                  {}",
@@ -131,8 +132,13 @@ mod tests {
 
     #[test]
     fn scenarios_are_toml() {
-        let postgres =
-            |script, protocol| Target::Postgres { port: 5432, database: "bench", script, protocol };
+        let postgres = |script, protocol| Target::Postgres {
+            port: 5432,
+            user: "bench",
+            database: "bench",
+            script,
+            protocol,
+        };
         for target in [
             Target::Http { port: 80 },
             postgres(Script::SelectOne, Protocol::Simple),

@@ -7,11 +7,12 @@ use crate::payload::{ACCEPT, body};
 
 pub(super) fn arguments(load: &Load<'_>, folder: &Path) -> Result<Vec<String>, String> {
     load.only_closed()?;
+    let close = if load.reconnect { "wrk.headers[\"Connection\"] = \"close\"\n" } else { "" };
     let script = format!(
         "wrk.method = \"POST\"\n\
          wrk.body = [[{}]]\n\
          wrk.headers[\"Content-Type\"] = \"application/json\"\n\
-         wrk.headers[\"Accept\"] = \"{ACCEPT}\"\n",
+         wrk.headers[\"Accept\"] = \"{ACCEPT}\"\n{close}",
         body()
     );
     let script = write(folder, "wrk.lua", &script)?;

@@ -25,7 +25,14 @@ pub(crate) fn ceiling(bench: &Bench<'_>, work: &[work::Ceiling]) -> Result<Secti
             let rounds = bench.rounds(bench.rounds.rounds, &[bench.ours], |client| {
                 let (_server, target) = null_server(work.server, Holds::default(), bench.cores)?;
                 let seconds = bench.rounds.http_seconds;
-                let load = Load { target: &target, connections, rate: None, seconds, requests: 0 };
+                let load = Load {
+                    target: &target,
+                    connections,
+                    reconnect: false,
+                    rate: None,
+                    seconds,
+                    requests: 0,
+                };
                 bench.run(client, &load)
             })?;
             section.entries.push(match &rounds[0] {

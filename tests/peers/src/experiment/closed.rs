@@ -2,12 +2,14 @@
 
 use super::{Bench, Entry, Interrupted, Section};
 use crate::client::{Client, Load, Protocol, Report, Script, Target};
-use crate::server::{Nginx, PgBouncer, Postgres, pgbouncer::BY_SESSION, postgres::DATABASE};
+use crate::server::pgbouncer::BY_SESSION;
+use crate::server::postgres::{DATABASE, USER};
+use crate::server::{Nginx, PgBouncer, Postgres};
 use crate::spread::Spread;
 use crate::verdict::{Goal, Missing};
 use crate::work::{self, Ratio, Route};
 
-const COLUMNS: &[&str] = &["requests/s", "CPU us a request", "ours / theirs"];
+pub(super) const COLUMNS: &[&str] = &["requests/s", "CPU us a request", "ours / theirs"];
 
 const HTTP_ABOUT: &str = "Closed loops on nginx with one worker: a POST of 150 B, GraphQL on both \
     sides. ab speaks HTTP/1.0 with keep-alive. Only poolbench looks into the replies.";
@@ -29,7 +31,7 @@ pub(crate) fn http(bench: &Bench<'_>, work: &work::Http) -> Result<Section, Inte
     let target = server.as_ref().map(|nginx| Target::Http { port: nginx.port });
     let target = target.map_err(Clone::clone);
     for &connections in &work.connections {
-        let cell = Cell { name: connections_name(connections), connections };
+        let cell = Cell { name: connections_name(connections), connections, reconnect: false };
         compare(bench, &mut section, &cell, &target, &work.peers, &work.goals)?;
     }
     Ok(section)
@@ -50,7 +52,7 @@ pub(crate) fn postgres(
                 let (way, target) = servers.target(route, protocol, work.script);
                 for &connections in &work.connections {
                     let name = format!("{way}{protocol}, {}", connections_name(connections));
-                    let cell = Cell { name, connections };
+                    let cell = Cell { name, connections, reconnect: false };
                     compare(bench, &mut section, &cell, &target, &work.peers, &work.goals)?;
                 }
             }
@@ -61,14 +63,14 @@ pub(crate) fn postgres(
 }
 
 /// As far as they could be started.
-struct Servers {
+pub(super) struct Servers {
     // Dropped in this order.
     pgbouncer: Result<PgBouncer, String>,
     postgres: Result<Postgres, String>,
 }
 
 impl Servers {
-    fn start(bench: &Bench<'_>) -> Self {
+    pub(super) fn start(bench: &Bench<'_>) -> Self {
         let postgres = Postgres::start(bench.folder, bench.cores);
         let pgbouncer = postgres
             .as_ref()
@@ -78,7 +80,7 @@ impl Servers {
     }
 
     /// The way's name and where it leads.
-    fn target(
+    pub(super) fn target(
         &self,
         route: Route,
         protocol: Protocol,
@@ -93,22 +95,25 @@ impl Servers {
             }
             (Route::PgBouncer, _) => ("PgBouncer, ", pgbouncer, DATABASE),
         };
-        let target = port.map(|port| Target::Postgres { port, database, script, protocol });
+        let user = USER;
+        let target = port.map(|port| Target::Postgres { port, user, database, script, protocol });
         (way, target.map_err(Clone::clone))
     }
 }
 
-fn connections_name(connections: u32) -> String {
+pub(super) fn connections_name(connections: u32) -> String {
     format!("{connections} connection{}", if connections == 1 { "" } else { "s" })
 }
 
-struct Cell {
-    name: String,
-    connections: u32,
+pub(super) struct Cell {
+    pub(super) name: String,
+    pub(super) connections: u32,
+    /// Whether each request has a connection of its own.
+    pub(super) reconnect: bool,
 }
 
 /// Ours and every peer on one target; without a target, a row that says why.
-fn compare(
+pub(super) fn compare(
     bench: &Bench<'_>,
     section: &mut Section,
     cell: &Cell,
@@ -184,9 +189,10 @@ fn measure(
         Target::Http { .. } => bench.rounds.http_seconds,
         Target::Postgres { .. } => bench.rounds.postgres_seconds,
     };
-    let connections = cell.connections;
+    let Cell { connections, reconnect, .. } = *cell;
     let warm_up = seconds.min(WARM_UP_SECONDS);
-    let mut load = Load { target, connections, rate: None, seconds: warm_up, requests: 0 };
+    let mut load =
+        Load { target, connections, reconnect, rate: None, seconds: warm_up, requests: 0 };
     // An uncounted run warms the server, and says how many requests fill the time.
     let rate = bench.run(bench.ours, &load).map_or(RATE_UNKNOWN, |report| report.rate);
     (load.seconds, load.requests) = (seconds, (rate * seconds) as u64);

@@ -1,7 +1,9 @@
 //! What is measured, one file a kind.
 
 mod ceiling;
+mod churn;
 mod closed;
+mod drivers;
 mod punctuality;
 mod truth;
 
@@ -12,13 +14,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::Serialize;
 
 pub(crate) use ceiling::ceiling;
+pub(crate) use churn::churn;
 pub(crate) use closed::{http, postgres};
+pub(crate) use drivers::drivers;
 pub(crate) use punctuality::punctuality;
 pub(crate) use truth::truth;
 
 use crate::client::{Client, Load, Protocol, Report, Script, Target};
 use crate::cores::Cores;
-use crate::server::{Holds, Http, NullPostgres, Own, postgres::DATABASE};
+use crate::server::{
+    Holds, Http, NullPostgres, Own,
+    postgres::{DATABASE, USER},
+};
 use crate::spread::Spread;
 use crate::verdict::Goal;
 use crate::work::{self, Rounds};
@@ -132,6 +139,7 @@ fn null_server(server: work::Server, holds: Holds, cores: Cores) -> Result<(Own,
             let own = Own::start(NullPostgres::default(), holds, cores)?;
             let target = Target::Postgres {
                 port: own.port,
+                user: USER,
                 database: DATABASE,
                 script: Script::SelectOne,
                 protocol: Protocol::Prepared,

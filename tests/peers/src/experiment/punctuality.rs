@@ -71,7 +71,14 @@ fn round(
     let seconds = bench.rounds.http_seconds;
     let requests = (rate * seconds) as u64;
     let connections = work.connections;
-    let load = Load { target: &target, connections, rate: Some(rate), seconds, requests };
+    let load = Load {
+        target: &target,
+        connections,
+        reconnect: false,
+        rate: Some(rate),
+        seconds,
+        requests,
+    };
     let report = bench.run(client, &load)?;
     let notes = server.stop()?;
     let arrivals = (work.server == Server::Http).then(|| arrivals(&notes, rate));

@@ -71,7 +71,14 @@ fn round(bench: &Bench<'_>, rate: f64, connections: u32, client: &Client) -> Res
     let (server, target) = null_server(Server::Http, HOLDS, bench.cores)?;
     let seconds = bench.rounds.truth_seconds;
     let requests = (rate * seconds) as u64;
-    let load = Load { target: &target, connections, rate: Some(rate), seconds, requests };
+    let load = Load {
+        target: &target,
+        connections,
+        reconnect: false,
+        rate: Some(rate),
+        seconds,
+        requests,
+    };
     let report = bench.run(client, &load)?;
     let reported = report.latency.ok_or("it says no latency")?;
     Ok(Round { reported, truth: responses(&server.stop()?, rate) })

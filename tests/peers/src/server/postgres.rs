@@ -9,14 +9,20 @@ use crate::programs;
 
 /// Whom the load logs in as: no superuser, so that it may do so without a password.
 pub(crate) const USER: &str = "bench";
+/// Who proves a password by SCRAM-SHA-256, Postgres' default.
+pub(crate) const SCRAM_USER: &str = "bench_scram";
+/// Its password; nothing but this server, on loopback for minutes, takes it.
+pub(crate) const PASSWORD: &str = "bench";
 /// Where pgbench's tables are.
 pub(crate) const DATABASE: &str = "bench";
 /// Rows of pgbench_accounts at scale 1.
 pub(crate) const ACCOUNTS: u32 = 100_000;
 
 /// The superuser by its socket alone, checked by the kernel; the load by loopback, without SCRAM,
-/// whose hashing would be most of a short run's CPU.
-const HBA: &str = "local all all peer\nhost bench bench 127.0.0.1/32 trust\n";
+/// whose hashing would be most of a short run's CPU, unless that is what is measured.
+const HBA: &str = "local all all peer\n\
+                   host bench bench 127.0.0.1/32 trust\n\
+                   host bench bench_scram 127.0.0.1/32 scram-sha-256\n";
 
 /// Enough for both ways of 256 connections.
 const CONNECTIONS_MAX: u32 = 600;
@@ -32,6 +38,8 @@ impl Postgres {
     /// Makes a cluster in `folder`, starts it and fills pgbench's tables.
     pub(crate) fn start(folder: &Path, cores: Cores) -> Result<Self, String> {
         let folder = folder.join("postgres");
+        // Another experiment's, if there was one: its server has ended.
+        let _ = std::fs::remove_dir_all(&folder);
         Account::Servers.folder(&folder)?;
         let data = folder.join("data");
         let mut initdb = Account::Servers.command(&programs::find("initdb")?, None);
@@ -45,6 +53,7 @@ impl Postgres {
         let mut daemon = Daemon::start("postgres", &arguments, &folder, ending, cores, account)?;
         daemon.wait(&folder, || psql(&folder, port, "SELECT 1"))?;
         psql(&folder, port, &format!("CREATE ROLE {USER} LOGIN"))?;
+        psql(&folder, port, &format!("CREATE ROLE {SCRAM_USER} LOGIN PASSWORD '{PASSWORD}'"))?;
         psql(&folder, port, &format!("CREATE DATABASE {DATABASE} OWNER {USER}"))?;
         let mut pgbench = Command::new(programs::find("pgbench")?);
         pgbench.args(["--initialize", "--quiet", "--host=127.0.0.1"]);

@@ -1,0 +1,253 @@
+//! The result as it is written to summary.json: everything that the table shows.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use engine::{Gaps, Nanos};
+use serde::Serialize;
+use wire::Class;
+
+use super::{Connections, Pace, Plan};
+use crate::arm::{Arm, ArmSummary, Quantiles};
+use crate::generator::GeneratorSummary;
+use crate::observe::Network;
+use crate::rig::Rig;
+use crate::scenario::Scenario;
+use crate::validity::Validity;
+
+/// The result of `churn`. Times in ns, rates in 1/s.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    schema: u32,
+    command: &'static str,
+    pub(super) scenario: String,
+    /// Seconds since 1970.
+    started: f64,
+    duration_ns: Nanos,
+    /// On each target.
+    pub(super) phase_ns: Nanos,
+    pub(super) seed: u64,
+    #[serde(flatten)]
+    pub(super) generator: GeneratorSummary,
+    /// Connections a second that were asked for, and how they are spaced; else `clients` says how
+    /// many opened one after the other.
+    pub(super) rate: Option<f64>,
+    pub(super) gaps: Option<&'static str>,
+    pub(super) clients: Option<u32>,
+    /// The most at once.
+    pub(super) connections: u32,
+    /// Whether they ended with a reset.
+    pub(super) reset: bool,
+    #[serde(flatten)]
+    pub(crate) validity: Validity,
+    pub(super) arms: Vec<ChurnArm>,
+    pub(super) before_after: Option<BeforeAfter>,
+}
+
+/// What was measured on one target. Its requests are its connections: response times run from the
+/// instant at which a connection was due to the end of its query, service times from when it began
+/// to open.
+#[derive(Debug, Serialize)]
+pub(super) struct ChurnArm {
+    /// With `connect_ns`: until the transport is up.
+    #[serde(flatten)]
+    pub(super) arm: ArmSummary,
+    /// From there until TLS is up; a count of 0 without TLS.
+    pub(super) tls_ns: Quantiles,
+    /// From there until queries may be sent.
+    pub(super) login_ns: Quantiles,
+    /// All together: what an application without a pool waits for before each query.
+    pub(super) open_ns: Quantiles,
+    pub(super) first_query_ns: Quantiles,
+    /// Connections that could not be made at all.
+    pub(super) refused: u64,
+    #[serde(flatten)]
+    pub(super) network: Network,
+}
+
+/// Directly, and through the pool.
+#[derive(Debug, Serialize)]
+pub(super) struct BeforeAfter {
+    pub(super) connection_latency_p95_ns: [u64; 2],
+}
+
+impl Summary {
+    pub(super) fn new(
+        scenario: &Scenario,
+        plan: &Plan,
+        rig: &Rig,
+        started: SystemTime,
+        duration_ns: Nanos,
+        measured: &[Connections],
+    ) -> Self {
+        let names: Vec<_> = scenario.operations.iter().map(|op| op.name.as_str()).collect();
+        Self {
+            started: started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+            duration_ns,
+            ..Self::of(&scenario.name, plan, rig.generator(), &rig.arms, measured, &names)
+        }
+    }
+
+    fn of(
+        scenario: &str,
+        plan: &Plan,
+        generator: GeneratorSummary,
+        arms: &[Arm],
+        measured: &[Connections],
+        names: &[&str],
+    ) -> Self {
+        let (rate, gaps, clients) = match plan.pace {
+            Pace::Rate { rate, gaps: Gaps::Uniform, .. } => (Some(rate), Some("uniform"), None),
+            Pace::Rate { rate, gaps: Gaps::Poisson, .. } => (Some(rate), Some("poisson"), None),
+            Pace::Clients(clients) => (None, None, Some(clients)),
+        };
+        let arms: Vec<_> = arms
+            .iter()
+            .zip(measured)
+            .map(|(arm, own)| (arm, ChurnArm::new(arm, own, names)))
+            .collect();
+        let mut validity = Validity::default();
+        for (arm, churned) in &arms {
+            validity.judge(arm);
+            churned.judge_ports(&mut validity);
+        }
+        let arms: Vec<_> = arms.into_iter().map(|(_, churned)| churned).collect();
+        Self {
+            schema: 1,
+            command: "churn",
+            scenario: scenario.into(),
+            started: 0.0,
+            duration_ns: 0,
+            phase_ns: plan.duration_ns,
+            seed: plan.seed,
+            generator,
+            rate,
+            gaps,
+            clients,
+            connections: plan.pace.places(),
+            reset: plan.generator.reset,
+            validity,
+            before_after: before_after(&arms),
+            arms,
+        }
+    }
+}
+
+impl ChurnArm {
+    fn new(arm: &Arm, own: &Connections, names: &[&str]) -> Self {
+        let Connections { times, network } = own;
+        let arm = ArmSummary::new(arm, names);
+        Self {
+            refused: arm.errors.get(Class::ConnectFailed.name()).copied().unwrap_or_default(),
+            arm,
+            tls_ns: Quantiles::new(&times.tls),
+            login_ns: Quantiles::new(&times.login),
+            open_ns: Quantiles::new(&times.open),
+            first_query_ns: Quantiles::new(&times.first_query),
+            network: *network,
+        }
+    }
+
+    /// A connection that had no port left says nothing about the target.
+    fn judge_ports(&self, validity: &mut Validity) {
+        let words = self.arm.first_errors.get(Class::ConnectFailed.name());
+        if words.is_some_and(|words| words.contains("Cannot assign requested address")) {
+            validity.invalid(format!(
+                "{}: this machine ran out of ports, since each waits a minute after its connection \
+                 (TIME_WAIT): close with --reset, set sysctl net.ipv4.tcp_tw_reuse=1, or ask for \
+                 less",
+                self.arm.name
+            ));
+        }
+    }
+}
+
+fn before_after(arms: &[ChurnArm]) -> Option<BeforeAfter> {
+    let open = |name: &str| {
+        let arm = arms.iter().find(|arm| arm.arm.name == name)?;
+        (arm.open_ns.count > 0).then_some(arm.open_ns.p95)
+    };
+    Some(BeforeAfter { connection_latency_p95_ns: [open("direct")?, open("pooler")?] })
+}
+
+#[cfg(test)]
+impl Summary {
+    /// Made-up measurements of a gateway, a pooler and a Postgres without room for all, through the
+    /// same code as real ones.
+    pub(super) fn example(pace: Pace) -> Self {
+        use engine::{ConnectionTimes, PhaseReport, Recording, SECOND, StreamReport};
+        use wire::{Code, Failure, Outcome};
+
+        use crate::arm::{ArmKind, Block};
+        use crate::generator::GeneratorOptions;
+
+        let plan = Plan {
+            targets: ["gateway", "pooler", "postgres"].map(Into::into).into(),
+            pace,
+            duration_ns: SECOND,
+            warm_up_ns: 0,
+            generator: GeneratorOptions::default(),
+            seed: 1,
+        };
+        let mut arms = Vec::new();
+        let mut measured = Vec::new();
+        let mut failure = Failure::default();
+        for (index, target) in plan.targets.iter().enumerate() {
+            let mut recording = Recording::new(1);
+            let mut times = ConnectionTimes::default();
+            let [login, query] = [[0, 900], [400, 150], [3000, 120]][index];
+            for number in 0..500_u64 {
+                let at = |us: u64| (us + us * number / 500) * 1000;
+                let outcome = match number % 50 {
+                    0 if index == 2 => {
+                        failure.set(Code::SqlState(*b"53300"), b"sorry, too many clients already");
+                        Outcome::Failed(Class::Capacity)
+                    }
+                    1 if index == 2 => {
+                        failure.set(Code::None, b"Connection refused (os error 111)");
+                        Outcome::Failed(Class::ConnectFailed)
+                    }
+                    _ => Outcome::Ok,
+                };
+                recording.record(0, outcome, &failure, (0, 1000, at(50 + login + query)));
+                if outcome.is_ok() {
+                    times.connect.saturating_record(at(50));
+                    if login > 0 {
+                        times.login.saturating_record(at(login));
+                    }
+                    times.open.saturating_record(at(50 + login));
+                    times.first_query.saturating_record(at(query));
+                }
+            }
+            let stream = StreamReport { planned: 500, ..StreamReport::new(recording) };
+            let report = PhaseReport {
+                streams: vec![stream],
+                start: 0,
+                end: SECOND,
+                spun_ns: 0,
+                cpu_ns: 25_000_000,
+                is_interrupted: false,
+                is_aborted: false,
+            };
+            let mut arm = Arm::new(&ArmKind::of(target), None);
+            arm.connect = Some(times.connect.clone());
+            arm.push(Block::new(report, SECOND, Vec::new()));
+            arms.push(arm);
+            let network = [
+                Network { time_wait: Some(500), listen_overflows: Some(0), listen_drops: Some(0) },
+                Network { time_wait: Some(499), listen_overflows: Some(0), listen_drops: Some(0) },
+                Network { time_wait: Some(-3), listen_overflows: Some(7), listen_drops: Some(9) },
+            ][index];
+            measured.push(Connections { times, network });
+        }
+        Self::of("nova", &plan, GeneratorSummary::example(), &arms, &measured, &["getUser"])
+    }
+
+    /// The same where nothing could be counted.
+    pub(super) fn uncounted(pace: Pace) -> Self {
+        let mut summary = Self::example(pace);
+        summary.arms.truncate(1);
+        summary.before_after = None;
+        summary.arms[0].network = Network::default();
+        summary
+    }
+}
