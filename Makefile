@@ -7,7 +7,7 @@ TOOLS := target/tools
 CARGO_DENY_VERSION := 0.20.2
 OHA_VERSION := 1.16.0
 
-.PHONY: demo test bench bench-quick lint servers peers
+.PHONY: demo test bench bench-quick lint memcheck servers peers
 
 # The whole of it: a private stack, its layers compared for 30 s, the table. ARGS="--rate 1000" …
 demo: servers
@@ -26,6 +26,13 @@ bench: servers peers
 # The same table from short rounds, in under five minutes.
 bench-quick: servers peers
 	$(PEERS) --quick $(ARGS)
+
+# The drivers under valgrind: memory is checked as far as it follows io_uring, over epoll entirely.
+# Its own allocator is what it watches, and a case takes ten times as long.
+memcheck:
+	@command -v valgrind >/dev/null || $(SUDO) apt-get install -y --no-install-recommends valgrind
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="valgrind --quiet --error-exitcode=99 --fair-sched=yes" \
+		$(CARGO) test --locked -p poolbench-engine --test conformance -- --test-threads=2 $(CASES)
 
 lint: $(TOOLS)/bin/cargo-deny
 	$(CARGO) fmt --all --check

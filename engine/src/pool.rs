@@ -21,10 +21,34 @@ pub(crate) struct Connection {
     /// most.
     pub(crate) backoff_ns: u32,
     /// Since when it has been lost, and not counted as such.
-    pub(crate) lost_since: Option<Nanos>,
+    pub(crate) lost_since: Since,
     pub(crate) flight: Flight,
     /// The phase's stream that used it last, or that its bytes are counted for before it is used.
     pub(crate) stream: Option<u32>,
+}
+
+/// An instant that may not have come, in eight bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Since(Nanos);
+
+impl Since {
+    pub(crate) const NEVER: Self = Self(Nanos::MAX);
+
+    pub(crate) fn get(self) -> Option<Nanos> {
+        (self != Self::NEVER).then_some(self.0)
+    }
+
+    /// Sets it, if it has not come before.
+    pub(crate) fn begin(&mut self, now: Nanos) {
+        self.0 = self.0.min(now);
+    }
+
+    /// Sets it to `now`, if it has come; gives when that was.
+    pub(crate) fn restart(&mut self, now: Nanos) -> Option<Nanos> {
+        let since = self.get()?;
+        self.0 = now;
+        Some(since)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +107,7 @@ impl Connection {
             deadline: 0,
             step_since: 0,
             backoff_ns: 0,
-            lost_since: None,
+            lost_since: Since::NEVER,
             flight: Flight { job, operation: 0, sent: 0 },
             stream: None,
         }

@@ -7,7 +7,7 @@ use wire::{Class, Code, Outcome};
 use super::{BACKOFF_FIRST_NS, BACKOFF_MOST_NS, CANCEL_MOST_NS, Timer, Worker};
 use crate::{
     ConnectionId, ConnectionTimes, Nanos, Refusal, Transport,
-    pool::{Pool, State},
+    pool::{Pool, Since, State},
 };
 
 impl Worker {
@@ -52,7 +52,7 @@ impl Worker {
         self.part(id, transport);
         let connection = &mut self.connections[id as usize];
         connection.state = State::Vacant;
-        connection.lost_since = None;
+        connection.lost_since = Since::NEVER;
         let target = connection.target;
         self.pools[target].idle.push_back(id);
         self.serve(target, now, transport);
@@ -92,7 +92,8 @@ impl Worker {
             return self.begin_opened(id, now, transport);
         }
         let target = connection.target;
-        let lost_ns = connection.lost_since.take().map_or(0, |since| now.saturating_sub(since));
+        let since = std::mem::replace(&mut connection.lost_since, Since::NEVER);
+        let lost_ns = since.get().map_or(0, |since| now.saturating_sub(since));
         if let Some(report) = self.report_of(id) {
             report.disconnected_ns += lost_ns;
         }
@@ -162,7 +163,7 @@ impl Worker {
     }
 
     fn count_reopened(&mut self, id: ConnectionId, now: Nanos) {
-        self.connections[id as usize].lost_since.get_or_insert(now);
+        self.connections[id as usize].lost_since.begin(now);
         if let Some(report) = self.report_of(id) {
             report.reopened += 1;
         }
@@ -171,8 +172,7 @@ impl Worker {
     /// Counts the time so far of connections that are not there again.
     pub(super) fn count_disconnected(&mut self, now: Nanos) {
         for id in 0..self.connections.len() as ConnectionId {
-            let lost_since = &mut self.connections[id as usize].lost_since;
-            let Some(since) = lost_since.as_mut().map(|since| std::mem::replace(since, now)) else {
+            let Some(since) = self.connections[id as usize].lost_since.restart(now) else {
                 continue;
             };
             if let Some(report) = self.report_of(id) {
@@ -192,7 +192,7 @@ impl Worker {
         }
         let target = &self.targets[connection.target];
         connection.state = State::Cancelling;
-        connection.lost_since.get_or_insert(now);
+        connection.lost_since.begin(now);
         connection.deadline = now + target.timeout_ns.min(CANCEL_MOST_NS);
         self.pools[connection.target].unready += 1;
         self.cancels.push(id);

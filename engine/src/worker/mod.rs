@@ -214,7 +214,7 @@ impl Worker {
     /// Begins a phase whose streams start at `start` at the earliest.
     pub fn begin(&mut self, phase: &Phase, start: Nanos) {
         for connection in &mut self.connections {
-            connection.lost_since = connection.lost_since.map(|_| start);
+            connection.lost_since.restart(start);
             let is_its = |stream: &Stream| stream.target == connection.target;
             connection.stream = phase.streams().iter().position(is_its).map(|found| found as u32);
         }

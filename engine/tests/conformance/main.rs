@@ -52,6 +52,7 @@ on_every_driver! {
         replies::a_reply_is_matched_to_its_request,
         replies::replies_that_come_byte_by_byte_are_whole,
         replies::a_reply_with_another_requests_id_is_a_wrong_reply,
+        replies::a_head_without_end_is_refused_at_its_limit,
         connections::a_connection_closed_after_each_reply_is_reopened_for_the_next_request,
         connections::a_connection_lost_in_the_middle_of_a_reply_is_one_failure_and_a_new_connection,
         connections::a_refused_connection_is_told,

@@ -3,7 +3,7 @@
 use wire::Class;
 
 use crate::peer::{Act, reply, serve};
-use crate::rig::{Case, On, assert_all_ok, open_loop, run_at, target};
+use crate::rig::{Case, On, assert_all_ok, failures, open_loop, run_at, target};
 
 pub(crate) fn a_reply_is_matched_to_its_request(on: On) {
     let case = Case::new(4, open_loop(200), |_, id| vec![Act::Write(reply(id))]);
@@ -37,4 +37,15 @@ pub(crate) fn more_bytes_at_once_than_there_are_buffers_all_arrive(on: On) {
         vec![Act::Write(head.into_bytes()), Act::Write(body.into_bytes())]
     });
     assert_all_ok(&run_at(on.kind(), target(address, 64, 10), open_loop(128)), 128);
+}
+
+pub(crate) fn a_head_without_end_is_refused_at_its_limit(on: On) {
+    // Two requests a connection would never be answered; the limit is 64 KiB.
+    let case = Case::new(2, open_loop(10), |_, _| {
+        let head = format!("HTTP/1.1 200 OK\r\n{}", "X-Filler: 0123456789\r\n".repeat(10_000));
+        vec![Act::Write(head.into_bytes())]
+    });
+    let report = case.run(on).streams.remove(0);
+    assert_eq!(failures(&report), [(Class::TooLarge, 10)]);
+    assert_eq!(report.reopened, 10);
 }
