@@ -152,7 +152,8 @@ impl Worker {
         Self {
             index,
             workers,
-            timers: BinaryHeap::with_capacity(connections.len()),
+            // Phases reserve what they need; connections that are lost may cost an allocation.
+            timers: BinaryHeap::new(),
             targets,
             pools,
             connections,
