@@ -110,6 +110,7 @@ impl Class {
                 | Class::StaleConnection
                 | Class::Disconnected
                 | Class::ConnectFailed
+                | Class::Tls
         )
     }
 }

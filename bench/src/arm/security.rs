@@ -72,8 +72,8 @@ pub(crate) fn difference(one: &super::Arm, other: &super::Arm) -> Option<String>
     let is_compared = speaks_http(one) == speaks_http(other);
     (is_compared && request(one) != request(other)).then(|| {
         format!(
-            "{} and {} differ in TLS ({}, {}): what lies between them holds its cost; set the same \
-             sslmode for both",
+            "{} and {} differ in TLS ({}, {}): what lies between them holds its cost; secure both \
+             alike (sslmode, ssl_min_protocol_version) to compare them",
             one.kind.name,
             other.kind.name,
             one.security.shown(),
