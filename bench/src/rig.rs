@@ -9,8 +9,8 @@ use engine::{
     SECOND, Stream, StreamReport,
 };
 use thiserror::Error;
-use wire::postgres::Fallback;
 use wire::Operation;
+use wire::postgres::Fallback;
 
 use crate::arm::{Arm, ArmKind, Securities};
 use crate::check::Checks;
@@ -19,7 +19,7 @@ use crate::generator::{Generator, GeneratorError, GeneratorOptions, GeneratorSum
 use crate::interrupt::{self, Interrupted};
 use crate::observe::ObserveError;
 use crate::remedy;
-use crate::scenario::{self, Places, Renewal, Scenario, ScenarioError};
+use crate::scenario::{self, Places, PoolingError, Renewal, Scenario, ScenarioError};
 
 /// Why an experiment has no result.
 #[derive(Debug, Error)]
@@ -39,6 +39,15 @@ pub(crate) enum RigError {
     Fleet(FleetError),
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<PoolingError> for RigError {
+    fn from(error: PoolingError) -> Self {
+        match error {
+            PoolingError::Mode(error) => error.into(),
+            PoolingError::Observe(error) => error.into(),
+        }
+    }
 }
 
 impl From<Interrupted> for RigError {
@@ -96,6 +105,7 @@ impl Rig {
         let mut targets = Vec::new();
         for (kind, connections) in kinds.iter().zip(connections) {
             let file = scenario.target(&kind.target)?;
+            scenario.check_pooling(&kind.target)?;
             if let (Some(url), None) = (&file.url, &token) {
                 token = scenario::token(scenario, url)?;
             }

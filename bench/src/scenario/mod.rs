@@ -16,6 +16,7 @@ mod locate;
 mod mistake;
 mod node;
 mod operation;
+mod pooling;
 mod renewal;
 mod secret;
 mod statements;
@@ -41,6 +42,7 @@ pub(crate) use load::{
 };
 pub(crate) use mistake::{Report, counted};
 pub(crate) use operation::OperationFile;
+pub(crate) use pooling::PoolingError;
 pub(crate) use renewal::Renewal;
 pub(crate) use target::{Endpoint, TargetFile};
 

@@ -285,7 +285,8 @@ impl Session {
         match (self.state, status) {
             (State::Busy | State::Batch, b"E") => self.roll_back(out),
             (State::Batch, b"T") => {
-                let words = "the transaction was left open, and was rolled back: end it with COMMIT";
+                let words =
+                    "the transaction was left open, and was rolled back: end it with COMMIT";
                 self.reply.fail(Class::Sql, words, &mut self.failure);
                 self.roll_back(out)
             }

@@ -213,11 +213,7 @@ impl Statement {
 /// Appends one execution of each to `out`, with one Sync behind them all: where one fails, the server
 /// passes over the rest. In the simple protocol they are one Query message, which is to the same
 /// effect (Postgres manual, 55.2.3.1 "Multiple Statements in a Simple Query", 55.2.4 "Pipelining").
-pub(super) fn encode_under_one_sync(
-    statements: &[Statement],
-    values: &Values,
-    out: &mut BytesMut,
-) {
+pub(super) fn encode_under_one_sync(statements: &[Statement], values: &Values, out: &mut BytesMut) {
     let texts = statements.iter().filter_map(|statement| match &statement.encoding {
         Encoding::Simple(text) => Some(text),
         Encoding::Extended(_) | Encoding::Prepared { .. } => None,
