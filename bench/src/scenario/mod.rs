@@ -230,7 +230,7 @@ impl Scenario {
             weight: operation.weight,
             // Each repetition has values of its own.
             generators: {
-                let repeat = operation.sql.as_ref().map_or(1, |sql| sql.repeat);
+                let repeat = operation.sql.as_ref().map_or(1, |sql| sql.repeat());
                 std::iter::repeat_n(&operation.variables.generators, repeat)
                     .flatten()
                     .cloned()
