@@ -10,7 +10,7 @@ use super::super::facts::{PoolerFacts, Process, ServerFacts, TargetFacts};
 use super::listener;
 use crate::address;
 use crate::conninfo::Conninfo;
-use crate::observe::{ObserveError, Pooler, Row, Server};
+use crate::observe::{ObserveError, Pooler, Row, Server, pool_mode};
 use crate::scenario::{Endpoint, Scenario, TargetFile};
 
 /// How long a server may take to accept a connection.
@@ -105,7 +105,6 @@ fn describe(
     let size = of_row("pool_size").or_else(|| setting("default_pool_size"));
     let reserve = of_row("reserve_pool_size").or_else(|| of_row("reserve_pool"));
     let reserve = reserve.or_else(|| setting("reserve_pool_size"));
-    let mode = row.and_then(|row| row.get("pool_mode")).filter(|mode| !mode.is_empty()).cloned();
     let clients = |of: &dyn Fn(Option<&str>) -> bool| {
         let rows = pools.iter().filter(|row| of(row.get("database").map(String::as_str)));
         rows.map(|row| Some(number(row, "cl_active")? + number(row, "cl_waiting")?)).sum()
@@ -113,7 +112,7 @@ fn describe(
     PoolerFacts {
         pool_size: size.map(|size| size.min(max)),
         reserve: size.and_then(|size| Some(reserve?.min(max.saturating_sub(size.min(max))))),
-        pool_mode: mode.or_else(|| settings.get("pool_mode").cloned()),
+        pool_mode: pool_mode(row, &settings),
         clients: clients(&|name| name == database),
         clients_in_all: clients(&|name| name != Some("pgbouncer")),
         settings,
