@@ -170,6 +170,7 @@ impl Rig {
             start_ns: 0,
             graceful_stop_ns: GRACEFUL_STOP_NS,
             reconnect: false,
+            cancel: None,
             seed,
         }
     }

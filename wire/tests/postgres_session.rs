@@ -286,6 +286,25 @@ fn a_session_knows_how_its_request_is_cancelled() {
 }
 
 #[test]
+fn a_cancel_that_was_asked_for_is_told_from_one_that_was_not() {
+    let cancelled = error("ERROR", "57014", "canceling statement due to user request");
+    let cancelled = [cancelled, ready()].concat();
+    let outcome = |class| [Progress::Response(Outcome::Failed(class))];
+    let mut session = busy();
+    session.cancel(&mut BytesMut::new());
+    assert_eq!(feed(&mut session, &cancelled, &[9]), outcome(Class::Cancelled));
+    // The same once more: a cancel that came late and hit the next request.
+    request(&mut session, &operation(Protocol::Extended));
+    assert_eq!(feed(&mut session, &cancelled, &[9]), outcome(Class::WrongCancel));
+    assert!(session.is_reusable());
+    request(&mut session, &operation(Protocol::Extended));
+    session.cancel(&mut BytesMut::new());
+    let timed_out = error("ERROR", "57014", "canceling statement due to statement timeout");
+    let timed_out = [timed_out, ready()].concat();
+    assert_eq!(feed(&mut session, &timed_out, &[9]), outcome(Class::Sql));
+}
+
+#[test]
 fn a_wrong_password_is_refused_as_auth_with_the_servers_words() {
     let mut session = session(&operation(Protocol::Extended));
     session.open(&mut BytesMut::new());

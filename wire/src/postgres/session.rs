@@ -33,6 +33,8 @@ pub struct Session {
     negotiations: u8,
     /// The process id and the secret by which this connection's request can be cancelled.
     key: Option<(i32, i32)>,
+    /// Whether the request in flight was asked to be cancelled.
+    is_cancelled: bool,
     reply: Reply,
     failure: Failure,
 }
@@ -92,6 +94,7 @@ impl Session {
             is_used: false,
             negotiations: 0,
             key: None,
+            is_cancelled: false,
             reply: Reply::default(),
             failure: Failure::default(),
         }
@@ -117,6 +120,7 @@ impl Session {
     pub(crate) fn begin(&mut self, statement: &Statement, values: &Values) {
         debug_assert_eq!(self.state, State::Idle);
         self.state = State::Busy;
+        self.is_cancelled = false;
         self.reply.is_begun = false;
         self.reply.error = None;
         self.reply.found = None;
@@ -191,9 +195,10 @@ impl Session {
     }
 
     /// See [`crate::Session::cancel`].
-    pub fn cancel(&self, out: &mut BytesMut) -> bool {
+    pub fn cancel(&mut self, out: &mut BytesMut) -> bool {
         if let Some((process, secret)) = self.key {
             frontend::cancel_request(process, secret, out);
+            self.is_cancelled = true;
         }
         self.key.is_some()
     }
@@ -284,7 +289,10 @@ impl Session {
         let is_first = self.reply.error.is_none() || self.state == State::Idle;
         if is_first {
             error.keep(&mut self.failure);
-            self.reply.error = Some(error.class());
+            self.reply.error = Some(match error.class() {
+                Class::WrongCancel if self.is_cancelled => Class::Cancelled,
+                class => class,
+            });
         }
         let class = self.reply.error.unwrap_or(Class::Sql);
         let falls_back = match &self.fallback {

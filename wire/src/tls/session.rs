@@ -201,6 +201,11 @@ impl Session {
         &self.inner
     }
 
+    /// See [`crate::Session::cancel`].
+    pub(crate) fn cancel(&mut self, out: &mut BytesMut) -> bool {
+        self.inner.cancel(out)
+    }
+
     /// See [`crate::Session::security`].
     pub(crate) fn security(&self) -> Option<Security> {
         let connection = self.connection.as_ref().filter(|_| self.state == State::Secured)?;

@@ -29,6 +29,7 @@ pub(crate) fn ceiling(bench: &Bench<'_>, work: &[work::Ceiling]) -> Result<Secti
                     target: &target,
                     connections,
                     reconnect: false,
+                    cancel: None,
                     rate: None,
                     seconds,
                     requests: 0,

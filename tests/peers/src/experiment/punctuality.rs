@@ -75,6 +75,7 @@ fn round(
         target: &target,
         connections,
         reconnect: false,
+        cancel: None,
         rate: Some(rate),
         seconds,
         requests,
