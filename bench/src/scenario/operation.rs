@@ -31,6 +31,25 @@ pub(crate) struct OperationFile {
     pub(super) sql_node: Option<Node>,
 }
 
+impl OperationFile {
+    /// A statement that does nothing for so long, in ns.
+    pub(crate) fn sleep(length_ns: engine::Nanos) -> Self {
+        let seconds = length_ns as f64 / engine::SECOND as f64;
+        Self {
+            name: "sleep".into(),
+            weight: 1,
+            graphql: None,
+            sql: Some(format!("SELECT pg_sleep({seconds})")),
+            writes: false,
+            params: Vec::new(),
+            expect: None,
+            variables: Variables::default(),
+            graphql_node: None,
+            sql_node: None,
+        }
+    }
+}
+
 /// One `$n`: a variable's name and a type, as in `id:int8`.
 #[derive(Debug, Clone)]
 pub(super) struct Param {
