@@ -246,6 +246,11 @@ impl Conninfo {
         &self.database
     }
 
+    /// What the load calls itself there.
+    pub(crate) fn application_name(&self) -> &str {
+        &self.application_name
+    }
+
     fn host(&self) -> &Host {
         &self.hosts[self.chosen]
     }
