@@ -14,7 +14,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
             pooler.and_then(|pooler| application_names(name, target, pooler)),
             pooler.and_then(|pooler| several_processes(name, pooler)),
             isolation.and_then(|isolation| leaks(name, pooler, isolation.as_ref().ok()?)),
-            isolation.and_then(|isolation| untried(name, isolation.as_ref().err()?)),
+            isolation.and_then(|isolation| Some(untried(name, isolation.as_ref().err()?))),
         ]
     });
     each.flatten().collect()

@@ -29,7 +29,6 @@ pub(crate) fn ceiling(bench: &Bench<'_>, work: &[work::Ceiling]) -> Result<Secti
                     target: &target,
                     connections,
                     reconnect: false,
-                    cancel: None,
                     rate: None,
                     seconds,
                     requests: 0,

@@ -75,7 +75,6 @@ fn round(
         target: &target,
         connections,
         reconnect: false,
-        cancel: None,
         rate: Some(rate),
         seconds,
         requests,

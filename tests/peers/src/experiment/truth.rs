@@ -75,7 +75,6 @@ fn round(bench: &Bench<'_>, rate: f64, connections: u32, client: &Client) -> Res
         target: &target,
         connections,
         reconnect: false,
-        cancel: None,
         rate: Some(rate),
         seconds,
         requests,
