@@ -12,7 +12,7 @@ use thiserror::Error;
 use wire::postgres::Fallback;
 use wire::{Operation, Request};
 
-use crate::arm::{Arm, ArmKind, Securities};
+use crate::arm::{Arm, ArmKind, Logins, Securities};
 use crate::check::Checks;
 use crate::conninfo::Conninfo;
 use crate::generator::{Generator, GeneratorError, GeneratorOptions, GeneratorSummary, Work};
@@ -145,6 +145,7 @@ impl Rig {
             rig.connections += opened.connections;
             arm.connect = Some(opened.connect);
             arm.security = Securities(opened.security);
+            arm.logins = Logins(opened.logins);
         }
         Ok(rig)
     }

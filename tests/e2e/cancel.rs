@@ -101,14 +101,14 @@ fn cancels_are_lost_where_processes_share_a_port() {
 /// at login (Postgres manual, 55.7 "Message Formats").
 fn key(client: &Client) -> [u8; 8] {
     let mut rest = &client.greeting[..];
-    while let [kind, length @ .., _, _, _, _, _, _, _, _] = rest.get(..13).expect("a message") {
-        let length = u32::from_be_bytes(length.try_into().expect("four bytes")) as usize;
+    loop {
+        let (kind, body) = rest.split_first().expect("a key");
+        let (length, body) = body.split_first_chunk().expect("a length");
         if *kind == b'K' {
-            return rest[5..13].try_into().expect("eight bytes");
+            return body[..8].try_into().expect("eight bytes");
         }
-        rest = &rest[1 + length..];
+        rest = &body[u32::from_be_bytes(*length) as usize - 4..];
     }
-    panic!("no key")
 }
 
 /// Sends a CancelRequest and waits until the server closes its connection.
@@ -119,7 +119,7 @@ fn cancel(place: &Place, key: [u8; 8]) {
     let mut rest = Vec::new();
     // A reset ends it as well.
     let _ = stream.read_to_end(&mut rest);
-    assert_eq!(rest, [], "nothing is said to a cancel");
+    assert!(rest.is_empty(), "nothing is said to a cancel: {rest:?}");
 }
 
 fn open(place: &Place) -> Client {

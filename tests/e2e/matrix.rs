@@ -28,8 +28,15 @@ fn measure(logins: &Logins, cell: &str, conninfo: &str) -> Value {
     arm
 }
 
-/// As the report prints it: the version, or null in the clear.
+/// As the report prints it: how the login went, and the version, or null in the clear.
 fn assert_negotiated(cell: &str, arm: &Value, login: &str, is_secured: bool, can_bind: bool) {
+    let method = match login {
+        "scram" => "scram-sha-256",
+        "md5" => "md5",
+        // The server knows the client without a question.
+        _ => "none",
+    };
+    assert_eq!(arm["logins"], json!([method]), "{cell}");
     let tls = arm["tls"].as_array().expect("a list");
     assert_eq!(tls.len(), 1, "all connections alike: {cell}: {tls:?}");
     // As with libpq, a Unix socket is not secured.

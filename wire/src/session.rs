@@ -141,6 +141,16 @@ impl Session {
         }
     }
 
+    /// How the server asked who logs in, once the session is ready; `None` where the protocol has no
+    /// login.
+    pub fn login_method(&self) -> Option<postgres::Method> {
+        match self {
+            Session::Http(_) => None,
+            Session::Postgres(session) => Some(session.login_method()),
+            Session::Tls(session) => session.inner().login_method(),
+        }
+    }
+
     /// The last failure in the peer's words.
     pub fn failure(&self) -> &Failure {
         match self {

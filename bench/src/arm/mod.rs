@@ -1,5 +1,6 @@
 //! One way through the stack, and what was measured on it.
 
+mod logins;
 mod security;
 mod summary;
 
@@ -10,6 +11,7 @@ use engine::{Nanos, OperationRecording, PhaseReport, Recording, StreamReport};
 use hdrhistogram::Histogram;
 use wire::postgres::Fallback;
 
+pub(crate) use self::logins::{Logins, difference as login_difference};
 pub(crate) use self::security::{Securities, difference, heading};
 pub(crate) use self::summary::{ArmSummary, Quantiles};
 use crate::statistics::Sample;
@@ -60,6 +62,7 @@ pub(crate) struct Arm {
     pub(crate) backends_name: Option<String>,
     pub(crate) connect: Option<Histogram<u64>>,
     pub(crate) security: Securities,
+    pub(crate) logins: Logins,
     pub(crate) blocks: Vec<Sample>,
     pub(crate) whole: Option<Recording>,
     /// Requests that got their outcome, the warm-up's included.
@@ -113,6 +116,7 @@ impl Arm {
             backends_name,
             connect: None,
             security: Securities::default(),
+            logins: Logins::default(),
             blocks: Vec::new(),
             whole: None,
             completed: 0,

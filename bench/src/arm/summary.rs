@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 use wire::postgres::Fallback;
 
-use super::{Arm, Securities};
+use super::{Arm, Logins, Securities};
 
 /// One arm's results. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -49,6 +49,8 @@ pub(crate) struct ArmSummary {
     pub(crate) connect_ns: Quantiles,
     /// What was negotiated; null for connections without TLS.
     pub(crate) tls: Securities,
+    /// How the servers asked who logs in.
+    pub(crate) logins: Logins,
     pub(crate) operations: BTreeMap<String, OperationSummary>,
     pub(crate) backend_connections: Option<Backends>,
     pub(crate) cpu_ns_per_request: BTreeMap<&'static str, f64>,
@@ -148,6 +150,7 @@ impl ArmSummary {
             failed_ns: quantiles(|whole| &whole.failed),
             connect_ns: arm.connect.as_ref().map(Quantiles::new).unwrap_or_default(),
             tls: arm.security.clone(),
+            logins: arm.logins.clone(),
             operations: names
                 .iter()
                 .zip(operations)

@@ -105,6 +105,7 @@ impl Worker {
         if !pool.is_open() {
             pool.opened.connections += 1;
             pool.opened.add_security(connection.session.security());
+            pool.opened.add_login(connection.session.login_method());
             pool.opened.connect.saturating_record(now.saturating_sub(connection.step_since));
         }
         self.idle(id, now, transport);

@@ -10,6 +10,7 @@ use super::{
     error::ErrorResponse,
     login::{Authentication, Channel, Login, Refusal, Step},
     message::{BadLength, Message, Walk, first_column},
+    method::Method,
     statement::Statement,
 };
 use crate::tls::Fault;
@@ -24,6 +25,7 @@ pub struct Session {
     state: State,
     authentication: Authentication,
     channel: Channel,
+    method: Method,
     is_authenticated: bool,
     is_bound: bool,
     walk: Walk,
@@ -87,6 +89,7 @@ impl Session {
             state: State::Closed,
             authentication: Authentication::Begun,
             channel: Channel::Plain,
+            method: Method::default(),
             is_authenticated: false,
             is_bound: false,
             walk: Walk::default(),
@@ -104,6 +107,7 @@ impl Session {
     pub fn open(&mut self, out: &mut BytesMut) -> Progress {
         self.state = State::Login;
         self.authentication = Authentication::Begun;
+        self.method = Method::default();
         self.is_authenticated = false;
         self.is_bound = false;
         self.walk.reset();
@@ -213,6 +217,11 @@ impl Session {
         self.channel = channel;
     }
 
+    /// See [`crate::Session::login_method`].
+    pub fn login_method(&self) -> Method {
+        self.method
+    }
+
     /// Whether the login was bound to the TLS connection.
     pub(crate) fn is_bound(&self) -> bool {
         self.is_bound
@@ -318,6 +327,7 @@ impl Session {
     }
 
     fn authenticate(&mut self, body: &[u8], out: &mut BytesMut) -> Option<Progress> {
+        self.method = Method::asked(body).unwrap_or(self.method);
         match self.authentication.receive(&self.login, &self.channel, body, out) {
             Ok(Step::Answer) => Some(Progress::Write),
             Ok(Step::Wait) => None,
