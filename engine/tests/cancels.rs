@@ -147,8 +147,14 @@ fn each_request_has_one_of_the_outcomes_and_its_time() {
         1 => (CANCEL.length_ns, answer()),
         // Began 5 ms after its cancel.
         2 => (sent_ns + 5 * MILLISECOND + CANCEL.length_ns, answer()),
-        3 => (sent_ns + 7 * MILLISECOND, [error("ERROR", "08P01", "query_wait_timeout"), message(b'Z', b"I")].concat()),
-        4 => (sent_ns + 2 * MILLISECOND, [error("ERROR", "53100", "disk full"), message(b'Z', b"I")].concat()),
+        3 => (
+            sent_ns + 7 * MILLISECOND,
+            [error("ERROR", "08P01", "query_wait_timeout"), message(b'Z', b"I")].concat(),
+        ),
+        4 => (
+            sent_ns + 2 * MILLISECOND,
+            [error("ERROR", "53100", "disk full"), message(b'Z', b"I")].concat(),
+        ),
         // The answer was quicker than the cancel, or than the connection for it.
         5 => (MILLISECOND, answer()),
         _ => (CANCEL.after_ns + TRIP_NS / 2, answer()),

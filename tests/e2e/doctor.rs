@@ -152,11 +152,7 @@ fn sessions_leak_where_server_connections_pass_between_clients() {
         // What the probe left it took away, from the server connections that are open still.
         let left = "SELECT (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory') \
                     + (SELECT count(*) FROM pg_class WHERE relname = 'poolbench_isolation')";
-        stack.psql(
-            "superuser",
-            "nova",
-            &format!("DO $$ BEGIN ASSERT ({left}) = 0; END $$"),
-        );
+        stack.psql("superuser", "nova", &format!("DO $$ BEGIN ASSERT ({left}) = 0; END $$"));
     }
     let ended = stack.home.run(&["doctor", "--json", "-"]);
     assert_eq!(ended.json()["isolation"], Value::Null, "only where it is asked for: {ended:?}");

@@ -6,20 +6,21 @@ use serde_json::{Value, json};
 
 const REQUESTS: u64 = 300;
 
-fn file(logins: &Logins, conninfo: &str) -> String {
+/// A target called `postgres` is observed, by a query of its own.
+fn file(logins: &Logins, target: &str, conninfo: &str) -> String {
     let text = format!(
-        "name = \"matrix\"\n[targets.postgres]\nconninfo = \"{conninfo}\"\n[[operations]]\n\
+        "name = \"matrix\"\n[targets.{target}]\nconninfo = \"{conninfo}\"\n[[operations]]\n\
          name = \"getUser\"\nsql = \"SELECT u.id FROM users u WHERE u.id = $1\"\n\
          params = [\"id:int8\"]\nvariables = {{ id = {{ uniform = [1, 10000] }} }}\n\
-         expect = {{ id = \"id\" }}\n"
+         expect = {{ id = \"data.user.id\" }}\n"
     );
     logins.stack.home.write("scenario.toml", &text)
 }
 
 /// A few hundred requests, all of them answered. What was negotiated.
-fn measure(logins: &Logins, cell: &str, conninfo: &str) -> Value {
+fn measure(logins: &Logins, cell: &str, target: &str, conninfo: &str) -> Value {
     let iterations = REQUESTS.to_string();
-    let file = file(logins, conninfo);
+    let file = file(logins, target, conninfo);
     let arguments = ["run", &file, "--vus=4", "--iterations", &iterations, "--warm-up=0s"];
     let ended = logins.stack.home.run(&[&arguments[..], &["--json", "-"]].concat());
     assert_eq!(ended.code, 0, "{cell}: {ended:?}");
@@ -60,7 +61,8 @@ fn every_login_works_in_each_pool_mode_with_tls_on_each_leg() {
     for is_secured in [true, false] {
         for login in logins_over(is_secured) {
             let cell = format!("{login} at Postgres, secured {is_secured}");
-            let arm = measure(&logins, &cell, &logins.conninfo(login, None, is_secured));
+            let arm =
+                measure(&logins, &cell, "postgres", &logins.conninfo(login, None, is_secured));
             assert_negotiated(&cell, &arm, login, is_secured, true);
         }
     }
@@ -73,8 +75,12 @@ fn every_login_works_in_each_pool_mode_with_tls_on_each_leg() {
                 let cell = format!("{login}, {mode} pooling, {legs:?}");
                 let conninfo = logins.conninfo(login, Some(mode), legs.client);
                 let before = logins.queries(mode);
-                let arm =
-                    measure(&logins, &cell, &format!("{conninfo} application_name={name}"));
+                let arm = measure(
+                    &logins,
+                    &cell,
+                    "pooler",
+                    &format!("{conninfo} application_name={name}"),
+                );
                 assert_eq!(logins.queries(mode) - before, REQUESTS, "the pooler's count: {cell}");
                 // PgBouncer has no channel binding.
                 assert_negotiated(&cell, &arm, login, legs.client, false);
@@ -111,7 +117,7 @@ fn wrong_certificate(logins: &Logins) {
         (without, "connection requires a valid client certificate"),
         (&other, "password authentication failed for user \"scram\""),
     ] {
-        let file = file(logins, conninfo);
+        let file = file(logins, "postgres", conninfo);
         let ended = logins.stack.home.run(&["run", &file, "--vus", "1", "--iterations", "1"]);
         assert_ne!(ended.code, 0, "{ended:?}");
         let lines = ended.stderr.lines().filter(|line| line.contains("target postgres"));

@@ -135,9 +135,7 @@ impl Logins {
             true => format!("verify-full sslrootcert={} {}", root.display(), self.identity),
             false => "disable".into(),
         };
-        format!(
-            "host=127.0.0.1 port={port} user={role} dbname={database}{password} sslmode={tls}"
-        )
+        format!("host=127.0.0.1 port={port} user={role} dbname={database}{password} sslmode={tls}")
     }
 }
 

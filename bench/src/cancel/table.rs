@@ -69,15 +69,8 @@ fn outcomes(summary: &Summary) -> String {
     ];
     let mut table = Columns::new(&header);
     for arm in &summary.arms {
-        let counts = [
-            arm.cancels,
-            arm.hit,
-            arm.lost,
-            arm.queued,
-            arm.failed,
-            arm.unsent,
-            arm.wrong_client,
-        ];
+        let counts =
+            [arm.cancels, arm.hit, arm.lost, arm.queued, arm.failed, arm.unsent, arm.wrong_client];
         let mut row = vec![arm.arm.name.clone(), format!("{:.0}", arm.arm.rate)];
         row.extend(counts.map(|count| count.to_string()));
         table.row(row);
@@ -142,7 +135,10 @@ mod tests {
         ] {
             assert_eq!(arm[key], count, "{key}: {arm}");
         }
-        assert_eq!((&arm["effect_ns"]["count"], &arm["queued_ns"]["count"]), (&60.into(), &10.into()));
+        assert_eq!(
+            (&arm["effect_ns"]["count"], &arm["queued_ns"]["count"]),
+            (&60.into(), &10.into())
+        );
         assert_eq!(arm["errors"]["cancelled"], 60);
     }
 }

@@ -70,7 +70,9 @@ pub(crate) enum CommandError {
     )]
     NothingToMeasure,
     /// Cancel requests are the Postgres protocol's.
-    #[error("there are no cancel requests in GraphQL: {0} can't be measured, name targets with a conninfo")]
+    #[error(
+        "there are no cancel requests in GraphQL: {0} can't be measured, name targets with a conninfo"
+    )]
     NoCancel(String),
     /// The result could not be written.
     #[error("cannot write {what}: {source}")]
@@ -102,10 +104,9 @@ impl CommandError {
             Self::Stack(StackError::Interrupted) | Self::Rig(RigError::Interrupted) => {
                 exit::INTERRUPTED
             }
-            Self::Scenario(_)
-            | Self::Options(_)
-            | Self::NothingToMeasure
-            | Self::NoCancel(_) => exit::INVALID,
+            Self::Scenario(_) | Self::Options(_) | Self::NothingToMeasure | Self::NoCancel(_) => {
+                exit::INVALID
+            }
             Self::Rig(RigError::Fleet(_)) => exit::FAILED,
             Self::Rig(_) => exit::INVALID,
             Self::Stack(_) | Self::Output { .. } => exit::FAILED,

@@ -184,9 +184,8 @@ mod tests {
             row(&[("database", "other"), ("cl_active", "5"), ("cl_waiting", "0")]),
             row(&[("database", "pgbouncer"), ("cl_active", "1"), ("cl_waiting", "0")]),
         ];
-        let client = |database: &str, name: &str| {
-            row(&[("database", database), ("application_name", name)])
-        };
+        let client =
+            |database: &str, name: &str| row(&[("database", database), ("application_name", name)]);
         let clients = [
             client("nova", "nova"),
             client("nova", "psql"),
