@@ -52,8 +52,6 @@ pub(crate) struct Rig {
     pub(crate) arms: Vec<Arm>,
     pub(crate) fleet: Fleet,
     generator: Generator,
-    /// How many connections were opened.
-    connections: u64,
     /// Of the phases that count.
     work: Work,
     mix: Arc<Mix>,
@@ -127,22 +125,12 @@ impl Rig {
                 exchange.replace_operations(number, &checks.apply(operations));
             })
         });
-        let mut rig = Self {
-            arms,
-            fleet,
-            generator,
-            connections: 0,
-            work: Work::default(),
-            mix,
-            places,
-            _renewal,
-        };
+        let mut rig = Self { arms, fleet, generator, work: Work::default(), mix, places, _renewal };
         let count: u32 = connections.iter().map(|(first, _)| first).sum();
         let names: Vec<_> = kinds.iter().map(|kind| &*kind.target).collect();
         say(&format!("opening {count} connections to {}", names.join(", ")));
         let opened = rig.fleet.open().map_err(|error| rig.error(error))?;
         for (arm, opened) in rig.arms.iter_mut().zip(opened) {
-            rig.connections += opened.connections;
             arm.connect = Some(opened.connect);
             arm.security = Securities(opened.security);
             arm.logins = Logins(opened.logins);
@@ -152,7 +140,7 @@ impl Rig {
 
     /// How the generator ran.
     pub(crate) fn generator(&self) -> GeneratorSummary {
-        GeneratorSummary::new(&self.generator, self.fleet.own_bytes(), self.connections, self.work)
+        GeneratorSummary::new(&self.generator, self.fleet.connection_bytes(), self.work)
     }
 
     /// A load on one arm, from the phase's start on.

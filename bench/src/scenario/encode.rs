@@ -108,7 +108,17 @@ impl Scenario {
         endpoint: &Endpoint,
         token: Option<&str>,
     ) -> Result<Vec<Operation>, ScenarioError> {
-        self.operations.iter().map(|operation| operation.http(target, endpoint, token)).collect()
+        let encode = |operation: &OperationFile| {
+            let mut request = operation.http(target, endpoint, token)?;
+            if self.is_closing {
+                // RFC 9112, section 9.6.
+                request = request
+                    .with_header("Connection", "close")
+                    .expect("a header that any request may have");
+            }
+            Ok(operation.operation(Request::Http(request)))
+        };
+        self.operations.iter().map(encode).collect()
     }
 
     /// The operations of a gateway with another token: what takes the old ones' place when it was
@@ -142,7 +152,7 @@ impl OperationFile {
         target: &str,
         endpoint: &Endpoint,
         token: Option<&str>,
-    ) -> Result<Operation, ScenarioError> {
+    ) -> Result<wire::http::Request, ScenarioError> {
         let query = self.graphql.as_deref().ok_or_else(|| {
             self.bad("graphql", format!("is missing, and target {target} speaks GraphQL"))
         })?;
@@ -159,7 +169,7 @@ impl OperationFile {
             let expect = expect.map_err(|error| self.bad("expect", error.to_string()))?;
             request = request.with_expect(expect);
         }
-        Ok(self.operation(Request::Http(request)))
+        Ok(request)
     }
 
     fn sql(

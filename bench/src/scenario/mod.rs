@@ -118,6 +118,9 @@ pub(crate) struct Scenario {
     pub(crate) warm_up_ns: Option<Nanos>,
     /// By target, the pid of its process on this machine, or a file that holds it.
     pub(crate) processes: BTreeMap<String, String>,
+    /// Whether each request to a gateway is its connection's last and says so, as those of clients
+    /// that keep none do.
+    pub(crate) is_closing: bool,
     /// What every series of the run is marked with.
     pub(crate) tags: BTreeMap<String, String>,
     /// `[thresholds]`: by metric, as they stand in the file.
@@ -205,6 +208,7 @@ impl Scenario {
             loads: loads.loads,
             warm_up_ns: loads.warm_up_ns,
             processes: target::processes(&root),
+            is_closing: false,
             tags: target::tags(&root),
             thresholds: section(&root, "thresholds"),
             checks: section(&root, "checks"),
