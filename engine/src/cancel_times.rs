@@ -92,3 +92,39 @@ impl CancelTimes {
         times.saturating_record(done.saturating_sub(sent));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merging_adds_up_and_a_reset_leaves_nothing() {
+        let times = |outcome, sent| {
+            let mut times = CancelTimes::default();
+            times.ended(outcome, sent, 1_000_000, 600_000);
+            times
+        };
+        let mut whole = CancelTimes::default();
+        for (class, sent) in [
+            (Some(Class::Cancelled), Some(300_000)),
+            // It began at 400 us: before its cancel, and after.
+            (None, Some(500_000)),
+            (None, Some(300_000)),
+            (Some(Class::WaitTimeout), Some(900_000)),
+            (Some(Class::Disconnected), Some(900_000)),
+            (None, None),
+        ] {
+            whole.merge(&times(class.map_or(Outcome::Ok, Outcome::Failed), sent));
+        }
+        let counts = |times: &CancelTimes| {
+            let CancelTimes { hit, lost, queued, failed, unsent } = times;
+            [hit.len(), lost.len(), queued.len(), *failed, *unsent]
+        };
+        assert_eq!((counts(&whole), whole.sent()), ([1, 1, 2, 1, 1], 5));
+        assert!(
+            whole.hit.max().abs_diff(700_000) < 1000 && whole.lost.max().abs_diff(500_000) < 1000
+        );
+        whole.reset();
+        assert_eq!(counts(&whole), [0; 5]);
+    }
+}

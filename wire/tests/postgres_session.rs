@@ -276,6 +276,21 @@ fn a_lost_name_makes_every_session_of_the_target_send_its_statements_unnamed() {
 }
 
 #[test]
+fn only_what_was_asked_for_is_said_at_the_start() {
+    let startup = |login: Login| {
+        let mut out = BytesMut::new();
+        postgres::Session::new(Arc::new(login), []).open(&mut out);
+        String::from_utf8(out[8..].to_vec()).unwrap()
+    };
+    let login = || Login::new("nova", "shop", "bench", None).unwrap();
+    let parameters = "user\0nova\0database\0shop\0application_name\0bench\0client_encoding\0UTF8\0";
+    assert_eq!(startup(login()), format!("{parameters}\0"));
+    let options = login().with_options("-c TimeZone=UTC").unwrap();
+    assert_eq!(startup(options), format!("{parameters}options\0-c TimeZone=UTC\0\0"));
+    assert!(login().with_options("\0").is_err());
+}
+
+#[test]
 fn a_session_knows_how_its_request_is_cancelled() {
     let mut session = busy();
     let mut out = BytesMut::new();

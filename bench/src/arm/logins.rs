@@ -44,8 +44,8 @@ mod tests {
     #[test]
     fn arms_that_log_in_differently_are_named() {
         let told = |logins: [&[Method]; 4]| {
-            let arms = ARMS.iter().zip(logins).map(|(kind, logins)| {
-                let mut arm = Arm::new(kind, None);
+            let arms = ARMS.into_iter().zip(logins).map(|(kind, logins)| {
+                let mut arm = Arm::new(&kind, None);
                 arm.logins = Logins(logins.to_vec());
                 ArmSummary::new(&arm, &[])
             });

@@ -118,28 +118,21 @@ pub(crate) struct TargetFacts {
 }
 
 /// Whether the sessions of a server's clients are their own.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub(crate) struct Isolation {
     pub(crate) states: Vec<StateFacts>,
 }
 
 /// One kind of state that a session can have.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub(crate) struct StateFacts {
     pub(crate) what: &'static str,
-    /// Whether another client found what one had left; `None` where none had the same server
-    /// connection.
-    pub(crate) seen: Option<bool>,
+    /// Whether another client found what one had left.
+    pub(crate) is_broken: bool,
     /// Whether another client had the same server connection.
-    pub(crate) shared: bool,
+    pub(crate) is_shared: bool,
     /// Why it could not be tried.
     pub(crate) problem: Option<String>,
-}
-
-impl StateFacts {
-    pub(crate) fn is_broken(&self) -> bool {
-        self.seen == Some(true)
-    }
 }
 
 /// A process on this machine.

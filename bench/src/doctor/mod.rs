@@ -139,10 +139,10 @@ enum Verdict {
 
 impl Verdict {
     fn of(state: &StateFacts) -> Self {
-        match (&state.problem, state.is_broken()) {
+        match (&state.problem, state.is_broken) {
             (Some(_), _) => Self::Unknown,
             (None, true) => Self::Broken,
-            // No client was given another's server connection: no state can pass.
+            // Where no client was given another's server connection, no state can pass.
             (None, false) => Self::Kept,
         }
     }
@@ -205,7 +205,7 @@ fn isolation(facts: &Facts) -> Vec<IsolationSummary> {
         let state = |state: &StateFacts| StateSummary {
             state: state.what,
             isolation: Verdict::of(state),
-            shared: state.shared,
+            shared: state.is_shared,
             problem: state.problem.clone(),
         };
         Some(IsolationSummary {

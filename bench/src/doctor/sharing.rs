@@ -71,7 +71,7 @@ fn several_processes(name: &str, pooler: &PoolerFacts) -> Option<Finding> {
 
 fn leaks(name: &str, pooler: Option<&PoolerFacts>, isolation: &Isolation) -> Option<Finding> {
     let broken: Vec<_> =
-        isolation.states.iter().filter(|state| state.is_broken()).map(|state| state.what).collect();
+        isolation.states.iter().filter(|state| state.is_broken).map(|state| state.what).collect();
     if broken.is_empty() {
         return None;
     }
@@ -145,8 +145,9 @@ mod tests {
     #[test]
     fn a_leak_is_in_the_nature_of_some_pool_modes_and_a_mistake_in_another() {
         let mut facts = facts();
-        let state = |what, seen| StateFacts { what, seen, shared: true, problem: None };
-        let states = vec![state("SET", Some(true)), state("temporary tables", Some(false))];
+        let state =
+            |what, is_broken| StateFacts { what, is_broken, is_shared: true, problem: None };
+        let states = vec![state("SET", true), state("temporary tables", false)];
         facts.targets.get_mut("pooler").unwrap().isolation = Some(Ok(Isolation { states }));
         let found = findings(&facts);
         assert_eq!((found[0].name, found[0].level), ("isolation-broken", Level::Warning));

@@ -139,9 +139,11 @@ mod tests {
     #[test]
     fn isolation_for_people() {
         use super::super::facts::{Isolation, StateFacts};
-        let state = |what, seen, problem: Option<&str>| {
-            let shared = seen == Some(true);
-            StateFacts { what, seen, shared, problem: problem.map(Into::into) }
+        let state = |what, is_broken, problem: Option<&str>| StateFacts {
+            what,
+            is_broken,
+            is_shared: is_broken,
+            problem: problem.map(Into::into),
         };
         let mut facts = facts();
         let mut isolate = |target: &str, states| {
@@ -149,12 +151,12 @@ mod tests {
             target.isolation = Some(Ok(Isolation { states }));
         };
         let states = vec![
-            state("SET", Some(true), None),
-            state("temporary tables", None, Some("permission denied")),
-            state("prepared names", Some(false), None),
+            state("SET", true, None),
+            state("temporary tables", false, Some("permission denied")),
+            state("prepared names", false, None),
         ];
         isolate("pooler", states);
-        isolate("postgres", vec![state("SET", None, None)]);
+        isolate("postgres", vec![state("SET", false, None)]);
         let scenario = scenario(vec![open(1000.0, 50)]);
         insta::assert_snapshot!(text(&Diagnosis::from_facts(Some(&scenario), &facts)));
     }

@@ -80,17 +80,20 @@ impl State {
         let mut leaver = conninfo.clone().connect()?;
         let before = self.look(&mut leaver)?;
         if let Err(error) = leaver.simple_query(self.leave) {
-            let problem = Some(with_sources(&error));
-            return Ok(StateFacts { what: self.what, seen: None, shared: false, problem });
+            return Ok(StateFacts {
+                what: self.what,
+                is_broken: false,
+                is_shared: false,
+                problem: Some(with_sources(&error)),
+            });
         }
         let after = self.look(&mut leaver)?;
         let lent = [before.0, after.0];
-        let mut shared = false;
-        let mut seen = false;
+        let (mut is_broken, mut is_shared) = (false, false);
         let mut look = |client: &mut Client| -> Result<(), String> {
             let (backend, is_there) = self.look(client)?;
-            shared |= lent.contains(&backend);
-            seen |= is_there;
+            is_shared |= lent.contains(&backend);
+            is_broken |= is_there;
             Ok(())
         };
         if !is_exclusive {
@@ -101,11 +104,10 @@ impl State {
         drop(leaver);
         let mut last = conninfo.clone().connect()?;
         look(&mut last)?;
-        if seen {
+        if is_broken {
             self.clean(&mut last)?;
         }
-        let seen = shared.then_some(seen).or(seen.then_some(true));
-        Ok(StateFacts { what: self.what, seen, shared, problem: None })
+        Ok(StateFacts { what: self.what, is_broken, is_shared, problem: None })
     }
 
     /// The backend that answered, and whether the state is there.
