@@ -12,7 +12,7 @@ use thiserror::Error;
 use wire::Operation;
 use wire::postgres::Fallback;
 
-use crate::arm::{Arm, ArmKind, Securities};
+use crate::arm::{Arm, ArmKind, Logins, Securities};
 use crate::check::Checks;
 use crate::conninfo::Conninfo;
 use crate::generator::{Generator, GeneratorError, GeneratorOptions, GeneratorSummary, Work};
@@ -141,6 +141,7 @@ impl Rig {
         for (arm, opened) in rig.arms.iter_mut().zip(opened) {
             arm.connect = Some(opened.connect);
             arm.security = Securities(opened.security);
+            arm.logins = Logins(opened.logins);
         }
         Ok(rig)
     }
@@ -166,6 +167,7 @@ impl Rig {
             start_ns: 0,
             graceful_stop_ns: GRACEFUL_STOP_NS,
             reconnect: false,
+            cancel: None,
             seed,
         }
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use wire::postgres::Fallback;
 
 use super::queries::{CopiedSummary, QueriesSummary};
-use super::{Arm, Securities};
+use super::{Arm, Logins, Securities};
 
 /// One arm's results. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -58,6 +58,8 @@ pub(crate) struct ArmSummary {
     pub(crate) connect_ns: Quantiles,
     /// What was negotiated; null for connections without TLS.
     pub(crate) tls: Securities,
+    /// How the servers asked who logs in.
+    pub(crate) logins: Logins,
     pub(crate) operations: BTreeMap<String, OperationSummary>,
     pub(crate) backend_connections: Option<Backends>,
     pub(crate) cpu_ns_per_request: BTreeMap<&'static str, f64>,
@@ -160,6 +162,7 @@ impl ArmSummary {
             failed_ns: quantiles(|whole| &whole.failed),
             connect_ns: arm.connect.as_ref().map(Quantiles::new).unwrap_or_default(),
             tls: arm.security.clone(),
+            logins: arm.logins.clone(),
             operations: names
                 .iter()
                 .zip(operations)

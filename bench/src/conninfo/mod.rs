@@ -42,6 +42,8 @@ pub(crate) struct Conninfo {
     user: String,
     database: String,
     application_name: String,
+    /// Settings that the server is asked for, as in `-c TimeZone=UTC`.
+    options: Option<String>,
     connect_timeout: Duration,
     ssl: Ssl,
     /// Files that were ignored, and why.
@@ -118,6 +120,7 @@ impl Conninfo {
             application_name: text("application_name")
                 .or_else(|| text("fallback_application_name"))
                 .unwrap_or_else(|| "poolbench".into()),
+            options: text("options"),
             user,
             connect_timeout,
             ssl: Ssl::read(&keywords, environment)?,
@@ -129,6 +132,12 @@ impl Conninfo {
             shuffle(&mut conninfo.hosts);
         }
         conninfo.find_passwords(&keywords, environment);
+        if let Some(options) = &conninfo.options {
+            conninfo.warnings.push(format!(
+                "options={options}: sent to the server as it is; PgBouncer before 1.20 refuses it, \
+                 and where its clients differ it sends a SET that it does not count"
+            ));
+        }
         Ok(conninfo)
     }
 
@@ -192,6 +201,10 @@ impl Conninfo {
     pub(crate) fn login(&self) -> Result<Login, LoginError> {
         let password = self.host().password.as_deref();
         let login = Login::new(&self.user, &self.database, &self.application_name, password)?;
+        let login = match &self.options {
+            Some(options) => login.with_options(options)?,
+            None => login,
+        };
         Ok(login.bound(self.ssl.channel_binding))
     }
 
@@ -221,6 +234,11 @@ impl Conninfo {
         &self.database
     }
 
+    /// What the load calls itself there.
+    pub(crate) fn application_name(&self) -> &str {
+        &self.application_name
+    }
+
     fn host(&self) -> &Host {
         &self.hosts[self.chosen]
     }
@@ -238,6 +256,9 @@ impl Conninfo {
         config.application_name(&self.application_name).connect_timeout(self.connect_timeout);
         if let Some(password) = &host.password {
             config.password(password);
+        }
+        if let Some(options) = &self.options {
+            config.options(options);
         }
         use postgres::config::ChannelBinding as Binding;
         config.channel_binding(match self.ssl.channel_binding {
@@ -323,6 +344,19 @@ mod tests {
         let private = parse(&text).unwrap();
         assert_eq!(private.host().password.as_deref(), Some(&b"secret"[..]));
         assert!(!format!("{private:?}").contains("secret"));
+    }
+
+    #[test]
+    fn options_are_sent_as_they_are_and_warned_of() {
+        let text = "host=127.0.0.1 user=nova options='-c TimeZone=Asia/Tokyo'";
+        let conninfo = parse(text).unwrap();
+        let warning = &conninfo.warnings[0];
+        assert!(warning.starts_with("options=-c TimeZone=Asia/Tokyo: sent"), "{warning}");
+        assert_ne!(
+            conninfo.login().unwrap(),
+            parse("host=127.0.0.1 user=nova").unwrap().login().unwrap()
+        );
+        assert_eq!(conninfo.blocking().get_options(), Some("-c TimeZone=Asia/Tokyo"));
     }
 
     #[test]
