@@ -44,7 +44,8 @@ fn cancelled_by_postgres(stack: &Stack) -> u64 {
 
 #[test]
 fn cancels_hit_what_runs_and_postgres_counts_as_many() {
-    let stack = Stack::up(&["--pool-size", "8"]);
+    // A cancel goes in the clear, as libpq's does.
+    let stack = Stack::up(&["--tls", "--pool-size", "8"]);
     let summary = storm(&stack, &["--vus=4", "--bystanders=2", "--length=300ms", "--after=40ms"]);
     let mut hit = 0;
     for name in ["pooler", "direct"] {
