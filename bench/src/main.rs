@@ -24,6 +24,7 @@ mod rig;
 mod rules;
 mod run;
 mod scenario;
+mod series;
 mod stack;
 mod statistics;
 mod table;

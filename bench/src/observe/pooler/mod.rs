@@ -1,0 +1,83 @@
+//! The pooler's admin console.
+
+mod counters;
+mod pools;
+mod sample;
+
+use postgres::Client;
+
+pub(crate) use self::counters::Counters;
+pub(crate) use self::pools::{FullPool, Pools};
+pub(crate) use self::sample::PoolerSample;
+pub(super) use self::sample::PoolerSource;
+use super::ObserveError;
+use super::login::login;
+use super::table::{Row, tables};
+use crate::conninfo::with_sources;
+
+const WHAT: &str = "the pooler's console";
+const REMEDY: &str =
+    "check `console` of the pooler's target, and that its user is among admin_users or stats_users";
+
+/// A connection to PgBouncer's console (PgBouncer manual, "Admin console").
+pub(crate) struct Pooler {
+    client: Client,
+    place: String,
+}
+
+impl Pooler {
+    /// Logs in.
+    pub(crate) fn connect(conninfo: &str) -> Result<Self, ObserveError> {
+        let (client, place) = login(WHAT, conninfo, REMEDY)?;
+        Ok(Self { client, place })
+    }
+
+    /// What it has counted so far.
+    pub(crate) fn counters(&mut self) -> Result<Counters, ObserveError> {
+        Ok(Counters::new(&self.table("SHOW STATS")?))
+    }
+
+    /// Queries that the pooler has counted, over all databases but its own.
+    pub(crate) fn queries(&mut self) -> Result<u64, ObserveError> {
+        let queries = self.counters()?.queries();
+        queries.ok_or_else(|| self.fault("SHOW STATS has no total_query_count".into()))
+    }
+
+    /// Its version, as it says it.
+    pub(crate) fn version(&mut self) -> Result<String, ObserveError> {
+        Ok(version(&self.table("SHOW VERSION")?).unwrap_or_default())
+    }
+
+    /// Its settings by name.
+    pub(crate) fn settings(&mut self) -> Result<Row, ObserveError> {
+        Ok(settings(&self.table("SHOW CONFIG")?))
+    }
+
+    /// Every row that a SHOW command gives.
+    pub(crate) fn table(&mut self, command: &str) -> Result<Vec<Row>, ObserveError> {
+        let messages = self.client.simple_query(command);
+        let messages = messages.map_err(|error| self.fault(with_sources(&error)))?;
+        Ok(tables(messages).into_iter().next().unwrap_or_default())
+    }
+
+    fn fault(&self, problem: String) -> ObserveError {
+        ObserveError::Query { what: WHAT, place: self.place.clone(), problem }
+    }
+}
+
+/// Whether a row is about the console itself, which poolers show beside the databases they serve.
+fn is_own(row: &Row) -> bool {
+    let own = ["pgbouncer", "pgcat", "pgdog", "console"];
+    row.get("database").is_some_and(|name| own.contains(&name.as_str()))
+}
+
+/// The answer to SHOW VERSION: one cell, whatever its column is called.
+fn version(rows: &[Row]) -> Option<String> {
+    rows.first()?.values().next().cloned()
+}
+
+/// The answer to SHOW CONFIG, by name (PgBouncer manual, "SHOW CONFIG").
+fn settings(rows: &[Row]) -> Row {
+    let pair = |row: &Row| Some((row.get("key")?.clone(), row.get("value")?.clone()));
+    rows.iter().filter_map(pair).collect()
+}
