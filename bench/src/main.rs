@@ -16,6 +16,7 @@ mod duration;
 mod generator;
 mod interrupt;
 mod layers;
+mod limiter;
 mod metric;
 mod nova;
 mod observe;

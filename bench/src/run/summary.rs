@@ -9,6 +9,7 @@ use super::pool::PoolSummary;
 use super::{Plan, Verdicts};
 use crate::arm::ArmSummary;
 use crate::generator::GeneratorSummary;
+use crate::limiter::Limiter;
 use crate::observe::{Observations, Observed};
 use crate::rig::Rig;
 use crate::scenario::Scenario;
@@ -39,6 +40,8 @@ pub(crate) struct Summary {
     /// The pooler's connections, where its console could be read.
     pool: Option<PoolSummary>,
     observers: ObserversSummary,
+    /// The resource that ran out first; null where nothing of what was seen ran out.
+    pub(super) limiter: Option<Limiter>,
     /// Second by second: what is below the other in a column happened one after the other, what is
     /// beside it at the same time.
     pub(super) series: Vec<Second>,
@@ -119,6 +122,7 @@ impl Summary {
             arms: rig.arms.iter().map(|arm| ArmSummary::new(arm, &names)).collect(),
             pool: PoolSummary::new(observations.looks().filter(|look| look.at_ns <= end_ns)),
             observers: ObserversSummary::new(observations),
+            limiter: Limiter::find(&series),
             series,
         }
     }

@@ -61,6 +61,10 @@ pub(crate) fn text(summary: &Summary, stats: &[Aggregation]) -> String {
             threshold.expression, threshold.metric
         );
     }
+    let _ = match &summary.limiter {
+        Some(limiter) => writeln!(text, "limiter: {limiter}"),
+        None => writeln!(text, "limiter: none; nothing of what was observed ran out"),
+    };
     let _ = writeln!(text, "{}", summary.generator.note());
     let _ = writeln!(text, "{}", verdict(&summary.validity));
     text
