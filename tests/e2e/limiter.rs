@@ -116,6 +116,10 @@ fn a_server_whose_core_others_take_is_named() {
 #[test]
 fn a_generator_that_has_too_little_cpu_is_named() {
     let stack = Stack::up(&["--pool-size", "25"]);
+    // The servers keep what they need.
+    for server in ["pgbouncer", "postgres", "gateway-pooled"] {
+        pin(stack.pid(server), SERVERS_CORE);
+    }
     let core = workers_core();
     let _spinner = Spinner::on(core);
     let cores = core.to_string();

@@ -66,7 +66,7 @@ impl Limiter {
 }
 
 /// The first seconds in a row in which the resource had run out. A second in which it was not seen
-/// is no end of them, and no beginning.
+/// is no end of them, and no beginning; nor is a single one in which some was left.
 fn stretch<'a>(resource: &Resource, seconds: &'a [Second]) -> Option<&'a [Second]> {
     let length_ns = |seconds: &[Second]| match seconds {
         [first, .., last] => last.load.end_ns - first.load.start_ns,
@@ -75,6 +75,16 @@ fn stretch<'a>(resource: &Resource, seconds: &'a [Second]) -> Option<&'a [Second
     };
     let least_ns = LEAST_NS.min(length_ns(seconds) / 2);
     let states: Vec<_> = seconds.iter().map(|second| resource.has_run_out(second)).collect();
+    let is_dip = |at: usize| {
+        states[at] == Some(false)
+            && at.checked_sub(1).is_some_and(|before| states[before] == Some(true))
+            && states.get(at + 1) == Some(&Some(true))
+    };
+    let states: Vec<_> = states
+        .iter()
+        .enumerate()
+        .map(|(at, state)| state.filter(|_| !is_dip(at)))
+        .collect();
     let mut from = 0;
     while let Some(begin) = states[from..].iter().position(|state| *state == Some(true)) {
         let begin = from + begin;

@@ -54,10 +54,12 @@ impl fmt::Display for Resource {
     }
 }
 
-/// A thread that sleeps less is the bottleneck, and clocks and looks are not exact to more.
-const BUSY: f64 = 0.95;
-/// The same for several threads, which never share their work evenly.
+/// Threads that rest less are the bottleneck: clocks and looks are not exact to more, and several
+/// threads never share their work evenly.
 const FILLED: f64 = 0.9;
+/// A thread that is ready for so much of the time, and gets a core for less than half of that, spends
+/// its time waiting for one.
+const STARVED: f64 = 0.7;
 /// Cores with less idle time have none for anybody.
 const IDLE: f64 = 0.05;
 /// Where more of the active backends wait for one thing, it decides how much is done.
@@ -90,7 +92,10 @@ impl Resource {
             Some(used? as f64 >= EXHAUSTED * most.filter(|most| *most > 0)? as f64)
         };
         Some(match self {
-            Self::Generator => generator(second)?.busiest_thread >= BUSY,
+            Self::Generator => {
+                let used = generator(second)?;
+                is_busy(used) || is_starved(used)
+            }
             Self::Cpu(name) => {
                 let used = second.processes.get(name)?.as_ref()?;
                 fills_what_it_may(used) || wants_cores_that_are_taken(used, second)
@@ -98,7 +103,10 @@ impl Resource {
             Self::MachineCpu => {
                 let machine = second.machine.as_ref()?;
                 let wanted: f64 = second.processes.values().flatten().map(wanted).sum();
-                machine.idle < IDLE && wanted >= FILLED * machine.idle_by_core.len() as f64
+                let servers = second.processes.iter().filter(|(name, _)| *name != GENERATOR);
+                machine.idle < IDLE
+                    && (wanted >= FILLED * machine.idle_by_core.len() as f64
+                        || servers.filter_map(|(_, used)| used.as_ref()).any(is_starved))
             }
             Self::Locks(name) => waits(server(second, name)?, "Lock"),
             Self::LightweightLocks(name) => waits(server(second, name)?, "LWLock"),
@@ -201,11 +209,21 @@ fn wanted(used: &ProcessUse) -> f64 {
     used.cpu_cores + used.wait_cores
 }
 
+/// Whether a thread of it does not rest.
+fn is_busy(used: &ProcessUse) -> bool {
+    used.busiest_thread >= FILLED
+}
+
+/// Whether a thread of it gets its core too seldom.
+fn is_starved(used: &ProcessUse) -> bool {
+    used.busiest_thread >= STARVED && used.busiest_thread_wait > used.busiest_thread / 2.0
+}
+
 /// Whether a process has all the CPU time that it can make use of: one thread can fill one core. A
 /// backend that never rests says nothing of the others.
 fn fills_what_it_may(used: &ProcessUse) -> bool {
     used.cpu_cores >= FILLED * used.usable_cores
-        || (!used.has_children && used.busiest_thread >= BUSY)
+        || (!used.has_children && is_busy(used) && !is_starved(used))
 }
 
 /// Whether a process has not the CPU time that it can make use of, since others are on its cores. On
@@ -217,7 +235,7 @@ fn wants_cores_that_are_taken(used: &ProcessUse, second: &Second) -> bool {
     let count = idle.len() as f64;
     idle.len() < machine.idle_by_core.len()
         && idle.into_iter().sum::<f64>() < IDLE * count
-        && wanted(used) >= FILLED * count
+        && (wanted(used) >= FILLED * count || (!used.has_children && is_starved(used)))
 }
 
 /// Whether most of the active backends, and more than one, wait for a kind of event.

@@ -24,6 +24,7 @@ fn at_ease(number: u64) -> Second {
             cpu_cores,
             wait_cores: 0.02,
             busiest_thread: 0.2,
+            busiest_thread_wait: 0.01,
             usable_cores: if has_children { 4.0 } else { 1.0 },
             cores: vec![0, 1, 2, 3],
             is_under_quota: false,
@@ -116,6 +117,12 @@ fn fill_pool(second: &mut Second) {
     (pooler.pools.cl_waiting, pooler.pools.sv_active) = (Some(14), Some(6));
 }
 
+/// It is ready most of the time, and others are on its core.
+fn starve(second: &mut Second, name: &str) {
+    let used = process(second, name);
+    (used.busiest_thread, used.busiest_thread_wait) = (0.8, 0.75);
+}
+
 fn wait(second: &mut Second, event: &str) {
     server(second).waits = BTreeMap::from([(event.to_owned(), 6), ("running".to_owned(), 2)]);
 }
@@ -138,8 +145,9 @@ fn where_nothing_runs_out_nothing_is_named() {
 
 #[test]
 fn each_resource_is_named_when_it_runs_out() {
-    let cases: [(&str, fn(&mut Second)); 14] = [
+    let cases: [(&str, fn(&mut Second)); 17] = [
         ("generator", |second| process(second, GENERATOR).busiest_thread = 0.99),
+        ("generator", |second| starve(second, GENERATOR)),
         ("pooler CPU", |second| process(second, "pooler").busiest_thread = 0.97),
         ("gateway CPU", |second| {
             let used = process(second, "gateway");
@@ -152,6 +160,15 @@ fn each_resource_is_named_when_it_runs_out() {
             (used.cores, used.usable_cores) = (vec![1], 1.0);
             (used.cpu_cores, used.wait_cores) = (0.4, 5.0);
             second.machine.as_mut().unwrap().idle_by_core.insert(1, 0.0);
+        }),
+        ("pooler CPU", |second| {
+            starve(second, "pooler");
+            process(second, "pooler").cores = vec![1];
+            second.machine.as_mut().unwrap().idle_by_core.insert(1, 0.0);
+        }),
+        ("machine CPU", |second| {
+            starve(second, "pooler");
+            second.machine.as_mut().unwrap().idle = 0.0;
         }),
         ("machine CPU", |second| {
             let machine = second.machine.as_mut().unwrap();
@@ -226,6 +243,10 @@ fn a_fluctuation_is_none_and_a_gap_ends_nothing() {
     assert_eq!((limiter.since_ns, limiter.until_ns), (4 * SECOND, 7 * SECOND));
     seconds.iter_mut().for_each(|second| drop(second.poolers.insert("pooler".into(), None)));
     assert_eq!(Limiter::find(&seconds), None, "what was never seen is not named");
+    // A second with some of it left, between two without, is no end.
+    let mut seconds = run((4, 9), fill_pool);
+    seconds[6] = at_ease(6);
+    assert_eq!(Limiter::find(&seconds).unwrap().until_ns, 9 * SECOND);
     // In a short run half of it is enough.
     assert!(Limiter::find(&run((0, 10), fill_pool)[..2]).is_some());
 }
@@ -238,11 +259,11 @@ fn the_evidence_is_told_in_figures() {
         pooler(second).pools.maxwait_ns = Some(30 * MILLISECOND);
         pooler(second).counted_per_second.as_mut().unwrap().insert("wait_time".into(), 9e6);
     }));
-    insta::assert_snapshot!(limiter.unwrap(), @"");
+    insta::assert_snapshot!(limiter.unwrap(), @"pool of pooler, from 3.00 s to 10.0 s: all 6 server connections for nova were in use while 14 clients waited, the longest for 30.0 ms; clients waited 9.00 ms for each query; backends of postgres that were not idle: 75 % Timeout:PgSleep, 25 % running");
     let limiter = Limiter::find(&run((0, 10), |second| {
         let used = process(second, "postgres");
         (used.cpu_cores, used.usable_cores, used.is_under_quota) = (0.5, 0.5, true);
         used.throttled_cores = Some(2.25);
     }));
-    insta::assert_snapshot!(limiter.unwrap(), @"");
+    insta::assert_snapshot!(limiter.unwrap(), @"postgres CPU, from 0.00 us to 10.0 s: it used 0.50 of 0.50 cores that its control group allows; its threads were throttled for 2.25 s a second; its threads waited for a core for 0.02 s a second, and the busiest one ran or waited for 20 % of the time");
 }

@@ -47,6 +47,8 @@ pub(crate) struct ProcessUse {
     pub(crate) wait_cores: f64,
     /// The share of time in which its busiest thread ran or waited for a core, 0 to 1.
     pub(crate) busiest_thread: f64,
+    /// As much of that it waited.
+    pub(crate) busiest_thread_wait: f64,
     /// How many cores it could use: not more than its threads, than those it may run on, and than
     /// its control group allows.
     pub(crate) usable_cores: f64,
@@ -147,13 +149,14 @@ impl ProcessSample {
             return None;
         }
         let in_cores = |ns: Nanos| ns as f64 / elapsed_ns as f64;
-        let (mut wait_ns, mut turns, mut busiest_ns) = (0, 0, 0);
+        let (mut wait_ns, mut turns, mut busiest_ns) = (0, 0, (0, 0));
         for (tid, now) in &self.threads {
             let then = earlier.threads.get(tid).copied().unwrap_or_default();
             let waited_ns = now.wait_ns.saturating_sub(then.wait_ns);
             wait_ns += waited_ns;
             turns += now.turns.saturating_sub(then.turns);
-            busiest_ns = busiest_ns.max(now.run_ns.saturating_sub(then.run_ns) + waited_ns);
+            let ready_ns = now.run_ns.saturating_sub(then.run_ns) + waited_ns;
+            busiest_ns = busiest_ns.max((ready_ns, waited_ns));
         }
         let unlimited = self.cores.len().min(self.threads.len()) as f64;
         let quota = self.quota.map(|quota| quota.cores).filter(|cores| *cores < unlimited);
@@ -163,7 +166,8 @@ impl ProcessSample {
         Some(ProcessUse {
             cpu_cores: in_cores(self.cpu.since(&earlier.cpu)),
             wait_cores: in_cores(wait_ns),
-            busiest_thread: in_cores(busiest_ns).min(1.0),
+            busiest_thread: in_cores(busiest_ns.0).min(1.0),
+            busiest_thread_wait: in_cores(busiest_ns.1).min(1.0),
             usable_cores: quota.unwrap_or(unlimited),
             cores: self.cores.clone(),
             is_under_quota: quota.is_some(),
@@ -240,6 +244,7 @@ mod tests {
         let after = sample(&[(1, 500, 500), (2, 100, 0), (3, 50, 150)]);
         let used = after.since(&before, SECOND).unwrap();
         assert_eq!((used.wait_cores, used.busiest_thread), (0.65, 0.9));
+        assert_eq!(used.busiest_thread_wait, 0.5);
         assert_eq!((used.usable_cores, used.context_switches), (3.0, 550.0));
         let other = ProcessSample { pid: 2, ..before };
         assert_eq!(after.since(&other, SECOND), None, "another process");
