@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 use wire::postgres::Fallback;
 
 pub(crate) use self::security::{Securities, difference, heading};
-pub(crate) use self::summary::{ArmSummary, Quantiles};
+pub(crate) use self::summary::{ArmSummary, Quantiles, ServerTimingSummary};
 use crate::statistics::Sample;
 
 /// A way through the stack.

@@ -283,14 +283,10 @@ fn pool_evidence(name: &str, seconds: &[Second]) -> Vec<String> {
             show(maxwait.max().unwrap_or_default() as f64)
         ));
     }
-    let waited = |second: &Second| {
-        let counted = pooler(second, name)?.counted_per_second.as_ref()?;
-        let (wait_us, queries) = (counted.get("wait_time")?, counted.get("query_count")?);
-        (*queries > 0.0).then(|| wait_us / queries)
-    };
+    let waited = |second: &Second| pooler(second, name)?.wait_ns_per_query;
     if seconds.iter().any(|second| waited(second).is_some()) {
-        let us = mean(seconds, waited);
-        evidence.push(format!("clients waited {} for each query", show(us * 1000.0)));
+        let ns = mean(seconds, waited);
+        evidence.push(format!("clients waited {} for each query", show(ns)));
     }
     let servers: BTreeSet<_> = seconds.iter().flat_map(|second| second.servers.keys()).collect();
     evidence.extend(servers.into_iter().map(|server| backends(server, seconds)));

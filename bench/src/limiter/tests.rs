@@ -18,6 +18,8 @@ fn at_ease(number: u64) -> Second {
         response_ns: Some(spread),
         service_ns: Some(spread),
         lateness_ns: Some(spread),
+        server_total_ns: None,
+        server_database_ns: None,
     };
     let used = |cpu_cores, has_children| {
         let used = ProcessUse {
@@ -58,10 +60,8 @@ fn at_ease(number: u64) -> Second {
                 full: Vec::new(),
                 clients: Some(20),
                 clients_max: Some(100),
-                counted_per_second: Some(BTreeMap::from([
-                    ("query_count".to_owned(), 1000.0),
-                    ("wait_time".to_owned(), 500.0),
-                ])),
+                wait_ns_per_query: Some(500.0),
+                counted_per_second: None,
             }),
         )]),
         servers: BTreeMap::from([(
@@ -257,7 +257,7 @@ fn the_evidence_is_told_in_figures() {
         fill_pool(second);
         wait(second, "Timeout:PgSleep");
         pooler(second).pools.maxwait_ns = Some(30 * MILLISECOND);
-        pooler(second).counted_per_second.as_mut().unwrap().insert("wait_time".into(), 9e6);
+        pooler(second).wait_ns_per_query = Some(9e6);
     }));
     insta::assert_snapshot!(limiter.unwrap(), @"pool of pooler, from 3.00 s to 10.0 s: all 6 server connections for nova were in use while 14 clients waited, the longest for 30.0 ms; clients waited 9.00 ms for each query; backends of postgres that were not idle: 75 % Timeout:PgSleep, 25 % running");
     let limiter = Limiter::find(&run((0, 10), |second| {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use engine::{Interval, Nanos, SECOND};
+use engine::{Interval, Nanos, OperationRecording, SECOND};
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::observe::pooler::Counters;
 use crate::observe::{
     FullPool, GENERATOR, Look, MachineUse, Observations, Observed, PoolerSample, Pools, ProcessUse,
     Reading, ServerSample, Subject,
@@ -40,6 +42,9 @@ pub(crate) struct LoadSecond {
     pub(crate) service_ns: Option<Spread>,
     /// Intended to sent.
     pub(crate) lateness_ns: Option<Spread>,
+    /// Of the gateway's own account: all of its time, and its database's.
+    pub(crate) server_total_ns: Option<Spread>,
+    pub(crate) server_database_ns: Option<Spread>,
 }
 
 /// A few quantiles, in ns.
@@ -61,6 +66,8 @@ pub(crate) struct PoolerSecond {
     /// Clients that are logged in, those that wait for nothing included.
     pub(crate) clients: Option<u64>,
     pub(crate) clients_max: Option<u64>,
+    /// How long clients waited for a server connection, for each query, in ns.
+    pub(crate) wait_ns_per_query: Option<f64>,
     /// By counter of its console; null after a restart or a reset, and where it was not seen before.
     pub(crate) counted_per_second: Option<BTreeMap<String, f64>>,
 }
@@ -85,10 +92,10 @@ impl LoadSecond {
     pub(crate) fn new(interval: &Interval) -> Self {
         let recordings = || interval.streams.iter().map(|stream| &stream.recording);
         let operations = || recordings().flat_map(|recording| &recording.operations);
-        let spread = |pick: fn(&engine::OperationRecording) -> &hdrhistogram::Histogram<u64>| {
+        let spread = |pick: fn(&OperationRecording) -> Option<&Histogram<u64>>| {
             let mut whole = engine::histogram();
-            for operation in operations() {
-                whole.add(pick(operation)).expect("all recordings share their bounds");
+            for histogram in operations().filter_map(pick) {
+                whole.add(histogram).expect("all recordings share their bounds");
             }
             let at = |quantile| whole.value_at_quantile(quantile).min(whole.max());
             (!whole.is_empty()).then(|| Spread {
@@ -104,9 +111,11 @@ impl LoadSecond {
             requests: recordings().map(engine::Recording::completed).sum(),
             errors: recordings().map(engine::Recording::failed).sum(),
             late: interval.streams.iter().map(|stream| stream.late).sum(),
-            response_ns: spread(|operation| &operation.response),
-            service_ns: spread(|operation| &operation.service),
-            lateness_ns: spread(|operation| &operation.lateness),
+            response_ns: spread(|operation| Some(&operation.response)),
+            service_ns: spread(|operation| Some(&operation.service)),
+            lateness_ns: spread(|operation| Some(&operation.lateness)),
+            server_total_ns: spread(|operation| Some(&operation.server_times.as_ref()?.total)),
+            server_database_ns: spread(|operation| Some(&operation.server_times.as_ref()?.database)),
         }
     }
 }
@@ -163,14 +172,19 @@ fn pooler((look, before): (&Look, Option<&Look>)) -> Option<PoolerSecond> {
     let counted = before.and_then(|before| {
         let Reading::Pooler(then) = &before.reading else { return None };
         let counted = counters.as_ref()?.since(then.counters.as_ref()?)?;
-        Some(per_second(counted.iter(), look.at_ns - before.at_ns))
+        Some((counted, look.at_ns - before.at_ns))
     });
+    let waited = |(counted, _): &(Counters, Nanos)| {
+        let queries = counted.queries().filter(|queries| *queries > 0)?;
+        Some(counted.wait_ns()? as f64 / queries as f64)
+    };
     Some(PoolerSecond {
         pools: (*pools)?,
         full: full.clone(),
         clients: lists.get("used_clients").copied(),
         clients_max: *clients_max,
-        counted_per_second: counted,
+        wait_ns_per_query: counted.as_ref().and_then(waited),
+        counted_per_second: counted.map(|(counted, ns)| per_second(counted.iter(), ns)),
     })
 }
 
