@@ -79,7 +79,8 @@ fn a_pool_of_two_is_named_and_a_large_one_is_not() {
     let large = Stack::up(&["--pool-size", "25"]);
     assert_limiter(&run(&large, "pooler", SLEEP, &load), None);
     // One row is a resource too.
-    let lock = "sql = \"UPDATE users SET username = username WHERE id = 7 RETURNING pg_sleep(0.01)\"";
+    let lock =
+        "sql = \"UPDATE users SET username = username WHERE id = 7 RETURNING pg_sleep(0.01)\"";
     assert_limiter(&run(&large, "pooler", lock, &load), Some("locks in postgres"));
 }
 

@@ -52,10 +52,12 @@ impl Limiter {
             .into_iter()
             .filter_map(|resource| Some((stretch(&resource, seconds)?, resource)))
             .collect();
-        let start_ns = |stretch: &[Second]| stretch.first().map_or(0, |second| second.load.start_ns);
+        let start_ns =
+            |stretch: &[Second]| stretch.first().map_or(0, |second| second.load.start_ns);
         let first_ns = found.iter().map(|(stretch, _)| start_ns(stretch)).min()?;
         found.retain(|(stretch, _)| start_ns(stretch) < first_ns + SAME_NS);
-        let (stretch, resource) = found.into_iter().min_by(|(_, one), (_, other)| one.cmp(other))?;
+        let (stretch, resource) =
+            found.into_iter().min_by(|(_, one), (_, other)| one.cmp(other))?;
         Some(Self {
             name: resource.to_string(),
             evidence: resource.evidence(stretch),
@@ -80,11 +82,8 @@ fn stretch<'a>(resource: &Resource, seconds: &'a [Second]) -> Option<&'a [Second
             && at.checked_sub(1).is_some_and(|before| states[before] == Some(true))
             && states.get(at + 1) == Some(&Some(true))
     };
-    let states: Vec<_> = states
-        .iter()
-        .enumerate()
-        .map(|(at, state)| state.filter(|_| !is_dip(at)))
-        .collect();
+    let states: Vec<_> =
+        states.iter().enumerate().map(|(at, state)| state.filter(|_| !is_dip(at))).collect();
     let mut from = 0;
     while let Some(begin) = states[from..].iter().position(|state| *state == Some(true)) {
         let begin = from + begin;

@@ -249,9 +249,8 @@ fn waits(server: &ServerSecond, kind: &str) -> bool {
 
 fn cpu_evidence(name: &str, seconds: &[Second]) -> Vec<String> {
     let used = |second: &Second| second.processes.get(name).cloned().flatten();
-    let of = |figure: fn(&ProcessUse) -> f64| {
-        mean(seconds, |second| used(second).as_ref().map(figure))
-    };
+    let of =
+        |figure: fn(&ProcessUse) -> f64| mean(seconds, |second| used(second).as_ref().map(figure));
     let is_under_quota = seconds.iter().filter_map(used).any(|used| used.is_under_quota);
     let limit = if is_under_quota { " that its control group allows" } else { "" };
     let (cpu, usable) = (of(|used| used.cpu_cores), of(|used| used.usable_cores));

@@ -110,8 +110,7 @@ fn server(second: &mut Second) -> &mut ServerSecond {
 }
 
 fn fill_pool(second: &mut Second) {
-    let pool =
-        FullPool { database: "nova".into(), user: "nova".into(), size: 6, cl_waiting: 14 };
+    let pool = FullPool { database: "nova".into(), user: "nova".into(), size: 6, cl_waiting: 14 };
     let pooler = pooler(second);
     pooler.full = vec![pool];
     (pooler.pools.cl_waiting, pooler.pools.sv_active) = (Some(14), Some(6));
@@ -126,6 +125,9 @@ fn starve(second: &mut Second, name: &str) {
 fn wait(second: &mut Second, event: &str) {
     server(second).waits = BTreeMap::from([(event.to_owned(), 6), ("running".to_owned(), 2)]);
 }
+
+/// Who is to be named where this happens.
+type Case = (&'static str, fn(&mut Second));
 
 /// Who is named where this happens in seconds 4 to 9.
 fn named(change: impl Fn(&mut Second)) -> Option<String> {
@@ -145,7 +147,7 @@ fn where_nothing_runs_out_nothing_is_named() {
 
 #[test]
 fn each_resource_is_named_when_it_runs_out() {
-    let cases: [(&str, fn(&mut Second)); 17] = [
+    let cases: [Case; 17] = [
         ("generator", |second| process(second, GENERATOR).busiest_thread = 0.99),
         ("generator", |second| starve(second, GENERATOR)),
         ("pooler CPU", |second| process(second, "pooler").busiest_thread = 0.97),
@@ -209,7 +211,7 @@ fn a_backend_that_never_rests_is_not_the_server_at_its_limit() {
 
 #[test]
 fn what_fills_the_pool_is_named_before_the_pool() {
-    let causes: [(&str, fn(&mut Second)); 3] = [
+    let causes: [Case; 3] = [
         ("postgres CPU", |second| process(second, "postgres").cpu_cores = 3.9),
         ("locks in postgres", |second| wait(second, "Lock:transactionid")),
         ("generator", |second| process(second, GENERATOR).busiest_thread = 1.0),

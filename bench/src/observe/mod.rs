@@ -53,5 +53,8 @@ pub(crate) fn connect(
     let postgres = scenario.targets.get("postgres");
     let observer =
         postgres.and_then(|target| target.observer.as_deref().or(target.conninfo.as_deref()));
-    Ok((console.map(|console| Pooler::connect(console)).transpose()?, observer.map(Server::connect).transpose()?))
+    Ok((
+        console.map(|console| Pooler::connect(console)).transpose()?,
+        observer.map(Server::connect).transpose()?,
+    ))
 }

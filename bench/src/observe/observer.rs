@@ -10,6 +10,7 @@ use std::time::Duration;
 use core_affinity::CoreId;
 use engine::Nanos;
 use engine::driver::{Clock, thread_cpu_ns};
+use rustix::thread::{sched_getaffinity, sched_setaffinity};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -61,11 +62,22 @@ pub(crate) struct Look {
 }
 
 enum News {
-    Look { source: usize, look: Look, version: Option<String>, note: Option<String> },
-    Failure { source: usize, error: String },
+    Look {
+        source: usize,
+        look: Box<Look>,
+        version: Option<String>,
+        note: Option<String>,
+    },
+    Failure {
+        source: usize,
+        error: String,
+    },
     /// All first looks were made, or there is no more waiting for them.
     Begun,
-    Ended { cpu_ns: Nanos, length_ns: Nanos },
+    Ended {
+        cpu_ns: Nanos,
+        length_ns: Nanos,
+    },
 }
 
 /// How often each source is looked at.
@@ -87,12 +99,11 @@ impl Observer {
         let observed = |source: &Source| Observed::new(&source.name, source.subject());
         let observations =
             Observations { sources: sources.iter().map(observed).collect(), ..Default::default() };
-        let free = core_affinity::get_core_ids().unwrap_or_default().into_iter();
-        let free = free.filter(|core| !workers.contains(core)).last();
+        let workers = workers.to_vec();
         let thread = thread::Builder::new().name("observer".into());
         // Without a thread nothing is seen, and the end of the news says so.
         let _ = thread.spawn(move || {
-            free.map(core_affinity::set_for_current);
+            keep_off(&workers);
             run(sources, clock, &sender, stopped);
         });
         let mut observer = Self { stop: Some(stop), news, observations, fresh: Vec::new() };
@@ -131,10 +142,10 @@ impl Observer {
         match news {
             News::Look { source, look, version, note } => {
                 let observed = &mut self.observations.sources[source];
-                observed.looks.push(look.clone());
+                observed.looks.push(Look::clone(&look));
                 observed.version = version.or(observed.version.take());
                 observed.note = note.or(observed.note.take());
-                self.fresh.push(look);
+                self.fresh.push(*look);
             }
             News::Failure { source, error } => {
                 let observed = &mut self.observations.sources[source];
@@ -173,6 +184,16 @@ impl Observations {
     /// The observer's CPU time as a share of one core.
     pub(crate) fn cpu_share(&self) -> Option<f64> {
         Some(self.cpu_ns? as f64 / self.length_ns.max(1) as f64)
+    }
+}
+
+/// Has this thread run on the other cores, where there are some.
+fn keep_off(workers: &[CoreId]) {
+    let Ok(mut cores) = sched_getaffinity(None) else { return };
+    workers.iter().for_each(|worker| cores.unset(worker.id));
+    if cores.count() > 0 {
+        // Where it may not, it runs anywhere.
+        let _ = sched_setaffinity(None, &cores);
     }
 }
 
@@ -262,7 +283,7 @@ impl Watched {
         let news = match self.source.look().await {
             Ok(reading) => News::Look {
                 source,
-                look: Look { at_ns: self.clock.now(), reading },
+                look: Box::new(Look { at_ns: self.clock.now(), reading }),
                 version: self.source.version().map(str::to_owned),
                 note: self.source.note(),
             },

@@ -91,7 +91,8 @@ impl ProcessSource {
 
     /// Looks once.
     pub(crate) fn look(&mut self) -> Result<ProcessSample, ObserveError> {
-        let missing = || ObserveError::NoProcess { name: self.name.clone(), place: self.place.clone() };
+        let missing =
+            || ObserveError::NoProcess { name: self.name.clone(), place: self.place.clone() };
         let found = match self.found.take() {
             Some(found) => found,
             None => Found::find(&self.place).ok_or_else(missing)?,

@@ -95,6 +95,7 @@ impl Summary {
         let lost_names = rig.arms.iter().filter_map(|arm| rig.lost_names(arm));
         lost_names.for_each(|line| validity.suspect(line));
         for observed in &observations.sources {
+            observed.note.iter().for_each(|note| validity.suspect(note.clone()));
             if let Some(error) = &observed.error {
                 let all = observed.failures + observed.looks.len() as u64;
                 validity.suspect(format!(

@@ -6,7 +6,7 @@ use engine::{Interval, Nanos, OperationRecording, SECOND};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::observe::pooler::Counters;
+use crate::observe::pooler::Totals;
 use crate::observe::{
     FullPool, GENERATOR, Look, MachineUse, Observations, Observed, PoolerSample, Pools, ProcessUse,
     Reading, ServerSample, Subject,
@@ -115,7 +115,9 @@ impl LoadSecond {
             service_ns: spread(|operation| Some(&operation.service)),
             lateness_ns: spread(|operation| Some(&operation.lateness)),
             server_total_ns: spread(|operation| Some(&operation.server_times.as_ref()?.total)),
-            server_database_ns: spread(|operation| Some(&operation.server_times.as_ref()?.database)),
+            server_database_ns: spread(|operation| {
+                Some(&operation.server_times.as_ref()?.database)
+            }),
         }
     }
 }
@@ -174,7 +176,7 @@ fn pooler((look, before): (&Look, Option<&Look>)) -> Option<PoolerSecond> {
         let counted = counters.as_ref()?.since(then.counters.as_ref()?)?;
         Some((counted, look.at_ns - before.at_ns))
     });
-    let waited = |(counted, _): &(Counters, Nanos)| {
+    let waited = |(counted, _): &(Totals, Nanos)| {
         let queries = counted.queries().filter(|queries| *queries > 0)?;
         Some(counted.wait_ns()? as f64 / queries as f64)
     };

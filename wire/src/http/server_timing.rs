@@ -43,7 +43,8 @@ fn duration_ns(parameter: &[u8]) -> Option<u64> {
     if !name.eq_ignore_ascii_case(b"dur") {
         return None;
     }
-    let value = value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value);
+    let value =
+        value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value);
     let ms: f64 = std::str::from_utf8(value).ok()?.parse().ok()?;
     (0.0..=DURATION_MS_MAX).contains(&ms).then(|| (ms * 1e6).round() as u64)
 }

@@ -1,15 +1,15 @@
 //! The pooler's admin console.
 
-mod counters;
 mod pools;
 mod sample;
+mod totals;
 
 use postgres::Client;
 
-pub(crate) use self::counters::Counters;
 pub(crate) use self::pools::{FullPool, Pools};
 pub(crate) use self::sample::PoolerSample;
 pub(super) use self::sample::PoolerSource;
+pub(crate) use self::totals::Totals;
 use super::ObserveError;
 use super::login::login;
 use super::table::{Row, tables};
@@ -32,14 +32,9 @@ impl Pooler {
         Ok(Self { client, place })
     }
 
-    /// What it has counted so far.
-    pub(crate) fn counters(&mut self) -> Result<Counters, ObserveError> {
-        Ok(Counters::new(&self.table("SHOW STATS")?))
-    }
-
     /// Queries that the pooler has counted, over all databases but its own.
     pub(crate) fn queries(&mut self) -> Result<u64, ObserveError> {
-        let queries = self.counters()?.queries();
+        let queries = Totals::new(&self.table("SHOW STATS")?).queries();
         queries.ok_or_else(|| self.fault("SHOW STATS has no total_query_count".into()))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Counters, FullPool, Pools, REMEDY, WHAT, settings, version};
+use super::{FullPool, Pools, REMEDY, Totals, WHAT, settings, version};
 use crate::observe::ObserveError;
 use crate::observe::session::Session;
 use crate::observe::table::{Row, number};
@@ -14,7 +14,7 @@ pub(crate) struct PoolerSample {
     pub(crate) pools: Option<Pools>,
     /// Those that have no connection left for the clients that wait.
     pub(crate) full: Vec<FullPool>,
-    pub(crate) counters: Option<Counters>,
+    pub(crate) counters: Option<Totals>,
     /// How many clients, servers, and so on there are (PgBouncer manual, "SHOW LISTS").
     pub(crate) lists: BTreeMap<String, u64>,
     /// How many clients it takes.
@@ -82,7 +82,7 @@ impl Console {
         Ok(PoolerSample {
             pools: (!pools.is_empty()).then(|| Pools::new(&pools)),
             full: FullPool::find(&pools, &databases),
-            counters: (!counters.is_empty()).then(|| Counters::new(&counters)),
+            counters: (!counters.is_empty()).then(|| Totals::new(&counters)),
             lists: lists.iter().filter_map(pair).collect(),
             clients_max: number(&self.settings, "max_client_conn"),
         })
@@ -118,7 +118,7 @@ impl PoolerSample {
         Self {
             pools: pools.map(|pools| Pools::sum(&pools)),
             full: all.iter().flat_map(|one| one.full.clone()).collect(),
-            counters: counters.map(|counters| Counters::sum(&counters)),
+            counters: counters.map(|counters| Totals::sum(&counters)),
             lists,
             clients_max: all.iter().map(|one| one.clients_max).sum(),
         }

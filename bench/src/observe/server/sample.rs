@@ -124,8 +124,7 @@ impl ServerSource {
         let tables = self.session.ask(settings).await?.unwrap_or_default();
         let row = tables.first().and_then(|rows| rows.first());
         let version = row.and_then(|row| row.get("version"));
-        self.version =
-            version.map(|text| text.split(' ').next().unwrap_or_default().to_owned());
+        self.version = version.map(|text| text.split(' ').next().unwrap_or_default().to_owned());
         self.connections_max = row.and_then(|row| number(row, "max_connections"));
         Ok(())
     }

@@ -8,14 +8,14 @@ use serde::Serialize;
 use super::is_own;
 use crate::observe::table::{Row, risen};
 
-/// What a pooler has counted since it started, or between two instants ([`Counters::since`]), over
+/// What a pooler has counted since it started, or between two instants ([`Totals::since`]), over
 /// all databases but its own: by the names of SHOW STATS without their `total_` (PgBouncer manual,
 /// "SHOW STATS"). Times are in us there. A counter that this pooler does not have is unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub(crate) struct Counters(BTreeMap<String, u64>);
+pub(crate) struct Totals(BTreeMap<String, u64>);
 
-impl Counters {
+impl Totals {
     /// The rows of SHOW STATS, or of SHOW STATS_TOTALS.
     pub(super) fn new(rows: &[Row]) -> Self {
         let has_prefix = rows.iter().flat_map(Row::keys).any(|name| name.starts_with(PREFIX));
@@ -107,14 +107,14 @@ mod tests {
             ]),
             row(&[("database", "pgbouncer"), ("total_query_count", "99")]),
         ];
-        let old = Counters::new(&old);
+        let old = Totals::new(&old);
         assert_eq!((old.queries(), old.get("xact_count")), (Some(12), Some(10)));
         assert_eq!((old.wait_ns(), old.get("server_assignment_count")), (Some(7000), None));
         assert_eq!(old.get("bytes_received"), Some(900));
         assert_eq!(old.get("avg_query_count"), None);
         let unused = [row(&[("database", "pgbouncer"), ("total_query_count", "9")])];
-        assert_eq!(Counters::new(&unused).queries(), Some(0));
-        let new = Counters::new(&[row(&[
+        assert_eq!(Totals::new(&unused).queries(), Some(0));
+        let new = Totals::new(&[row(&[
             ("total_server_assignment_count", "4"),
             ("port", "5432"),
             ("database", "a"),
@@ -124,14 +124,14 @@ mod tests {
         assert_eq!(new.get("server_assignment_count"), Some(4));
         assert_eq!((new.get("port"), new.get("client_parse_count")), (None, Some(6)));
         let totals = [row(&[("database", "a"), ("query_count", "3"), ("bytes_sent", "8")])];
-        let totals = Counters::new(&totals);
+        let totals = Totals::new(&totals);
         assert_eq!((totals.queries(), totals.get("bytes_sent")), (Some(3), Some(8)));
     }
 
     #[test]
     fn a_counter_that_went_back_is_a_reset_and_no_difference() {
         let at = |queries: &str, rest: &[(&str, &str)]| {
-            Counters::new(&[row(&[&[("total_query_count", queries)], rest].concat())])
+            Totals::new(&[row(&[&[("total_query_count", queries)], rest].concat())])
         };
         let before = at("100", &[("total_xact_count", "90")]);
         let after = at("130", &[]).since(&before).unwrap();
@@ -141,8 +141,8 @@ mod tests {
 
     #[test]
     fn processes_add_up_where_all_of_them_count() {
-        let one = |cells: &[(&str, &str)]| Counters::new(&[row(cells)]);
-        let sum = Counters::sum(&[
+        let one = |cells: &[(&str, &str)]| Totals::new(&[row(cells)]);
+        let sum = Totals::sum(&[
             one(&[("total_query_count", "5"), ("total_bind_count", "1")]),
             one(&[("total_query_count", "7")]),
         ]);
