@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use core_affinity::CoreId;
 use engine::{
     Fleet, FleetError, Interval, Load, LoadError, MILLISECOND, Mix, Nanos, Phase, PhaseReport,
     SECOND, Stream, StreamReport,
@@ -12,7 +13,7 @@ use thiserror::Error;
 use wire::Operation;
 use wire::postgres::Fallback;
 
-use crate::arm::{Arm, ArmKind, Securities};
+use crate::arm::{Arm, ArmKind, Logins, Securities};
 use crate::check::Checks;
 use crate::conninfo::Conninfo;
 use crate::generator::{Generator, GeneratorError, GeneratorOptions, GeneratorSummary, Work};
@@ -141,8 +142,20 @@ impl Rig {
         for (arm, opened) in rig.arms.iter_mut().zip(opened) {
             arm.connect = Some(opened.connect);
             arm.security = Securities(opened.security);
+            arm.logins = Logins(opened.logins);
         }
         Ok(rig)
+    }
+
+    /// The workers' cores.
+    pub(crate) fn cores(&self) -> &[CoreId] {
+        &self.generator.cores
+    }
+
+    /// The share of the workers' time in a phase that was no work but spinning, 0 to 1.
+    pub(crate) fn spun_share(&self, report: &PhaseReport) -> f64 {
+        let available_ns = (report.end.saturating_sub(report.start)) * self.cores().len() as u64;
+        report.spun_ns as f64 / available_ns.max(1) as f64
     }
 
     /// How the generator ran.
@@ -166,6 +179,7 @@ impl Rig {
             start_ns: 0,
             graceful_stop_ns: GRACEFUL_STOP_NS,
             reconnect: false,
+            cancel: None,
             seed,
         }
     }

@@ -42,6 +42,8 @@ pub(crate) struct Conninfo {
     user: String,
     database: String,
     application_name: String,
+    /// Settings that the server is asked for, as in `-c TimeZone=UTC`.
+    options: Option<String>,
     connect_timeout: Duration,
     ssl: Ssl,
     /// Files that were ignored, and why.
@@ -118,6 +120,7 @@ impl Conninfo {
             application_name: text("application_name")
                 .or_else(|| text("fallback_application_name"))
                 .unwrap_or_else(|| "poolbench".into()),
+            options: text("options"),
             user,
             connect_timeout,
             ssl: Ssl::read(&keywords, environment)?,
@@ -129,6 +132,12 @@ impl Conninfo {
             shuffle(&mut conninfo.hosts);
         }
         conninfo.find_passwords(&keywords, environment);
+        if let Some(options) = &conninfo.options {
+            conninfo.warnings.push(format!(
+                "options={options}: sent to the server as it is; PgBouncer before 1.20 refuses it, \
+                 and where its clients differ it sends a SET that it does not count"
+            ));
+        }
         Ok(conninfo)
     }
 
@@ -174,13 +183,34 @@ impl Conninfo {
         let tls = conninfo.tls().map_err(|error| error.to_string())?;
         let mut result = Err(String::new());
         for &mode in conninfo.attempts(tls.is_some()) {
-            let mut config = conninfo.blocking();
-            config.ssl_mode(mode);
+            let config = postgres::Config::from(conninfo.client(mode));
             result = match tls.clone().filter(|_| mode != SslMode::Disable) {
-                Some(tls) => config.connect(crate::tls::Blocking(tls)),
+                Some(tls) => config.connect(crate::tls::Secure(tls)),
                 None => config.connect(NoTls),
             }
             .map_err(|error| with_sources(&error));
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
+    /// Logs in as [`Self::connect`] does, on a runtime of one thread, which then serves the
+    /// connection too. The error says why not.
+    pub(crate) async fn connect_here(self) -> Result<tokio_postgres::Client, String> {
+        // It tries addresses, which may take its time.
+        let reached = tokio::task::spawn_blocking(|| self.reached()).await;
+        let conninfo = reached.map_err(|error| error.to_string())?;
+        let conninfo = conninfo.map_err(|error| error.to_string())?;
+        let tls = conninfo.tls().map_err(|error| error.to_string())?;
+        let mut result = Err(String::new());
+        for &mode in conninfo.attempts(tls.is_some()) {
+            let config = conninfo.client(mode);
+            result = match tls.clone().filter(|_| mode != SslMode::Disable) {
+                Some(tls) => serve(config.connect(crate::tls::Secure(tls)).await),
+                None => serve(config.connect(NoTls).await),
+            };
             if result.is_ok() {
                 break;
             }
@@ -192,6 +222,10 @@ impl Conninfo {
     pub(crate) fn login(&self) -> Result<Login, LoginError> {
         let password = self.host().password.as_deref();
         let login = Login::new(&self.user, &self.database, &self.application_name, password)?;
+        let login = match &self.options {
+            Some(options) => login.with_options(options)?,
+            None => login,
+        };
         Ok(login.bound(self.ssl.channel_binding))
     }
 
@@ -221,14 +255,20 @@ impl Conninfo {
         &self.database
     }
 
+    /// What the load calls itself there.
+    pub(crate) fn application_name(&self) -> &str {
+        &self.application_name
+    }
+
     fn host(&self) -> &Host {
         &self.hosts[self.chosen]
     }
 
-    /// For the blocking client, without what is said of TLS.
-    fn blocking(&self) -> postgres::Config {
+    /// For rust-postgres' clients.
+    fn client(&self, mode: SslMode) -> tokio_postgres::Config {
         let host = self.host();
-        let mut config = postgres::Config::new();
+        let mut config = tokio_postgres::Config::new();
+        config.ssl_mode(mode);
         match (&host.place, self.address.as_ref().and_then(SockAddr::as_socket)) {
             (Place::Unix(folder), _) => config.host_path(folder),
             (Place::Tcp(name), Some(address)) => config.host(name).hostaddr(address.ip()),
@@ -238,6 +278,9 @@ impl Conninfo {
         config.application_name(&self.application_name).connect_timeout(self.connect_timeout);
         if let Some(password) = &host.password {
             config.password(password);
+        }
+        if let Some(options) = &self.options {
+            config.options(options);
         }
         use postgres::config::ChannelBinding as Binding;
         config.channel_binding(match self.ssl.channel_binding {
@@ -251,7 +294,7 @@ impl Conninfo {
         config
     }
 
-    /// What the blocking client tries one after the other.
+    /// What the clients try one after the other.
     fn attempts(&self, can_secure: bool) -> &'static [SslMode] {
         match self.ssl.mode {
             _ if !can_secure => &[SslMode::Disable],
@@ -282,6 +325,20 @@ impl Conninfo {
             }
         }
     }
+}
+
+/// Has a new connection served until its client is dropped.
+fn serve<S, T>(
+    opened: Result<(tokio_postgres::Client, tokio_postgres::Connection<S, T>), postgres::Error>,
+) -> Result<tokio_postgres::Client, String>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+{
+    let (client, connection) = opened.map_err(|error| with_sources(&error))?;
+    // How it ends is the client's to tell.
+    tokio::task::spawn_local(async { drop(connection.await) });
+    Ok(client)
 }
 
 /// An error with what caused it: postgres says "db error" and leaves the rest to its sources.
@@ -323,6 +380,19 @@ mod tests {
         let private = parse(&text).unwrap();
         assert_eq!(private.host().password.as_deref(), Some(&b"secret"[..]));
         assert!(!format!("{private:?}").contains("secret"));
+    }
+
+    #[test]
+    fn options_are_sent_as_they_are_and_warned_of() {
+        let text = "host=127.0.0.1 user=nova options='-c TimeZone=Asia/Tokyo'";
+        let conninfo = parse(text).unwrap();
+        let warning = &conninfo.warnings[0];
+        assert!(warning.starts_with("options=-c TimeZone=Asia/Tokyo: sent"), "{warning}");
+        assert_ne!(
+            conninfo.login().unwrap(),
+            parse("host=127.0.0.1 user=nova").unwrap().login().unwrap()
+        );
+        assert_eq!(conninfo.client(SslMode::Disable).get_options(), Some("-c TimeZone=Asia/Tokyo"));
     }
 
     #[test]

@@ -48,6 +48,15 @@ pub(super) struct Param {
     pub(super) node: Node,
 }
 
+impl Statements {
+    /// One statement without parameters, which stands in no file.
+    pub(super) fn one(text: String) -> Self {
+        let node = Node::outside_files(text.clone());
+        let list = vec![StatementFile { text, params: Vec::new(), node }];
+        Self { list, transaction: false, repeat: 1, pipeline: Pipeline::Off }
+    }
+}
+
 /// The most statements of one request.
 const STATEMENTS_MAX: u64 = 10_000;
 

@@ -11,6 +11,7 @@ use super::{
     error::ErrorResponse,
     login::{Authentication, Channel, Login, Refusal, Step},
     message::{BadLength, Message, Walk},
+    method::Method,
     reply::Reply,
     statement::Statement,
 };
@@ -26,6 +27,7 @@ pub struct Session {
     state: State,
     authentication: Authentication,
     channel: Channel,
+    method: Method,
     is_authenticated: bool,
     is_bound: bool,
     walk: Walk,
@@ -35,6 +37,8 @@ pub struct Session {
     negotiations: u8,
     /// The process id and the secret by which this connection's request can be cancelled.
     key: Option<(i32, i32)>,
+    /// Whether the request in flight was asked to be cancelled.
+    is_cancelled: bool,
     reply: Reply,
     /// Once there was a batch.
     in_flight: Option<Box<InFlight>>,
@@ -93,6 +97,7 @@ impl Session {
             state: State::Closed,
             authentication: Authentication::Begun,
             channel: Channel::Plain,
+            method: Method::default(),
             is_authenticated: false,
             is_bound: false,
             walk: Walk::default(),
@@ -100,6 +105,7 @@ impl Session {
             is_used: false,
             negotiations: 0,
             key: None,
+            is_cancelled: false,
             reply: Reply::default(),
             in_flight: None,
             counts: None,
@@ -111,6 +117,7 @@ impl Session {
     pub fn open(&mut self, out: &mut BytesMut) -> Progress {
         self.state = State::Login;
         self.authentication = Authentication::Begun;
+        self.method = Method::default();
         self.is_authenticated = false;
         self.is_bound = false;
         self.walk.reset();
@@ -128,6 +135,7 @@ impl Session {
     pub(crate) fn begin(&mut self, statement: &Statement, values: &Values) {
         debug_assert_eq!(self.state, State::Idle);
         self.state = State::Busy;
+        self.is_cancelled = false;
         self.reply.begin(statement, values);
     }
 
@@ -135,6 +143,7 @@ impl Session {
     pub(crate) fn begin_batch(&mut self, batch: &Arc<Batch>, values: &Values) {
         debug_assert_eq!(self.state, State::Idle);
         self.state = State::Batch;
+        self.is_cancelled = false;
         self.reply.begin(&batch.statements()[0], values);
         let counts = self.counts.get_or_insert_default();
         counts.requests += 1;
@@ -211,9 +220,10 @@ impl Session {
     }
 
     /// See [`crate::Session::cancel`].
-    pub fn cancel(&self, out: &mut BytesMut) -> bool {
+    pub fn cancel(&mut self, out: &mut BytesMut) -> bool {
         if let Some((process, secret)) = self.key {
             frontend::cancel_request(process, secret, out);
+            self.is_cancelled = true;
         }
         self.key.is_some()
     }
@@ -231,6 +241,11 @@ impl Session {
     /// What the next connection goes over.
     pub(crate) fn secure(&mut self, channel: Channel) {
         self.channel = channel;
+    }
+
+    /// See [`crate::Session::login_method`].
+    pub fn login_method(&self) -> Method {
+        self.method
     }
 
     /// Whether the login was bound to the TLS connection.
@@ -387,7 +402,10 @@ impl Session {
         let is_first = self.reply.error.is_none() || self.state == State::Idle;
         if is_first {
             error.keep(&mut self.failure);
-            self.reply.error = Some(error.class());
+            self.reply.error = Some(match error.class() {
+                Class::WrongCancel if self.is_cancelled => Class::Cancelled,
+                class => class,
+            });
         }
         let class = self.reply.error.unwrap_or(Class::Sql);
         let falls_back = match &self.fallback {
@@ -412,6 +430,7 @@ impl Session {
     }
 
     fn authenticate(&mut self, body: &[u8], out: &mut BytesMut) -> Option<Progress> {
+        self.method = Method::asked(body).unwrap_or(self.method);
         match self.authentication.receive(&self.login, &self.channel, body, out) {
             Ok(Step::Answer) => Some(Progress::Write),
             Ok(Step::Wait) => None,
