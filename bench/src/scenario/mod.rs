@@ -15,6 +15,7 @@ mod load;
 mod locate;
 mod mistake;
 mod node;
+mod observe;
 mod operation;
 mod renewal;
 mod secret;
@@ -39,6 +40,7 @@ pub(crate) use load::{
     GRACEFUL_STOP_NS, MAX_DURATION_NS, PRE_ALLOCATED_VUS, ScenarioLoad, WARM_UP_NS,
 };
 pub(crate) use mistake::{Report, counted};
+pub(crate) use observe::ObserveFile;
 pub(crate) use operation::OperationFile;
 pub(crate) use renewal::Renewal;
 pub(crate) use target::{Endpoint, TargetFile};
@@ -118,6 +120,8 @@ pub(crate) struct Scenario {
     pub(crate) warm_up_ns: Option<Nanos>,
     /// By target, the pid of its process on this machine, or a file that holds it.
     pub(crate) processes: BTreeMap<String, String>,
+    /// What is looked at beside the targets and these.
+    pub(crate) observe: ObserveFile,
     /// What every series of the run is marked with.
     pub(crate) tags: BTreeMap<String, String>,
     /// `[thresholds]`: by metric, as they stand in the file.
@@ -205,6 +209,7 @@ impl Scenario {
             loads: loads.loads,
             warm_up_ns: loads.warm_up_ns,
             processes: target::processes(&root),
+            observe: observe::read(&root),
             tags: target::tags(&root),
             thresholds: section(&root, "thresholds"),
             checks: section(&root, "checks"),
