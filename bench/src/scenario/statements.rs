@@ -53,7 +53,8 @@ impl Statements {
     pub(super) fn one(text: String) -> Self {
         let node = Node::outside_files(text.clone());
         let list = vec![StatementFile { text, params: Vec::new(), node }];
-        Self { list, transaction: false, repeat: 1, pipeline: Pipeline::Off }
+        let sending = Sending { transaction: false, repeat: 1, pipeline: Pipeline::Off };
+        Self { list, sending }
     }
 }
 
