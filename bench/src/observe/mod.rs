@@ -8,6 +8,7 @@ mod network;
 mod observer;
 pub(crate) mod pooler;
 mod process;
+mod prometheus;
 mod server;
 mod session;
 mod source;
@@ -21,6 +22,7 @@ pub(crate) use network::{Network, NetworkSample};
 pub(crate) use observer::{Look, Observations, Observed, Observer};
 pub(crate) use pooler::{FullPool, Pooler, PoolerSample, Pools, pool_mode};
 pub(crate) use process::{ProcessSample, ProcessUse};
+pub(crate) use prometheus::Exposition;
 pub(crate) use server::{Server, ServerSample};
 pub(crate) use source::{GENERATOR, Reading, Source, Subject};
 pub(crate) use table::Row;
@@ -39,6 +41,8 @@ pub(crate) enum ObserveError {
     Conninfo { what: &'static str, error: ConninfoError },
     #[error("processes.{name}: there is no process {place}")]
     NoProcess { name: String, place: String },
+    #[error("{url}: {problem}")]
+    Exposition { url: String, problem: String },
     #[error("/proc/stat can't be read")]
     NoMachine,
     #[error("processes.{target}: there is no process {pid}")]
