@@ -60,7 +60,8 @@ struct Experiment<'a> {
     rig: Rig,
     processes: Processes,
     server: Option<Server>,
-    pooler: Option<Pooler>,
+    /// Its processes, if all of them can be asked.
+    poolers: Vec<Pooler>,
 }
 
 impl<'a> Experiment<'a> {
@@ -90,12 +91,21 @@ impl<'a> Experiment<'a> {
         // A comparison has no checks: what they cost would be in it.
         let checks = Checks::default();
         let rig = Rig::open(scenario, &kinds, &connections, &plan.generator, &checks, say)?;
-        let (pooler, server) = observe::connect(scenario)?;
-        Ok(Self { scenario, plan, rig, processes, server, pooler })
+        let (mut poolers, server) = observe::connect(scenario)?;
+        if let [pooler] = &mut poolers[..]
+            && pooler.shares_port()?
+        {
+            say(
+                "so_reuseport is on, and the console shows one pooler process of several: nothing \
+                 is counted there (list the socket of each in `console`)",
+            );
+            poolers.clear();
+        }
+        Ok(Self { scenario, plan, rig, processes, server, poolers })
     }
 
     fn measure(mut self, say: &mut dyn FnMut(&str)) -> Result<Summary, RigError> {
-        let queries_before = self.pooler.as_mut().map(Pooler::queries).transpose()?;
+        let queries_before = self.pooler_queries()?;
         self.warm_up(say)?;
         let rounds = self.plan.rounds(self.rig.arms.len());
         say(&format!(
@@ -113,9 +123,16 @@ impl<'a> Experiment<'a> {
         }
         interrupt::check()?;
         let duration_ns = self.rig.fleet.clock().now() - start;
-        let queries_after = self.pooler.as_mut().map(Pooler::queries).transpose()?;
-        let queries = queries_after.zip(queries_before).map(|(after, before)| after - before);
+        let queries = self.pooler_queries()?.zip(queries_before);
+        let queries = queries.map(|(after, before)| after - before);
         self.summary(started, duration_ns, queries)
+    }
+
+    /// Of all processes together.
+    fn pooler_queries(&mut self) -> Result<Option<u64>, ObserveError> {
+        let each: Vec<_> =
+            self.poolers.iter_mut().map(Pooler::queries).collect::<Result<_, _>>()?;
+        Ok((!each.is_empty()).then(|| each.iter().sum()))
     }
 
     fn warm_up(&mut self, say: &mut dyn FnMut(&str)) -> Result<(), RigError> {

@@ -76,7 +76,7 @@ impl Experiment<'_> {
         pooler_queries: Option<u64>,
     ) -> Result<Summary, RigError> {
         let mut servers = BTreeMap::new();
-        if let Some(version) = self.pooler.as_mut().map(Pooler::version).transpose()? {
+        if let Some(version) = self.poolers.first_mut().map(Pooler::version).transpose()? {
             servers.insert("pooler", version);
         }
         if let Some(version) = self.server.as_mut().map(Server::version).transpose()? {

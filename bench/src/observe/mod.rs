@@ -49,16 +49,16 @@ pub(crate) enum ObserveError {
     Process { target: String, pid: u32 },
 }
 
-/// Opens what the scenario gives to look through: the pooler's console and Postgres.
-pub(crate) fn connect(
-    scenario: &Scenario,
-) -> Result<(Option<Pooler>, Option<Server>), ObserveError> {
-    let console = scenario.targets.values().find_map(|target| target.consoles.first());
+/// Opens what the scenario gives to look through: the consoles of the pooler's processes, and
+/// Postgres.
+pub(crate) fn connect(scenario: &Scenario) -> Result<(Vec<Pooler>, Option<Server>), ObserveError> {
+    let mut consoles = scenario.targets.values().map(|target| &target.consoles);
+    let consoles = consoles.find(|consoles| !consoles.is_empty());
     let postgres = scenario.targets.get("postgres");
     let observer =
         postgres.and_then(|target| target.observer.as_deref().or(target.conninfo.as_deref()));
     Ok((
-        console.map(|console| Pooler::connect(console)).transpose()?,
+        consoles.into_iter().flatten().map(|one| Pooler::connect(one)).collect::<Result<_, _>>()?,
         observer.map(Server::connect).transpose()?,
     ))
 }

@@ -54,6 +54,11 @@ impl Pooler {
         Ok(settings(&self.table("SHOW CONFIG")?))
     }
 
+    /// Whether it is one process of several behind one port (PgBouncer manual, "so_reuseport").
+    pub(crate) fn shares_port(&mut self) -> Result<bool, ObserveError> {
+        Ok(self.settings()?.get("so_reuseport").is_some_and(|on| on == "1"))
+    }
+
     /// How it hands out server connections for a database: `session`, `transaction` or `statement`;
     /// `None` where it does not say.
     pub(crate) fn pool_mode(&mut self, database: &str) -> Result<Option<String>, ObserveError> {
