@@ -44,7 +44,7 @@ impl Seconds {
 
 /// The whole result; trends with `stats`. It has colours: whoever prints it takes them away where
 /// they are not wanted.
-pub(crate) fn text(summary: &Summary, stats: &[Aggregation], seconds: Seconds) -> String {
+pub(crate) fn text(summary: &Summary, stats: &[Aggregation], shown: Seconds) -> String {
     let verdicts = &summary.verdicts;
     let seconds = summary.duration_ns as f64 / 1e9;
     let mut text = String::new();
@@ -85,7 +85,7 @@ pub(crate) fn text(summary: &Summary, stats: &[Aggregation], seconds: Seconds) -
             threshold.expression, threshold.metric
         );
     }
-    let shown = seconds.of(summary);
+    let shown = shown.of(summary);
     if !shown.is_empty() {
         let _ = writeln!(text, "{}\n", series::table(shown));
     }
