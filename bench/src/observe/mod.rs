@@ -22,7 +22,7 @@ pub(crate) use cpu::CpuSample;
 pub(crate) use machine::MachineUse;
 pub(crate) use network::{Network, NetworkSample};
 pub(crate) use observer::{Look, Observations, Observed, Observer};
-pub(crate) use pooler::{FullPool, Pooler, PoolerSample, Pools};
+pub(crate) use pooler::{FullPool, Pooler, PoolerSample, Pools, pool_mode};
 pub(crate) use process::{ProcessSample, ProcessUse};
 pub(crate) use prometheus::Exposition;
 pub(crate) use server::{Server, ServerSample};

@@ -17,8 +17,10 @@ mod mistake;
 mod node;
 mod observe;
 mod operation;
+mod pooling;
 mod renewal;
 mod secret;
+mod statements;
 mod substitute;
 mod target;
 #[cfg(test)]
@@ -42,6 +44,7 @@ pub(crate) use load::{
 pub(crate) use mistake::{Report, counted};
 pub(crate) use observe::ObserveFile;
 pub(crate) use operation::OperationFile;
+pub(crate) use pooling::PoolingError;
 pub(crate) use renewal::Renewal;
 pub(crate) use target::{Endpoint, TargetFile};
 
@@ -122,6 +125,9 @@ pub(crate) struct Scenario {
     pub(crate) processes: BTreeMap<String, String>,
     /// What is looked at beside the targets and these.
     pub(crate) observe: ObserveFile,
+    /// Whether each request to a gateway is its connection's last and says so, as those of clients
+    /// that keep none do.
+    pub(crate) is_closing: bool,
     /// What every series of the run is marked with.
     pub(crate) tags: BTreeMap<String, String>,
     /// `[thresholds]`: by metric, as they stand in the file.
@@ -210,6 +216,7 @@ impl Scenario {
             warm_up_ns: loads.warm_up_ns,
             processes: target::processes(&root),
             observe: observe::read(&root),
+            is_closing: false,
             tags: target::tags(&root),
             thresholds: section(&root, "thresholds"),
             checks: section(&root, "checks"),
@@ -226,7 +233,14 @@ impl Scenario {
     pub(crate) fn mix(&self) -> Result<Mix, ScenarioError> {
         let entry = |operation: &OperationFile| MixEntry {
             weight: operation.weight,
-            generators: operation.variables.generators.clone(),
+            // Each repetition has values of its own.
+            generators: {
+                let repeat = operation.sql.as_ref().map_or(1, |sql| sql.repeat);
+                std::iter::repeat_n(&operation.variables.generators, repeat)
+                    .flatten()
+                    .cloned()
+                    .collect()
+            },
         };
         Mix::new(self.operations.iter().map(entry).collect()).ok_or_else(|| {
             ScenarioError::value("operations", "at least one needs a weight above 0")

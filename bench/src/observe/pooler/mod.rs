@@ -25,6 +25,12 @@ pub(crate) struct Pooler {
     place: String,
 }
 
+/// The pool mode of a database, as its row of SHOW DATABASES or else SHOW CONFIG tells it.
+pub(crate) fn pool_mode(database: Option<&Row>, settings: &Row) -> Option<String> {
+    let own = database.and_then(|row| row.get("pool_mode")).filter(|mode| !mode.is_empty());
+    own.or_else(|| settings.get("pool_mode")).cloned()
+}
+
 impl Pooler {
     /// Logs in.
     pub(crate) fn connect(conninfo: &str) -> Result<Self, ObserveError> {
@@ -46,6 +52,15 @@ impl Pooler {
     /// Its settings by name.
     pub(crate) fn settings(&mut self) -> Result<Row, ObserveError> {
         Ok(settings(&self.table("SHOW CONFIG")?))
+    }
+
+    /// How it hands out server connections for a database: `session`, `transaction` or `statement`;
+    /// `None` where it does not say.
+    pub(crate) fn pool_mode(&mut self, database: &str) -> Result<Option<String>, ObserveError> {
+        let settings = self.settings()?;
+        let databases = self.table("SHOW DATABASES")?;
+        let row = databases.iter().find(|row| row.get("name").is_some_and(|name| name == database));
+        Ok(pool_mode(row, &settings))
     }
 
     /// Every row that a SHOW command gives.
