@@ -13,6 +13,8 @@ mod server;
 mod session;
 mod source;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use thiserror::Error;
 
