@@ -20,6 +20,9 @@ pub(crate) struct ArmSummary {
     completed: u64,
     pub(crate) rate: f64,
     pub(crate) planned_rate: f64,
+    /// What was asked for, where several rates are compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) offered_rate: Option<f64>,
     pub(crate) errors: BTreeMap<&'static str, u64>,
     /// The first failure of each class, in the server's words.
     pub(crate) first_errors: BTreeMap<&'static str, String>,
@@ -129,6 +132,7 @@ impl ArmSummary {
             requests: arm.requests(),
             completed: arm.completed,
             rate: arm.rate(),
+            offered_rate: arm.offered_rate,
             planned_rate: arm.planned as f64 * 1e9 / arm.measured_ns.max(1) as f64,
             wrong_replies: errors.get(wire::Class::WrongReply.name()).copied().unwrap_or_default(),
             errors,

@@ -1,17 +1,26 @@
 //! The comparison as it is written to summary.json: everything that the table shows.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use engine::Nanos;
 use serde::Serialize;
 
-use super::Experiment;
-use super::cost::{Cost, costs};
-use crate::arm::{Arm, ArmSummary, Quantiles, difference};
+use super::Plan;
+use super::accounting::{
+    Accounting, ObserverCost, PoolSummary, accounting, observer_costs, pools,
+};
+use super::amplification::Amplification;
+use super::arms::{Pair, square};
+use super::cost::{CPU_LAYERS, Costs};
+use super::curve::{SameLatency, same_latencies};
+use super::experiment::{Ended, Experiment, Measured};
+use super::level::Level;
+use crate::arm::{Arm, ArmKind, ArmSummary, Quantiles, difference};
 use crate::generator::GeneratorSummary;
 use crate::observe::{Pooler, Server};
 use crate::rig::RigError;
+use crate::statistics::Estimate;
 use crate::validity::{self, Validity};
 
 /// The result of `layers`. Times in ns, rates in 1/s.
@@ -29,24 +38,58 @@ pub(crate) struct Summary {
     pub(super) generator: GeneratorSummary,
     pub(super) connections: u32,
     pub(super) gaps: &'static str,
+    pub(super) rates: Vec<f64>,
     /// Versions of the servers, as they say them.
     pub(super) servers: BTreeMap<&'static str, String>,
     #[serde(flatten)]
     pub(crate) validity: Validity,
     pub(super) arms: Vec<ArmSummary>,
+    pub(super) ended: Option<Ended>,
     pub(super) costs: Vec<CostSummary>,
+    /// How much more the pool costs with a gateway in front than without; as much more does the
+    /// gateway cost with the pool.
+    pub(super) interactions: Vec<Interaction>,
+    pub(super) cpu_costs: Vec<CpuCost>,
+    pub(super) same_latencies: Vec<SameLatency>,
     pub(super) before_after: Option<BeforeAfter>,
+    pub(super) pool: Vec<PoolSummary>,
+    pub(super) accounting: Vec<Accounting>,
+    pub(super) amplification: Vec<Amplification>,
+    pub(super) observer_costs: Vec<ObserverCost>,
     pub(super) counts: Option<Counts>,
 }
 
 #[derive(Debug, Serialize)]
 pub(super) struct CostSummary {
+    /// `none` for two arms of the same layers.
     pub(super) layer: &'static str,
     pub(super) given: Vec<&'static str>,
+    /// Offered.
+    pub(super) rate: f64,
     pub(super) quantile: f64,
     pub(super) ns: f64,
     pub(super) ci_ns: [f64; 2],
     blocks: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Interaction {
+    pub(super) rate: f64,
+    pub(super) quantile: f64,
+    pub(super) ns: f64,
+    pub(super) ci_ns: [f64; 2],
+}
+
+/// CPU time a request that a layer costs.
+#[derive(Debug, Serialize)]
+pub(super) struct CpuCost {
+    pub(super) layer: &'static str,
+    pub(super) given: Vec<&'static str>,
+    pub(super) rate: f64,
+    /// Where it is spent, or saved: `servers` for all of them together.
+    pub(super) of: &'static str,
+    pub(super) ns: f64,
+    pub(super) ci_ns: [f64; 2],
 }
 
 /// The stack before the pool and after, by way of the gateway.
@@ -67,12 +110,7 @@ pub(super) struct Counts {
 }
 
 impl Experiment<'_> {
-    pub(super) fn summary(
-        mut self,
-        started: SystemTime,
-        duration_ns: Nanos,
-        pooler_queries: Option<u64>,
-    ) -> Result<Summary, RigError> {
+    pub(super) fn summary(mut self, measured: Measured) -> Result<Summary, RigError> {
         let mut servers = BTreeMap::new();
         if let Some(version) = self.pooler.as_mut().map(Pooler::version).transpose()? {
             servers.insert("pooler", version);
@@ -81,47 +119,157 @@ impl Experiment<'_> {
             servers.insert("postgres", version);
         }
         let names: Vec<_> = self.scenario.operations.iter().map(|op| op.name.as_str()).collect();
-        let arms: Vec<_> = self.rig.arms.iter().map(|arm| ArmSummary::new(arm, &names)).collect();
-        let through_pooler = self.rig.arms.iter().filter(|arm| arm.kind.has("pooler"));
-        let completed_through_pooler = through_pooler.map(|arm| arm.completed).sum();
-        let counts = pooler_queries
-            .map(|pooler_queries| Counts { completed_through_pooler, pooler_queries });
-        let costs = costs(&self.rig.arms, self.plan.seed);
-        let mut validity = validity(&self.rig.arms);
-        let lost_names = self.rig.arms.iter().filter_map(|arm| self.rig.lost_names(arm));
-        lost_names.for_each(|line| validity.suspect(line));
-        Ok(Summary {
-            schema: 1,
-            command: "layers",
-            scenario: self.scenario.name.clone(),
-            started: started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
-            duration_ns,
-            phase_ns: self.plan.block_ns,
-            seed: self.plan.seed,
+        let results = Results {
+            plan: self.plan,
+            scenario: &self.scenario.name,
+            operations: &names,
             generator: self.rig.generator(),
-            connections: self.plan.connections,
-            gaps: match self.plan.gaps {
-                engine::Gaps::Uniform => "uniform",
-                engine::Gaps::Poisson => "poisson",
-            },
             servers,
-            validity,
-            before_after: before_after(&self.rig.arms),
-            arms,
-            costs: costs.iter().flat_map(CostSummary::all).collect(),
-            counts,
-        })
+            pairs: &self.pairs,
+            levels: &self.levels,
+        };
+        let mut summary = results.summary(measured);
+        let arms = self.levels.iter().flat_map(|level| &level.arms);
+        let lost_names = arms.filter_map(|arm| self.rig.lost_names(arm));
+        lost_names.for_each(|line| summary.validity.suspect(line));
+        if let Some(error) = &self.watcher_error {
+            summary.validity.suspect(format!("{error}: the pool was watched in some blocks only"));
+        }
+        Ok(summary)
     }
 }
 
-fn validity(arms: &[Arm]) -> Validity {
+/// What a summary is made of.
+pub(super) struct Results<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) scenario: &'a str,
+    pub(super) operations: &'a [&'a str],
+    pub(super) generator: GeneratorSummary,
+    pub(super) servers: BTreeMap<&'static str, String>,
+    pub(super) pairs: &'a [Pair],
+    pub(super) levels: &'a [Level],
+}
+
+impl Results<'_> {
+    pub(super) fn summary(self, measured: Measured) -> Summary {
+        let Self { plan, pairs, levels, .. } = self;
+        let (seed, quantiles) = (plan.seed, plan.quantiles());
+        let kinds: Vec<ArmKind> = levels[0].arms.iter().map(|arm| arm.kind.clone()).collect();
+        let square = square(&kinds);
+        let costs: Vec<_> = levels
+            .iter()
+            .map(|level| Costs::new(&level.arms, pairs, square, &quantiles, seed))
+            .collect();
+        let all = || levels.iter().zip(&costs);
+        let arms = || levels.iter().flat_map(|level| &level.arms);
+        let named_quantile = plan.until.map_or(0.95, |until| until.quantile);
+        let through_pooler = arms().filter(|arm| arm.kind.has("pooler"));
+        let completed_through_pooler = through_pooler.map(|arm| arm.completed).sum();
+        Summary {
+            schema: 1,
+            command: "layers",
+            scenario: self.scenario.into(),
+            started: measured.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+            duration_ns: measured.duration_ns,
+            phase_ns: plan.block_ns,
+            seed,
+            generator: self.generator,
+            connections: plan.connections,
+            gaps: plan.gaps_name(),
+            rates: plan.rates.clone(),
+            servers: self.servers,
+            validity: validity(levels),
+            arms: arms().map(|arm| ArmSummary::new(arm, self.operations)).collect(),
+            ended: measured.ended,
+            costs: all()
+                .flat_map(|(level, costs)| latency_costs(level, costs, pairs, &quantiles))
+                .collect(),
+            interactions: all()
+                .flat_map(|(level, costs)| interactions(level, costs, &quantiles))
+                .collect(),
+            cpu_costs: all().flat_map(|(level, costs)| cpu_costs(level, costs, pairs)).collect(),
+            same_latencies: same_latencies(levels, pairs, named_quantile, seed),
+            before_after: if let [level] = levels { before_after(&level.arms) } else { None },
+            pool: levels.iter().flat_map(pools).collect(),
+            accounting: levels
+                .iter()
+                .filter_map(|level| accounting(level, pairs, |_| None, seed))
+                .collect(),
+            amplification: measured.amplification,
+            observer_costs: levels
+                .iter()
+                .flat_map(|level| observer_costs(level, &quantiles, seed))
+                .collect(),
+            counts: measured
+                .pooler_queries
+                .map(|pooler_queries| Counts { completed_through_pooler, pooler_queries }),
+        }
+    }
+}
+
+fn latency_costs(
+    level: &Level,
+    costs: &Costs,
+    pairs: &[Pair],
+    quantiles: &[f64],
+) -> Vec<CostSummary> {
+    let of_pair = |(pair, estimates): (&Pair, &Option<Vec<Estimate>>)| {
+        let estimates = estimates.iter().flatten().zip(quantiles);
+        let one = |(estimate, quantile): (&Estimate, &f64)| CostSummary {
+            layer: pair.layer.unwrap_or("none"),
+            given: pair.given.clone(),
+            rate: level.rate,
+            quantile: *quantile,
+            ns: estimate.value,
+            ci_ns: [estimate.low, estimate.high],
+            blocks: super::cost::rounds(&level.arms),
+        };
+        estimates.map(one).collect::<Vec<_>>()
+    };
+    pairs.iter().zip(&costs.latency).flat_map(of_pair).collect()
+}
+
+fn interactions(level: &Level, costs: &Costs, quantiles: &[f64]) -> Vec<Interaction> {
+    let found = costs.interaction.iter().flatten().zip(quantiles);
+    found
+        .map(|(estimate, quantile)| Interaction {
+            rate: level.rate,
+            quantile: *quantile,
+            ns: estimate.value,
+            ci_ns: [estimate.low, estimate.high],
+        })
+        .collect()
+}
+
+fn cpu_costs(level: &Level, costs: &Costs, pairs: &[Pair]) -> Vec<CpuCost> {
+    let [gateway, pooler, postgres] = CPU_LAYERS;
+    let names = ["servers", gateway, pooler, postgres];
+    let of_pair = |(pair, estimates): (&Pair, &[Option<Estimate>; 4])| {
+        let known = names.into_iter().zip(*estimates);
+        let known = known.filter_map(|(of, estimate)| Some((of, estimate?)));
+        let one = |(of, estimate): (&'static str, Estimate)| CpuCost {
+            layer: pair.layer.unwrap_or("none"),
+            given: pair.given.clone(),
+            rate: level.rate,
+            of,
+            ns: estimate.value,
+            ci_ns: [estimate.low, estimate.high],
+        };
+        known.map(one).collect::<Vec<_>>()
+    };
+    pairs.iter().zip(&costs.cpu).flat_map(of_pair).collect()
+}
+
+fn validity(levels: &[Level]) -> Validity {
     let mut validity = Validity::default();
+    let arms: Vec<&Arm> = levels.iter().flat_map(|level| &level.arms).collect();
     arms.iter().for_each(|arm| validity.judge(arm));
+    let arms = &levels[0].arms;
     for (number, one) in arms.iter().enumerate() {
         let others = arms[number + 1..].iter();
         others.filter_map(|other| difference(one, other)).for_each(|line| validity.suspect(line));
     }
-    let blocks = arms.iter().map(|arm| arm.blocks.len()).min().unwrap_or_default();
+    let blocks = super::cost::rounds(arms);
     if blocks < validity::BLOCKS_MIN {
         validity.suspect(format!(
             "{blocks} blocks an arm are too few for the intervals: give --duration more time"
@@ -144,88 +292,4 @@ fn before_after(arms: &[Arm]) -> Option<BeforeAfter> {
         postgres_cpu_ns_per_request: both.map(|arm| arm.cpu_ns_per_request("postgres")),
         connection_errors: both.map(Arm::connection_errors),
     })
-}
-
-impl CostSummary {
-    fn all(cost: &Cost) -> Vec<Self> {
-        let one = |(quantile, estimate): &(f64, crate::statistics::Estimate)| Self {
-            layer: cost.layer,
-            given: cost.given.clone(),
-            quantile: *quantile,
-            ns: estimate.value,
-            ci_ns: [estimate.low, estimate.high],
-            blocks: cost.blocks,
-        };
-        cost.quantiles.iter().map(one).collect()
-    }
-}
-
-#[cfg(test)]
-impl Summary {
-    /// Two rounds of made-up measurements, through the same code as real ones.
-    pub(super) fn example() -> Self {
-        use engine::{MILLISECOND, PhaseReport, Recording, StreamReport};
-        use wire::{Class, Code, Failure, Outcome};
-
-        use crate::arm::{ARMS, Block};
-
-        let mut arms: Vec<Arm> = ARMS.iter().map(|kind| Arm::new(kind, Some("b".into()))).collect();
-        for (index, arm) in arms.iter_mut().enumerate() {
-            let us = [700, 650, 250, 200][index] * 1000;
-            let mut connect = engine::histogram();
-            connect.saturating_record(us * 10);
-            arm.connect = Some(connect);
-            for round in 0..2 {
-                let mut recording = Recording::new(1);
-                let mut failure = Failure::default();
-                failure.set(Code::SqlState(*b"53300"), b"sorry, too many clients already");
-                for number in 0..1000 {
-                    let is_refused = index == 3 && number % 250 == 0;
-                    let class = Outcome::Failed(Class::Capacity);
-                    let outcome = if is_refused { class } else { Outcome::Ok };
-                    let done = us + us * number / 500 + round * 1000;
-                    recording.record(0, outcome, &failure, (0, 1000, done));
-                }
-                let report = PhaseReport {
-                    streams: vec![StreamReport {
-                        planned: 1000,
-                        sent: 1000,
-                        ..StreamReport::new(recording)
-                    }],
-                    start: 0,
-                    end: 300 * MILLISECOND,
-                    cpu_ns: 12_000_000,
-                    spun_ns: 0,
-                    is_interrupted: false,
-                    is_aborted: false,
-                };
-                let cpu = vec![(arm.kind.target.to_string(), 50_000_000)];
-                let backends = BTreeMap::from([("b".to_owned(), [9, 50, 9, 50][index])]);
-                arm.push(Block::new(report, 300 * MILLISECOND, cpu));
-                arm.saw(Some(&backends));
-            }
-        }
-        let names = ["getUser"];
-        Self {
-            schema: 1,
-            command: "layers",
-            scenario: "nova".into(),
-            started: 0.0,
-            duration_ns: 3_000_000_000,
-            phase_ns: 300 * MILLISECOND,
-            seed: 1,
-            generator: GeneratorSummary::example(),
-            connections: 50,
-            gaps: "poisson",
-            servers: BTreeMap::from([
-                ("pooler", "PgBouncer 1.18.0".into()),
-                ("postgres", "15.18".into()),
-            ]),
-            validity: validity(&arms),
-            before_after: before_after(&arms),
-            costs: costs(&arms, 1).iter().flat_map(CostSummary::all).collect(),
-            counts: Some(Counts { completed_through_pooler: 4000, pooler_queries: 4000 }),
-            arms: arms.iter().map(|arm| ArmSummary::new(arm, &names)).collect(),
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! Looking at the servers from outside, between blocks or once a second.
 
+mod counters;
 mod cpu;
 mod login;
 mod network;
@@ -10,6 +11,7 @@ mod server;
 
 use thiserror::Error;
 
+pub(crate) use counters::Counters;
 pub(crate) use cpu::CpuSample;
 pub(crate) use network::{Network, NetworkSample};
 pub(crate) use observer::{Observation, Observer, Watched};
@@ -39,9 +41,14 @@ pub(crate) enum ObserveError {
 pub(crate) fn connect(
     scenario: &Scenario,
 ) -> Result<(Option<Pooler>, Option<Server>), ObserveError> {
-    let console = scenario.targets.values().find_map(|target| target.console.as_deref());
     let postgres = scenario.targets.get("postgres");
     let observer =
         postgres.and_then(|target| target.observer.as_deref().or(target.conninfo.as_deref()));
-    Ok((console.map(Pooler::connect).transpose()?, observer.map(Server::connect).transpose()?))
+    Ok((console(scenario)?, observer.map(Server::connect).transpose()?))
+}
+
+/// Another connection to the pooler's console.
+pub(crate) fn console(scenario: &Scenario) -> Result<Option<Pooler>, ObserveError> {
+    let console = scenario.targets.values().find_map(|target| target.console.as_deref());
+    console.map(Pooler::connect).transpose()
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
-use super::ObserveError;
 use super::login::login;
+use super::{Counters, ObserveError, Pools};
 use crate::conninfo::with_sources;
 
 const WHAT: &str = "the pooler's console";
@@ -32,11 +32,14 @@ impl Pooler {
         Ok(Self { client, place })
     }
 
-    /// Queries that the pooler has counted, over all databases but its own.
-    pub(crate) fn queries(&mut self) -> Result<u64, ObserveError> {
-        let rows = self.rows("SHOW STATS_TOTALS", &["database", "query_count"])?;
-        let databases = rows.iter().filter(|row| row[0] != "pgbouncer");
-        Ok(databases.filter_map(|row| row[1].parse::<u64>().ok()).sum())
+    /// What it has counted.
+    pub(crate) fn counters(&mut self) -> Result<Counters, ObserveError> {
+        Ok(Counters::new(&self.table("SHOW STATS_TOTALS")?))
+    }
+
+    /// Its connections at this instant.
+    pub(crate) fn pools(&mut self) -> Result<Pools, ObserveError> {
+        Ok(Pools::new(&self.table("SHOW POOLS")?))
     }
 
     /// Its version, as it says it.
