@@ -133,7 +133,8 @@ fn until(text: &str) -> Result<FixedWidth, String> {
     if width_ns == 0 {
         return Err("an interval has no width of 0: ask for one above it".into());
     }
-    Ok(FixedWidth { quantile: percent / 100.0, width_ns })
+    // 99.9 / 100 is not 0.999.
+    Ok(FixedWidth { quantile: (percent * 1e6).round() / 1e8, width_ns })
 }
 
 /// What the process ends with after this result.

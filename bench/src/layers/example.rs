@@ -125,9 +125,12 @@ fn fill(level: &mut Level, index: usize) {
             is_interrupted: false,
             is_aborted: false,
         };
-        let processes = arm.kind.layers.iter().zip([50, 30, 100]);
-        let cpu = processes.map(|(layer, us)| {
-            let process = if *layer == "gateway" { &*arm.kind.target } else { *layer };
+        let cpu = arm.kind.layers.iter().map(|layer| {
+            let (process, us) = match *layer {
+                "gateway" => (&*arm.kind.target, 120),
+                "pooler" => (*layer, 30),
+                _ => (*layer, if arm.kind.has("pooler") { 110 } else { 170 }),
+            };
             (process.to_owned(), us * requests * 1000 + round)
         });
         let cpu = cpu.collect();
@@ -147,7 +150,7 @@ fn fill(level: &mut Level, index: usize) {
                     transactions: Some(requests),
                     server_assignments: None,
                     wait_ns: Some(requests * 5000),
-                    query_ns: Some(requests * 290_000),
+                    query_ns: Some(requests * 150_000),
                 },
                 looks: if is_watched { vec![look] } else { Vec::new() },
                 is_watched,

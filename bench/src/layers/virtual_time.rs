@@ -73,6 +73,7 @@ fn plan(arms: &[&str], seed: u64) -> Plan {
     Plan {
         arms: arms.iter().map(|name| parse(name).unwrap()).collect(),
         block_ns: 100 * MILLISECOND,
+        rates: vec![1000.0],
         connections: CONNECTIONS,
         seed,
         ..Plan::example()
@@ -172,30 +173,35 @@ fn covered(arms: &[&str], truth: &[[f64; 2]]) -> Vec<[u64; 2]> {
     covered
 }
 
-/// Of 100 intervals that each hold the truth with 95 %, fewer do by chance once in a thousand runs
-/// of such a test; and this one's seeds are always the same.
-const COVERED_MIN: u64 = 88;
+/// Of 100 intervals that each hold the truth with 95 %, fewer do by chance once in some hundred
+/// times; and the seeds here are always the same.
+const COVERED_MIN: u64 = 89;
+/// And on average over all that are looked at.
+const COVERED_MEAN_MIN: f64 = 94.0;
+
+fn assert_covered(covered: &[[u64; 2]]) {
+    let all: Vec<u64> = covered.iter().flatten().copied().collect();
+    assert!(all.iter().all(|count| *count >= COVERED_MIN), "{covered:?}");
+    let mean = all.iter().sum::<u64>() as f64 / all.len() as f64;
+    assert!(mean >= COVERED_MEAN_MIN, "{covered:?}");
+}
 
 #[test]
 fn what_gateway_and_pooler_add_is_recovered() {
     let arms = ["gateway+pooler", "pooler", "direct"];
     let truth = truth(&arms);
     assert!(truth.iter().flatten().all(|ns| *ns > 100e3), "{truth:?}");
-    let covered = covered(&arms, &truth);
-    eprintln!("{covered:?}");
-    assert!(covered.iter().flatten().all(|count| *count >= COVERED_MIN), "{covered:?}");
+    assert_covered(&covered(&arms, &truth));
 }
 
 #[test]
 fn an_arm_does_not_differ_from_itself() {
-    let covered = covered(&["pooler", "pooler"], &[[0.0; 2]]);
-    eprintln!("{covered:?}");
-    assert!(covered.iter().flatten().all(|count| *count >= COVERED_MIN), "{covered:?}");
+    assert_covered(&covered(&["pooler", "pooler"], &[[0.0; 2]]));
 }
 
 #[test]
 fn a_comparison_that_ends_once_enough_is_known_still_holds_the_truth() {
-    let goal = FixedWidth { quantile: 0.5, width_ns: 24_000 };
+    let goal = FixedWidth { quantile: 0.5, width_ns: 22_000 };
     let arms = ["pooler", "direct"];
     let truth = truth(&arms)[0][0];
     let (mut covered, mut ends) = (0, Vec::new());
@@ -214,7 +220,7 @@ fn a_comparison_that_ends_once_enough_is_known_still_holds_the_truth() {
         covered += u64::from(found.holds(truth));
         ends.push(comparison.rounds);
     }
-    eprintln!("{covered} {:?}", ends);
+    eprintln!("{covered} {ends:?}");
     assert!(ends.iter().min() < ends.iter().max(), "{ends:?}");
     assert!(covered >= COVERED_MIN, "{covered}, ended after {ends:?}");
 }

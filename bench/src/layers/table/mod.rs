@@ -139,7 +139,7 @@ fn costs(summary: &Summary) -> String {
         table.row(cells);
     }
     for row in summary.interactions.chunks(quantiles.len().max(1)) {
-        let mut cells = vec![at_rate("pool, behind less without".into(), row[0].rate, summary)];
+        let mut cells = vec![at_rate("interaction of the two".into(), row[0].rate, summary)];
         cells.extend(row.iter().map(|one| show_interval(one.ns, one.ci_ns)));
         table.row(cells);
     }

@@ -74,17 +74,17 @@ pub(super) fn accounting(summary: &Summary) -> Option<String> {
 pub(super) fn amplification(summary: &Summary) -> Option<String> {
     let each = summary.amplification.iter().filter_map(|one| {
         let queries = one.queries_per_request?;
-        let mut text = format!("{} {} queries", one.operation, rounded(queries));
+        let mut text = format!("{} {}", one.operation, rounded(queries));
         if let Some(transactions) = one.transactions_per_request
             && rounded(transactions) != rounded(queries)
         {
-            text += &format!(" in {} transactions", rounded(transactions));
+            text += &format!(" (in {} transactions)", rounded(transactions));
         }
         Some(text)
     });
     let each: Vec<_> = each.collect();
     (!each.is_empty())
-        .then(|| format!("a request, each operation alone through the pool: {}", each.join(", ")))
+        .then(|| format!("queries a request, each operation alone through gateway and pool: {}", each.join(", ")))
 }
 
 fn rounded(value: f64) -> f64 {
