@@ -201,7 +201,7 @@ fn an_arm_does_not_differ_from_itself() {
 
 #[test]
 fn a_comparison_that_ends_once_enough_is_known_still_holds_the_truth() {
-    let goal = FixedWidth { quantile: 0.5, width_ns: 22_000 };
+    let goal = FixedWidth { quantile: 0.5, width_ns: 17_000 };
     let arms = ["pooler", "direct"];
     let truth = truth(&arms)[0][0];
     let (mut covered, mut ends) = (0, Vec::new());
