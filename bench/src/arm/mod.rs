@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use engine::{Nanos, OperationRecording, PhaseReport, Recording, StreamReport};
 use hdrhistogram::Histogram;
-use wire::postgres::Fallback;
+use wire::postgres::{Fallback, Protocol};
 
 pub(crate) use self::security::{Securities, difference, heading};
 pub(crate) use self::summary::{ArmSummary, Quantiles};
@@ -79,6 +79,8 @@ pub(crate) struct Arm {
     pub(crate) is_out: bool,
     /// Whether its prepared statements may be, and are, sent unnamed.
     pub(crate) fallback: Option<Fallback>,
+    /// How statements are sent; `None` where it is asked in GraphQL.
+    pub(crate) protocol: Option<Protocol>,
     pub(crate) measured_ns: Nanos,
     pub(crate) generator_cpu_ns: Nanos,
     /// CPU time by the scenario's process names.
@@ -143,6 +145,7 @@ impl Arm {
             outage_ns: 0,
             is_out: false,
             fallback: None,
+            protocol: None,
             measured_ns: 0,
             generator_cpu_ns: 0,
             cpu_ns: BTreeMap::new(),
@@ -186,6 +189,11 @@ impl Arm {
             Some(whole) => whole.merge(&report.recording),
             None => self.whole = Some(report.recording),
         }
+    }
+
+    /// Whether its prepared statements were sent unnamed in the end.
+    pub(crate) fn is_unnamed(&self) -> bool {
+        self.fallback.as_ref().is_some_and(Fallback::has_happened)
     }
 
     /// Its name, with the rate where there are several.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use engine::{Nanos, OperationRecording};
 use hdrhistogram::Histogram;
 use serde::Serialize;
-use wire::postgres::Fallback;
 
 use super::{Arm, Securities};
 
@@ -144,7 +143,7 @@ impl ArmSummary {
             disconnected_ns: arm.disconnected_ns,
             outage_ns: arm.outage_ns,
             is_out: arm.is_out,
-            fell_back_to_unnamed: arm.fallback.as_ref().is_some_and(Fallback::has_happened),
+            fell_back_to_unnamed: arm.is_unnamed(),
             response_ns: quantiles(|whole| &whole.response),
             service_ns: quantiles(|whole| &whole.service),
             lateness_ns: quantiles(|whole| &whole.lateness),

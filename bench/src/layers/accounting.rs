@@ -120,7 +120,7 @@ fn service_ns(arm: &Arm) -> Option<f64> {
 pub(super) fn accounting(
     level: &Level,
     pairs: &[Pair],
-    round_trip_ns: impl Fn(usize) -> Option<Nanos>,
+    round_trips: &[Option<Nanos>],
     seed: u64,
 ) -> Option<Accounting> {
     let pair = pairs.iter().find(|pair| pair.layer == Some("pooler") && pair.given.is_empty())?;
@@ -134,7 +134,7 @@ pub(super) fn accounting(
     let wait_ns = pool.wait_ns_per_request?;
     let postgres_ns = pool.server_ns_per_request? - service_ns(without)?;
     let pooler_cpu_ns = with.cpu_ns_per_request("pooler");
-    let round_trip_ns = round_trip_ns(pair.with).map(|ns| ns as f64);
+    let round_trip_ns = round_trips.get(pair.with).copied().flatten().map(|ns| ns as f64);
     let explained =
         wait_ns + postgres_ns + pooler_cpu_ns.unwrap_or_default() + round_trip_ns.unwrap_or_default();
     Some(Accounting {

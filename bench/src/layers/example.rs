@@ -16,6 +16,7 @@ use crate::arm::{Arm, ArmKind, Block};
 use crate::generator::GeneratorSummary;
 use crate::observe::{Counters, Pools};
 use crate::statistics::FixedWidth;
+use crate::validity::Machine;
 
 impl Summary {
     /// Four rounds of four arms.
@@ -71,6 +72,8 @@ impl Summary {
             pooler_queries: Some(8000),
             ended,
             amplification: vec![amplification],
+            round_trips: kinds.iter().map(|kind| Some(kind.layers.len() as u64 * 7000)).collect(),
+            machine: Machine::default(),
         })
     }
 }

@@ -18,6 +18,7 @@ use crate::observe::{self, Counters, CpuSample, ObserveError, Pooler, Server};
 use crate::rig::{Rig, RigError};
 use crate::scenario::{Processes, Scenario};
 use crate::statistics::{Estimate, FixedWidth};
+use crate::validity::{Machine, MachineWatch};
 
 /// Before the first round, on each arm; not counted.
 const WARM_UP_NS: Nanos = 500 * MILLISECOND;
@@ -47,6 +48,10 @@ pub(super) struct Measured {
     /// How it ended, if it was to end once enough was known.
     pub(super) ended: Option<Ended>,
     pub(super) amplification: Vec<Amplification>,
+    /// For each arm, the shortest round trip to its target, in ns, where that is TCP.
+    pub(super) round_trips: Vec<Option<Nanos>>,
+    /// What this machine did meanwhile.
+    pub(super) machine: Machine,
 }
 
 /// How a comparison ended that was to end once enough was known.
@@ -119,9 +124,11 @@ impl<'a> Experiment<'a> {
             rates.join(", ")
         ));
         let started = SystemTime::now();
+        let mut machine = MachineWatch::begin();
         let start = self.rig.fleet.clock().now();
         let mut ended = None;
         for round in 0..rounds {
+            machine.look();
             for turn in schedule::shuffled(self.levels.len(), arms, self.plan.seed, round) {
                 self.block(turn, round)?;
             }
@@ -145,11 +152,21 @@ impl<'a> Experiment<'a> {
         }
         interrupt::check()?;
         let duration_ns = self.rig.fleet.clock().now() - start;
+        let machine = machine.end();
         let amplification = self.amplify()?;
         let after = self.counters()?;
         let pooler_queries =
             after.zip(before).and_then(|(after, before)| after.since(&before).queries);
-        self.summary(Measured { started, duration_ns, pooler_queries, ended, amplification })
+        let round_trips = self.rig.round_trips()?;
+        self.summary(Measured {
+            started,
+            duration_ns,
+            pooler_queries,
+            ended,
+            amplification,
+            round_trips,
+            machine,
+        })
     }
 
     fn warm_up(&mut self, say: &mut dyn FnMut(&str)) -> Result<(), RigError> {

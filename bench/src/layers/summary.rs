@@ -16,12 +16,12 @@ use super::cost::{CPU_LAYERS, Costs};
 use super::curve::{SameLatency, same_latencies};
 use super::experiment::{Ended, Experiment, Measured};
 use super::level::Level;
-use crate::arm::{Arm, ArmKind, ArmSummary, Quantiles, difference};
+use crate::arm::{Arm, ArmKind, ArmSummary, Quantiles};
 use crate::generator::GeneratorSummary;
 use crate::observe::{Pooler, Server};
 use crate::rig::RigError;
 use crate::statistics::Estimate;
-use crate::validity::{self, Validity};
+use crate::validity::{Machine, Validity};
 
 /// The result of `layers`. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -54,6 +54,8 @@ pub(crate) struct Summary {
     pub(super) before_after: Option<BeforeAfter>,
     pub(super) pool: Vec<PoolSummary>,
     pub(super) accounting: Vec<Accounting>,
+    /// By target, the shortest round trip that the kernel's TCP has seen.
+    pub(super) round_trip_ns: BTreeMap<String, Nanos>,
     pub(super) amplification: Vec<Amplification>,
     pub(super) observer_costs: Vec<ObserverCost>,
     pub(super) counts: Option<Counts>,
@@ -173,12 +175,12 @@ impl Results<'_> {
             duration_ns: measured.duration_ns,
             phase_ns: plan.block_ns,
             seed,
+            validity: validity(plan, levels, self.generator.share(), &measured.machine),
             generator: self.generator,
             connections: plan.connections,
             gaps: plan.gaps_name(),
             rates: plan.rates.clone(),
             servers: self.servers,
-            validity: validity(levels),
             arms: arms().map(|arm| ArmSummary::new(arm, self.operations)).collect(),
             ended: measured.ended,
             costs: all()
@@ -193,7 +195,12 @@ impl Results<'_> {
             pool: levels.iter().flat_map(pools).collect(),
             accounting: levels
                 .iter()
-                .filter_map(|level| accounting(level, pairs, |_| None, seed))
+                .filter_map(|level| accounting(level, pairs, &measured.round_trips, seed))
+                .collect(),
+            round_trip_ns: kinds
+                .iter()
+                .zip(&measured.round_trips)
+                .filter_map(|(kind, ns)| Some((kind.target.to_string(), (*ns)?)))
                 .collect(),
             amplification: measured.amplification,
             observer_costs: levels
@@ -260,21 +267,20 @@ fn cpu_costs(level: &Level, costs: &Costs, pairs: &[Pair]) -> Vec<CpuCost> {
     pairs.iter().zip(&costs.cpu).flat_map(of_pair).collect()
 }
 
-fn validity(levels: &[Level]) -> Validity {
+/// Whether the numbers can be trusted.
+fn validity(plan: &Plan, levels: &[Level], generator: f64, machine: &Machine) -> Validity {
     let mut validity = Validity::default();
-    let arms: Vec<&Arm> = levels.iter().flat_map(|level| &level.arms).collect();
-    arms.iter().for_each(|arm| validity.judge(arm));
-    let arms = &levels[0].arms;
-    for (number, one) in arms.iter().enumerate() {
-        let others = arms[number + 1..].iter();
-        others.filter_map(|other| difference(one, other)).for_each(|line| validity.suspect(line));
+    levels.iter().flat_map(|level| &level.arms).for_each(|arm| validity.judge(arm));
+    validity.judge_generator(generator);
+    validity.judge_machine(machine);
+    for level in levels {
+        validity.compare(&level.arms, level.rate, plan.block_ns, plan.connections);
     }
-    let blocks = super::cost::rounds(arms);
-    if blocks < validity::BLOCKS_MIN {
-        validity.suspect(format!(
-            "{blocks} blocks an arm are too few for the intervals: give --duration more time"
-        ));
-    }
+    let blocks = levels.iter().flat_map(|level| &level.pool).flatten();
+    let watched: Vec<_> = blocks.filter(|block| block.is_watched).collect();
+    let looks = watched.iter().map(|block| block.looks.len()).sum();
+    let due = plan.block_ns / super::watcher::INTERVAL.as_nanos() as u64;
+    validity.judge_watching(looks, watched.len() * due as usize);
     validity
 }
 

@@ -20,7 +20,7 @@ enum Order {
 }
 
 /// A look costs PgBouncer 50 us or so: a quarter of a percent of its time.
-const INTERVAL: Duration = Duration::from_millis(20);
+pub(super) const INTERVAL: Duration = Duration::from_millis(20);
 /// A console that takes longer is not waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 

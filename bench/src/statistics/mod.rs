@@ -16,7 +16,7 @@ mod sample;
 mod sequential;
 
 pub(crate) use bootstrap::{Estimate, estimates};
-pub(crate) use change_point::{ChangePoint, change_point};
+pub(crate) use change_point::change_point;
 pub(crate) use curve::rate_at;
 pub(crate) use little::in_system;
 pub(crate) use sample::{Merger, Sample};

@@ -48,6 +48,9 @@ pub(crate) fn text(summary: &Summary) -> String {
     for line in [pool::amplification(summary), pool::observers(summary)].into_iter().flatten() {
         let _ = writeln!(text, "{line}");
     }
+    if let Some(line) = round_trips(summary) {
+        let _ = writeln!(text, "{line}");
+    }
     let _ = writeln!(text, "{}", summary.generator.note());
     if let Some(ended) = &summary.ended {
         let _ = writeln!(text, "{}", end(ended, summary));
@@ -223,6 +226,13 @@ fn before_after(summary: &Summary) -> Option<String> {
         table.row(vec![name.to_owned(), before, after]);
     }
     Some(table.to_string())
+}
+
+/// What the network has of all times.
+fn round_trips(summary: &Summary) -> Option<String> {
+    let each = summary.round_trip_ns.iter();
+    let each: Vec<_> = each.map(|(target, ns)| format!("{target} {}", show(*ns as f64))).collect();
+    (!each.is_empty()).then(|| format!("shortest round trips (TCP): {}", each.join(", ")))
 }
 
 /// What ended a comparison that was to end once enough was known.

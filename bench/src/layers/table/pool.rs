@@ -2,7 +2,7 @@
 
 use super::super::accounting::Accounting;
 use super::super::summary::Summary;
-use super::{at_rate, percentile};
+use super::at_rate;
 use crate::duration::{show, show_interval};
 use crate::table::Columns;
 
@@ -91,19 +91,20 @@ fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// What it costs that the pooler is watched.
+/// What it costs that the pooler is watched, where that shows.
 pub(super) fn observers(summary: &Summary) -> Option<String> {
-    let median = summary.observer_costs.iter().filter(|cost| cost.quantile == 0.5);
-    let each = median.map(|cost| {
-        let arm = at_rate(cost.arm.clone(), cost.rate, summary);
-        format!("{arm} {}", show_interval(cost.ns, cost.ci_ns))
-    });
-    let each: Vec<_> = each.collect();
-    (!each.is_empty()).then(|| {
-        format!(
-            "the watching of the pool costs at {}, by the blocks without it: {}",
-            percentile(0.5),
-            each.join(", ")
-        )
+    let median = || summary.observer_costs.iter().filter(|cost| cost.quantile == 0.5);
+    let shows = median().filter(|cost| cost.ci_ns[0] > 0.0 || cost.ci_ns[1] < 0.0);
+    let each: Vec<_> = shows
+        .map(|cost| {
+            let arm = at_rate(cost.arm.clone(), cost.rate, summary);
+            format!("{arm} {}", show_interval(cost.ns, cost.ci_ns))
+        })
+        .collect();
+    let widest = median().flat_map(|cost| cost.ci_ns).map(f64::abs).reduce(f64::max)?;
+    Some(if each.is_empty() {
+        format!("watching the pool costs nothing that shows at p50 (at most {})", show(widest))
+    } else {
+        format!("watching the pool costs at p50, by the blocks without it: {}", each.join(", "))
     })
 }
