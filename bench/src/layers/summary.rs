@@ -175,7 +175,12 @@ impl Results<'_> {
             duration_ns: measured.duration_ns,
             phase_ns: plan.block_ns,
             seed,
-            validity: validity(plan, levels, self.generator.share(), &measured.machine),
+            validity: {
+                let mut validity =
+                    validity(plan, levels, self.generator.share(), &measured.machine);
+                all().for_each(|(level, costs)| itself(level, costs, pairs, &mut validity));
+                validity
+            },
             generator: self.generator,
             connections: plan.connections,
             gaps: plan.gaps_name(),
@@ -282,6 +287,24 @@ fn validity(plan: &Plan, levels: &[Level], generator: f64, machine: &Machine) ->
     let due = plan.block_ns / super::watcher::INTERVAL.as_nanos() as u64;
     validity.judge_watching(looks, watched.len() * due as usize);
     validity
+}
+
+/// An arm that differs from itself says that the others' differences are no better. By chance one of
+/// its intervals is wrong now and then; hardly ever are two.
+fn itself(level: &Level, costs: &Costs, pairs: &[Pair], validity: &mut Validity) {
+    for (pair, estimates) in pairs.iter().zip(&costs.latency) {
+        let estimates = estimates.iter().flatten();
+        let wrong = estimates.filter(|estimate| !estimate.holds(0.0)).count();
+        if pair.layer.is_none() && wrong > 1 {
+            let (one, other) = (&level.arms[pair.without], &level.arms[pair.with]);
+            validity.suspect(format!(
+                "{} and {} are the same layers and differ at {wrong} quantiles: do not trust the \
+                 other differences more than that",
+                one.label(),
+                other.label()
+            ));
+        }
+    }
 }
 
 fn before_after(arms: &[Arm]) -> Option<BeforeAfter> {

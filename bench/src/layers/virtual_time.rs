@@ -1,7 +1,5 @@
 //! The comparison in virtual time, against layers whose costs are known.
 
-use std::sync::Arc;
-
 use engine::driver::sim::{Event, Peer, Sim};
 use engine::null_server::{self, Speaks};
 use engine::{ConnectionId, Ending, MILLISECOND, Nanos, Random, Stream, Worker};
