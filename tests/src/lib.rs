@@ -1,6 +1,7 @@
 //! The command and a private stack, for end-to-end tests. Each test has a stack of its own.
 
 pub mod session;
+pub mod stand_in;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;

@@ -154,7 +154,8 @@ mod tests {
         let found = |quantile, width_ns| Ok(FixedWidth { quantile, width_ns });
         assert_eq!(until("p95:50us"), found(0.95, 50_000));
         assert_eq!(until("p99.9:1ms"), found(0.999, 1_000_000));
-        for wrong in ["95:50us", "p95", "p95:", "p0:1ms", "p100:1ms", "px:1ms", "p50:0s", "p50:5 s"] {
+        for wrong in ["95:50us", "p95", "p95:", "p0:1ms", "p100:1ms", "px:1ms", "p50:0s", "p50:5 s"]
+        {
             assert!(until(wrong).is_err(), "{wrong}");
         }
     }

@@ -135,8 +135,10 @@ pub(super) fn accounting(
     let postgres_ns = pool.server_ns_per_request? - service_ns(without)?;
     let pooler_cpu_ns = with.cpu_ns_per_request("pooler");
     let round_trip_ns = round_trips.get(pair.with).copied().flatten().map(|ns| ns as f64);
-    let explained =
-        wait_ns + postgres_ns + pooler_cpu_ns.unwrap_or_default() + round_trip_ns.unwrap_or_default();
+    let explained = wait_ns
+        + postgres_ns
+        + pooler_cpu_ns.unwrap_or_default()
+        + round_trip_ns.unwrap_or_default();
     Some(Accounting {
         with: with.kind.name.to_string(),
         without: without.kind.name.to_string(),
@@ -169,8 +171,7 @@ fn observer_cost(
     let found = estimates(rounds, seed, |times| {
         let those = |wanted: bool| {
             let chosen = times.iter().zip(pool);
-            let chosen =
-                chosen.map(|(times, block)| times * u32::from(block.is_watched == wanted));
+            let chosen = chosen.map(|(times, block)| times * u32::from(block.is_watched == wanted));
             merger.quantiles(&chosen.collect::<Vec<_>>(), quantiles)
         };
         let pairs = those(true)?.into_iter().zip(those(false)?);

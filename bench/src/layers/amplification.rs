@@ -54,7 +54,8 @@ impl Experiment<'_> {
             self.levels[0].arms[arm].completed += requests;
             let Some(after) = self.counters()? else { return Ok(Vec::new()) };
             let counters = after.since(&before);
-            let each = |count: Option<u64>| count.map(|count| count as f64 / requests.max(1) as f64);
+            let each =
+                |count: Option<u64>| count.map(|count| count as f64 / requests.max(1) as f64);
             found.push(Amplification {
                 operation: operation.name.clone(),
                 requests,

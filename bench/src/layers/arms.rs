@@ -131,7 +131,8 @@ mod tests {
         };
         let all = kinds(&[]);
         let found = pairs(&all);
-        let layers: Vec<_> = found.iter().map(|pair| (pair.layer.unwrap(), &pair.given[..])).collect();
+        let layers: Vec<_> =
+            found.iter().map(|pair| (pair.layer.unwrap(), &pair.given[..])).collect();
         let expected: [(&str, &[&str]); 4] =
             [("gateway", &["pooler"]), ("gateway", &[]), ("pooler", &["gateway"]), ("pooler", &[])];
         assert_eq!(layers, expected);

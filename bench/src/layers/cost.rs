@@ -69,8 +69,7 @@ fn sums(
 ) -> Vec<Option<Vec<Estimate>>> {
     let rounds = rounds(arms);
     let mergers: Vec<_> = arms.iter().map(|arm| merger(arm, rounds)).collect();
-    let has_values =
-        |arm: &usize| mergers[*arm].quantiles(&vec![1; rounds], quantiles).is_some();
+    let has_values = |arm: &usize| mergers[*arm].quantiles(&vec![1; rounds], quantiles).is_some();
     let usable: Vec<usize> = (0..arms.len()).filter(has_values).collect();
     let is_known = |sum: &&Vec<(usize, f64)>| sum.iter().all(|(arm, _)| usable.contains(arm));
     let mut by_arm = vec![Vec::new(); arms.len()];
@@ -93,8 +92,7 @@ fn sums(
 }
 
 pub(super) fn merger(arm: &Arm, rounds: usize) -> Merger {
-    let samples: Vec<_> =
-        arm.blocks[..rounds].iter().map(|block| block.response.clone()).collect();
+    let samples: Vec<_> = arm.blocks[..rounds].iter().map(|block| block.response.clone()).collect();
     Merger::new(&samples)
 }
 

@@ -7,9 +7,7 @@ use engine::Nanos;
 use serde::Serialize;
 
 use super::Plan;
-use super::accounting::{
-    Accounting, ObserverCost, PoolSummary, accounting, observer_costs, pools,
-};
+use super::accounting::{Accounting, ObserverCost, PoolSummary, accounting, observer_costs, pools};
 use super::amplification::Amplification;
 use super::arms::{Pair, square};
 use super::cost::{CPU_LAYERS, Costs};

@@ -21,7 +21,8 @@ pub(crate) struct Counters {
 impl Counters {
     /// The rows of SHOW STATS_TOTALS together.
     pub(super) fn new(rows: &[Row]) -> Self {
-        let databases = rows.iter().filter(|row| row.get("database").is_none_or(|n| n != "pgbouncer"));
+        let databases =
+            rows.iter().filter(|row| row.get("database").is_none_or(|n| n != "pgbouncer"));
         let sum = |names: [&str; 2]| {
             let cell = |row: &Row| {
                 let text = names.iter().find_map(|name| row.get(*name))?;
@@ -44,9 +45,8 @@ impl Counters {
     /// What was counted since `earlier`. A counter that has gone back was reset on the way: what it
     /// counted is unknown.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
-        let counted = |figure: fn(&Self) -> Option<u64>| {
-            figure(self)?.checked_sub(figure(earlier)?)
-        };
+        let counted =
+            |figure: fn(&Self) -> Option<u64>| figure(self)?.checked_sub(figure(earlier)?);
         Self {
             queries: counted(|counters| counters.queries),
             transactions: counted(|counters| counters.transactions),
@@ -83,8 +83,7 @@ mod tests {
         let other = [("database", "other"), ("query_count", "1"), ("xact_count", "1")];
         let console = [("database", "pgbouncer"), ("query_count", "99"), ("xact_count", "99")];
         let counters = Counters::new(&[row(&nova), row(&other), row(&console)]);
-        let expected =
-            Counters { queries: Some(11), transactions: Some(9), ..Counters::default() };
+        let expected = Counters { queries: Some(11), transactions: Some(9), ..Counters::default() };
         assert_eq!(counters, expected);
         assert_eq!(Counters::new(&[]), Counters::default());
     }

@@ -68,7 +68,8 @@ mod tests {
             let blocks: Vec<_> = (0..200).map(block).collect();
             let look = |rounds: u64| {
                 let merger = Merger::new(&blocks[..rounds as usize]);
-                let quantile = |times: &[u32]| Some(vec![merger.quantiles(times, &[0.5])?[0] as f64]);
+                let quantile =
+                    |times: &[u32]| Some(vec![merger.quantiles(times, &[0.5])?[0] as f64]);
                 (rounds, estimates(rounds as usize, run, quantile).unwrap()[0])
             };
             let looks = (0..200).filter(|rounds| FixedWidth::looks_after(*rounds));

@@ -116,7 +116,9 @@ fn statements(one: &Arm, other: &Arm) -> Option<String> {
     let differ = one.protocol? != other.protocol? || one.is_unnamed() != other.is_unnamed();
     let shown = |arm: &Arm| match (arm.is_unnamed(), arm.protocol) {
         (true, _) => "unnamed in the end".to_owned(),
-        (false, protocol) => protocol.map(|one| format!("{one:?}").to_lowercase()).unwrap_or_default(),
+        (false, protocol) => {
+            protocol.map(|one| format!("{one:?}").to_lowercase()).unwrap_or_default()
+        }
     };
     differ.then(|| {
         format!(
@@ -166,8 +168,7 @@ mod tests {
                 let noise = Random::new(round, number).unit();
                 let done = ((time_us(round) + 20.0 * noise) * 1e3) as u64;
                 let is_failing = number < failing;
-                let outcome =
-                    if is_failing { Outcome::Failed(Class::Sql) } else { Outcome::Ok };
+                let outcome = if is_failing { Outcome::Failed(Class::Sql) } else { Outcome::Ok };
                 recording.record(0, outcome, &Failure::default(), (0, 0, done));
             }
             let stream = StreamReport { planned: 100, ..StreamReport::new(recording) };
@@ -255,7 +256,8 @@ mod tests {
         assert_eq!(told.len(), 3, "with each other arm: {told:?}");
         assert!(told[0].contains("2.0 % of those of gateway+direct"), "{told:?}");
         let all: Vec<_> = [700.0, 650.0, 250.0, 200.0].into_iter().enumerate().collect();
-        let failing: Vec<_> = all.into_iter().map(|(index, us)| arm(index, move |_| us, 2)).collect();
+        let failing: Vec<_> =
+            all.into_iter().map(|(index, us)| arm(index, move |_| us, 2)).collect();
         assert_eq!(reasons(&failing), [] as [&str; 0]);
     }
 
@@ -264,7 +266,10 @@ mod tests {
         let mut arms = good();
         arms[2].protocol = Some(Protocol::Extended);
         arms[3].protocol = Some(Protocol::Prepared);
-        assert_one(&arms, "pooler and direct send their statements differently (extended, prepared)");
+        assert_one(
+            &arms,
+            "pooler and direct send their statements differently (extended, prepared)",
+        );
         arms[2].protocol = Some(Protocol::Prepared);
         assert_eq!(reasons(&arms), [] as [&str; 0]);
     }

@@ -196,7 +196,10 @@ mod tests {
             validity.judge_watching(looks, 100);
             validity.valid
         };
-        assert_eq!((level(100), level(50), level(49)), (Level::Valid, Level::Valid, Level::Suspect));
+        assert_eq!(
+            (level(100), level(50), level(49)),
+            (Level::Valid, Level::Valid, Level::Suspect)
+        );
     }
 
     #[test]

@@ -132,7 +132,8 @@ fn costs(summary: &Summary) -> String {
     // One layer's curve over all rates is in neighbouring lines.
     let mut rows: Vec<_> = summary.costs.chunks(quantiles.len().max(1)).collect();
     let place = |layer: &str, given: &[&str]| {
-        let same = |row: &&[super::summary::CostSummary]| row[0].layer == layer && row[0].given == given;
+        let same =
+            |row: &&[super::summary::CostSummary]| row[0].layer == layer && row[0].given == given;
         summary.costs.chunks(quantiles.len().max(1)).position(|row| same(&row))
     };
     rows.sort_by_key(|row| place(row[0].layer, &row[0].given));
@@ -151,7 +152,8 @@ fn costs(summary: &Summary) -> String {
 
 fn cpu_costs(summary: &Summary) -> Option<String> {
     let kinds = ["servers", "gateway", "pooler", "postgres"];
-    let mut table = Columns::new(&["CPU cost a request", "all servers", kinds[1], kinds[2], kinds[3]]);
+    let mut table =
+        Columns::new(&["CPU cost a request", "all servers", kinds[1], kinds[2], kinds[3]]);
     for rows in summary.cpu_costs.chunk_by(|one, next| {
         (one.layer, &one.given, one.rate) == (next.layer, &next.given, next.rate)
     }) {
@@ -269,6 +271,9 @@ mod tests {
 
     #[test]
     fn percentiles_have_no_digits_of_floating_point() {
-        assert_eq!([0.5, 0.95, 0.999, 0.9999, 0.29].map(percentile), ["p50", "p95", "p99.9", "p99.99", "p29"]);
+        assert_eq!(
+            [0.5, 0.95, 0.999, 0.9999, 0.29].map(percentile),
+            ["p50", "p95", "p99.9", "p99.99", "p29"]
+        );
     }
 }

@@ -55,8 +55,9 @@ pub(super) fn accounting(summary: &Summary) -> Option<String> {
         "Postgres",
         "residual",
     ]);
-    for Accounting { added, wait_ns, pooler_cpu_ns, round_trip_ns, postgres_ns, residual_ns, .. } in
-        &summary.accounting
+    for Accounting {
+        added, wait_ns, pooler_cpu_ns, round_trip_ns, postgres_ns, residual_ns, ..
+    } in &summary.accounting
     {
         table.row(vec![
             show_interval(added.value, [added.low, added.high]),
@@ -83,8 +84,12 @@ pub(super) fn amplification(summary: &Summary) -> Option<String> {
         Some(text)
     });
     let each: Vec<_> = each.collect();
-    (!each.is_empty())
-        .then(|| format!("queries a request, each operation alone through gateway and pool: {}", each.join(", ")))
+    (!each.is_empty()).then(|| {
+        format!(
+            "queries a request, each operation alone through gateway and pool: {}",
+            each.join(", ")
+        )
+    })
 }
 
 fn rounded(value: f64) -> f64 {

@@ -7,7 +7,13 @@ mod task;
 mod timer;
 mod tokio_uring;
 
-use std::{future::Future, io, os::fd::{AsRawFd, OwnedFd}, rc::Rc, task::Poll};
+use std::{
+    future::Future,
+    io,
+    os::fd::{AsRawFd, OwnedFd},
+    rc::Rc,
+    task::Poll,
+};
 
 use io_uring_monoio::Builder;
 use rustix::io::Errno;
