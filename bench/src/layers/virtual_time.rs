@@ -218,7 +218,6 @@ fn a_comparison_that_ends_once_enough_is_known_still_holds_the_truth() {
         covered += u64::from(found.holds(truth));
         ends.push(comparison.rounds);
     }
-    eprintln!("{covered} {ends:?}");
     assert!(ends.iter().min() < ends.iter().max(), "{ends:?}");
     assert!(covered >= COVERED_MIN, "{covered}, ended after {ends:?}");
 }
