@@ -51,13 +51,16 @@ pub fn pooler(server: SocketAddr, delay: Delay, seed: u64) -> (SocketAddr, Times
         let mut is_login = true;
         while let Ok(length @ 1..) = client.read(&mut message) {
             let begun = Instant::now();
-            if !std::mem::take(&mut is_login) {
+            let is_request = !std::mem::take(&mut is_login);
+            if is_request {
                 hold(delay, &mut random);
             }
             if server.write_all(&message[..length]).is_err() {
                 break;
             }
-            held.push(begun.elapsed());
+            if is_request {
+                held.push(begun.elapsed());
+            }
         }
         let _ = server.shutdown(std::net::Shutdown::Both);
     });
