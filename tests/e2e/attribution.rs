@@ -1,6 +1,7 @@
 //! What `layers` says of costs that are known.
 
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::null_server::{NullServer, Speaks};
@@ -11,6 +12,9 @@ use serde_json::Value;
 // So long that what a busy machine adds to a hop is small beside how they vary.
 const GATEWAY: Delay = Delay { least: Duration::from_millis(6), more: Duration::from_millis(18) };
 const POOLER: Delay = Delay { least: Duration::from_millis(3), more: Duration::from_millis(12) };
+
+/// Each of these tests measures: they don't run side by side.
+static MEASURING: Mutex<()> = Mutex::new(());
 
 /// The cost of a layer at the median, with its interval.
 fn cost(summary: &Value, layer: &str) -> (f64, f64, f64) {
@@ -23,6 +27,7 @@ fn cost(summary: &Value, layer: &str) -> (f64, f64, f64) {
 
 #[test]
 fn stand_ins_that_add_a_known_time_are_recovered_in_nine_of_ten_runs() {
+    let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
     let home = Home::new();
     let recovered: Vec<_> = (0..10).map(|run| recover(&home, run)).collect();
     for layer in 0..2 {
@@ -107,6 +112,7 @@ params = ["id:int8"]
 
 #[test]
 fn a_pooler_does_not_differ_from_itself_in_nearly_all_of_twenty_runs() {
+    let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
     let stack = Stack::up(&[]);
     let runs: Vec<_> = (0..20)
         .map(|seed: u64| {
