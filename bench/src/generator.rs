@@ -194,8 +194,8 @@ pub(crate) struct GeneratorSummary {
 }
 
 impl GeneratorSummary {
-    /// `own_bytes` are those of all `connections` together.
-    pub(crate) fn new(generator: &Generator, own_bytes: u64, connections: u64, work: Work) -> Self {
+    /// `connection_bytes` are those of one.
+    pub(crate) fn new(generator: &Generator, connection_bytes: u64, work: Work) -> Self {
         let Generator { cores, options, reason } = generator;
         Self {
             driver: options.kind.name(),
@@ -204,7 +204,7 @@ impl GeneratorSummary {
             workers: cores.len(),
             cores: cores.iter().map(|core| core.id).collect(),
             spin_ns: options.spin_ns,
-            own_bytes_per_connection: own_bytes / connections.max(1),
+            own_bytes_per_connection: connection_bytes,
             ceiling_share: work.share(),
             ceiling_rate: work.ceiling(),
         }
@@ -250,7 +250,7 @@ impl GeneratorSummary {
             available_ns: 1_000_000_000,
             length_ns: 1_000_000_000,
         };
-        Self::new(&generator, 50 * 800, 50, work)
+        Self::new(&generator, 800, work)
     }
 }
 
@@ -263,7 +263,7 @@ mod tests {
         let reason = Some("io_uring is not available (Operation not permitted)".into());
         let options = Options::new(DriverKind::MonoioEpoll);
         let generator = Generator { cores: vec![CoreId { id: 1 }], options, reason };
-        let summary = GeneratorSummary::new(&generator, 1000, 0, Work::default());
+        let summary = GeneratorSummary::new(&generator, 1000, Work::default());
         assert_eq!(
             summary.note(),
             "the generator used 0 % of its ceiling, about 0 of these requests a second; 1000 B a \

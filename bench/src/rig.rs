@@ -6,20 +6,20 @@ use std::sync::atomic::AtomicBool;
 
 use engine::{
     Fleet, FleetError, Interval, Load, LoadError, MILLISECOND, Mix, Nanos, Phase, PhaseReport,
-    SECOND, Stream,
+    SECOND, Stream, StreamReport,
 };
 use thiserror::Error;
+use wire::Operation;
 use wire::postgres::Fallback;
-use wire::{Operation, Request};
 
-use crate::arm::{Arm, ArmKind, Securities};
+use crate::arm::{Arm, ArmKind, Logins, Securities};
 use crate::check::Checks;
 use crate::conninfo::Conninfo;
 use crate::generator::{Generator, GeneratorError, GeneratorOptions, GeneratorSummary, Work};
 use crate::interrupt::{self, Interrupted};
 use crate::observe::ObserveError;
 use crate::remedy;
-use crate::scenario::{self, Places, Renewal, Scenario, ScenarioError};
+use crate::scenario::{self, Places, PoolingError, Renewal, Scenario, ScenarioError};
 
 /// Why an experiment has no result.
 #[derive(Debug, Error)]
@@ -41,6 +41,15 @@ pub(crate) enum RigError {
     Interrupted,
 }
 
+impl From<PoolingError> for RigError {
+    fn from(error: PoolingError) -> Self {
+        match error {
+            PoolingError::Mode(error) => error.into(),
+            PoolingError::Observe(error) => error.into(),
+        }
+    }
+}
+
 impl From<Interrupted> for RigError {
     fn from(_: Interrupted) -> Self {
         Self::Interrupted
@@ -52,8 +61,6 @@ pub(crate) struct Rig {
     pub(crate) arms: Vec<Arm>,
     pub(crate) fleet: Fleet,
     generator: Generator,
-    /// How many connections were opened.
-    connections: u64,
     /// Of the phases that count.
     work: Work,
     mix: Arc<Mix>,
@@ -74,10 +81,8 @@ const INTERVAL_NS: Nanos = SECOND;
 
 /// What the operations of a target share if their statements may be sent unnamed.
 fn fallback(operations: &[Operation]) -> Option<Fallback> {
-    operations.iter().find_map(|operation| match &operation.request {
-        Request::Postgres(statement) => statement.fallback().cloned(),
-        Request::Http(_) => None,
-    })
+    let statements = operations.iter().flat_map(|operation| operation.request.statements());
+    statements.filter_map(|statement| statement.fallback()).next().cloned()
 }
 
 impl Rig {
@@ -98,6 +103,7 @@ impl Rig {
         let mut targets = Vec::new();
         for (kind, connections) in kinds.iter().zip(connections) {
             let file = scenario.target(&kind.target)?;
+            scenario.check_pooling(&kind.target)?;
             if let (Some(url), None) = (&file.url, &token) {
                 token = scenario::token(scenario, url)?;
             }
@@ -128,31 +134,22 @@ impl Rig {
                 exchange.replace_operations(number, &checks.apply(operations));
             })
         });
-        let mut rig = Self {
-            arms,
-            fleet,
-            generator,
-            connections: 0,
-            work: Work::default(),
-            mix,
-            places,
-            _renewal,
-        };
+        let mut rig = Self { arms, fleet, generator, work: Work::default(), mix, places, _renewal };
         let count: u32 = connections.iter().map(|(first, _)| first).sum();
         let names: Vec<_> = kinds.iter().map(|kind| &*kind.target).collect();
         say(&format!("opening {count} connections to {}", names.join(", ")));
         let opened = rig.fleet.open().map_err(|error| rig.error(error))?;
         for (arm, opened) in rig.arms.iter_mut().zip(opened) {
-            rig.connections += opened.connections;
             arm.connect = Some(opened.connect);
             arm.security = Securities(opened.security);
+            arm.logins = Logins(opened.logins);
         }
         Ok(rig)
     }
 
     /// How the generator ran.
     pub(crate) fn generator(&self) -> GeneratorSummary {
-        GeneratorSummary::new(&self.generator, self.fleet.own_bytes(), self.connections, self.work)
+        GeneratorSummary::new(&self.generator, self.fleet.connection_bytes(), self.work)
     }
 
     /// A load on one arm, from the phase's start on.
@@ -171,6 +168,7 @@ impl Rig {
             start_ns: 0,
             graceful_stop_ns: GRACEFUL_STOP_NS,
             reconnect: false,
+            cancel: None,
             seed,
         }
     }
@@ -222,6 +220,7 @@ impl Rig {
             }
         }
         self.arms[arm].completed += report.completed();
+        self.arms[arm].queries += report.streams.iter().map(StreamReport::queries).sum::<u64>();
         Ok(())
     }
 

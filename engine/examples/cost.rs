@@ -179,7 +179,7 @@ fn memory(connections: u32, speaks: Speaks) {
             resident(),
             report.sent,
             report.recording.whole().failures().map(|(_, count, _)| count).sum::<u64>(),
-            fleet.own_bytes() / u64::from(connections),
+            fleet.connection_bytes(),
         );
     }
     drop(child.stdin.take());

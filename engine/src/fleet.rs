@@ -50,7 +50,8 @@ pub struct Fleet {
     /// Raised when the phase in progress is to end.
     abort: Arc<AtomicBool>,
     workers: Vec<WorkerThread>,
-    own_bytes: Arc<[AtomicU64]>,
+    /// By worker.
+    connection_bytes: Arc<[AtomicU64]>,
     reports: Receiver<Result<Report, FleetError>>,
 }
 
@@ -120,7 +121,7 @@ impl Fleet {
         let closing = Arc::new(AtomicBool::new(false));
         let abort = Arc::new(AtomicBool::new(false));
         let targets: Arc<[Target]> = targets.into();
-        let own_bytes: Arc<[AtomicU64]> = cores.iter().map(|_| AtomicU64::new(0)).collect();
+        let connection_bytes: Arc<[AtomicU64]> = cores.iter().map(|_| AtomicU64::new(0)).collect();
         let (reporter, reports) = sync_channel(REPORTS_A_WORKER * cores.len());
         let workers = cores.iter().enumerate().map(|(index, core)| {
             let worker = Worker::new(index as u32, cores.len() as u32, Arc::clone(&targets));
@@ -130,7 +131,7 @@ impl Fleet {
             let abort = Arc::clone(&abort);
             let reporter = reporter.clone();
             let core = *core;
-            let bytes = Arc::clone(&own_bytes);
+            let bytes = Arc::clone(&connection_bytes);
             let connections = worker.connections();
             let setup = Setup { connections, workers: cores.len(), options: options.clone() };
             let thread = std::thread::Builder::new()
@@ -146,7 +147,7 @@ impl Fleet {
                         exchange,
                         orders,
                         reporter: &reporter,
-                        own_bytes: &bytes[index],
+                        connection_bytes: &bytes[index],
                     };
                     if let Err(error) = driver::start(&setup, pump).and_then(|end| end) {
                         let _ = reporter.send(Err(error.into()));
@@ -156,7 +157,7 @@ impl Fleet {
             WorkerThread { exchanged, commands: Some(commands), thread }
         });
         let workers = workers.collect();
-        Self { clock, closing, abort, workers, own_bytes, reports }
+        Self { clock, closing, abort, workers, connection_bytes, reports }
     }
 
     /// The run's clock.
@@ -164,10 +165,11 @@ impl Fleet {
         self.clock
     }
 
-    /// Memory that all connections hold in the workers and their drivers, in bytes, as of the last
-    /// opening or phase. The kernel's socket buffers are not in it.
-    pub fn own_bytes(&self) -> u64 {
-        self.own_bytes.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum()
+    /// Memory that one connection holds in its worker and its driver, in bytes: of the worker where
+    /// it is most, as of the last opening or phase. The kernel's socket buffers are not in it.
+    pub fn connection_bytes(&self) -> u64 {
+        let each = self.connection_bytes.iter().map(|bytes| bytes.load(Ordering::Relaxed));
+        each.max().unwrap_or_default()
     }
 
     /// What exchanges operations while phases run.
@@ -293,8 +295,8 @@ struct Pump<'a> {
     exchange: Receiver<(usize, Arc<[Operation]>)>,
     orders: Receiver<Command>,
     reporter: &'a SyncSender<Result<Report, FleetError>>,
-    /// See [`Fleet::own_bytes`].
-    own_bytes: &'a AtomicU64,
+    /// See [`Fleet::connection_bytes`].
+    connection_bytes: &'a AtomicU64,
 }
 
 enum Task {
@@ -377,8 +379,9 @@ impl driver::Pump for Pump<'_> {
 
 impl Pump<'_> {
     fn count_bytes(&self, driver: &impl Driver) {
-        let worker = self.worker.connections() * size_of::<Connection>();
-        self.own_bytes.store((worker + driver.own_bytes()) as u64, Ordering::Relaxed);
+        let places = self.worker.connections();
+        let bytes = size_of::<Connection>() + driver.own_bytes() / places.max(1);
+        self.connection_bytes.store(bytes as u64, Ordering::Relaxed);
     }
 
     fn report_intervals(&mut self, emptied: &Receiver<Vec<StreamReport>>) {

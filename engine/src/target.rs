@@ -18,6 +18,17 @@ pub enum Opening {
     Secured(Arc<tls::Config>, Box<Opening>),
 }
 
+impl Opening {
+    /// Whether requests can be cancelled there.
+    pub(crate) fn has_cancel(&self) -> bool {
+        match self {
+            Self::Http => false,
+            Self::Postgres(_) => true,
+            Self::Secured(_, inner) => inner.has_cancel(),
+        }
+    }
+}
+
 /// One server that load goes to, with the operations encoded for it.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -57,11 +68,8 @@ impl Target {
             }
             Opening::Http => Session::Http(http::Session::new()),
             Opening::Postgres(login) => {
-                let statements =
-                    self.operations.iter().filter_map(|operation| match &operation.request {
-                        Request::Postgres(statement) => Some(statement),
-                        Request::Http(_) => None,
-                    });
+                let requests = self.operations.iter().map(|operation| &operation.request);
+                let statements = requests.flat_map(Request::statements);
                 Session::Postgres(postgres::Session::new(Arc::clone(login), statements))
             }
         }

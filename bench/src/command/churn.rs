@@ -88,6 +88,7 @@ impl Churn {
                 None => return Err(CommandError::NothingToMeasure),
             },
         };
+        scenario.is_closing = true;
         output::warn(&scenario.report);
         choose(&self.operation, &mut scenario.operations)?;
         let plan = self.plan(&scenario)?;

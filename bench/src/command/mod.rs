@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod cancel;
 mod check;
 mod churn;
 mod demo;
@@ -41,6 +42,8 @@ enum Command {
     Layers(layers::Layers),
     /// What it costs to connect: connections opened for one query each, before and after the pool
     Churn(Box<churn::Churn>),
+    /// What becomes of cancel requests: hit, lost, still queued, or hit the wrong client
+    Cancel(Box<cancel::Cancel>),
     /// The whole of it: start a private stack, compare its layers for 30 s, stop it
     Demo(demo::Demo),
 }
@@ -66,6 +69,11 @@ pub(crate) enum CommandError {
          `poolbench demo` does all of it"
     )]
     NothingToMeasure,
+    /// Cancel requests are the Postgres protocol's.
+    #[error(
+        "there are no cancel requests in GraphQL: {0} can't be measured, name targets with a conninfo"
+    )]
+    NoCancel(String),
     /// The result could not be written.
     #[error("cannot write {what}: {source}")]
     Output { what: String, source: io::Error },
@@ -96,7 +104,9 @@ impl CommandError {
             Self::Stack(StackError::Interrupted) | Self::Rig(RigError::Interrupted) => {
                 exit::INTERRUPTED
             }
-            Self::Scenario(_) | Self::Options(_) | Self::NothingToMeasure => exit::INVALID,
+            Self::Scenario(_) | Self::Options(_) | Self::NothingToMeasure | Self::NoCancel(_) => {
+                exit::INVALID
+            }
             Self::Rig(RigError::Fleet(_)) => exit::FAILED,
             Self::Rig(_) => exit::INVALID,
             Self::Stack(_) | Self::Output { .. } => exit::FAILED,
@@ -114,6 +124,7 @@ impl Cli {
             Command::Doctor(doctor) => doctor.run(),
             Command::Layers(layers) => layers.run(),
             Command::Churn(churn) => churn.run(),
+            Command::Cancel(cancel) => cancel.run(),
             Command::Demo(demo) => demo.run(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{Load, SECOND, Stream};
+use engine::{Load, SECOND, Stream, StreamReport};
 use serde::Serialize;
 
 use super::experiment::Experiment;
@@ -50,8 +50,11 @@ impl Experiment<'_> {
             };
             let stream = self.rig.stream(arm, load, (0, 0), self.plan.block_seed(number as u64));
             let mix = Arc::new(scenario.mix_of(number)?);
-            let requests = self.rig.phase(vec![Stream { mix, ..stream }])?.completed();
+            let report = self.rig.phase(vec![Stream { mix, ..stream }])?;
+            let requests = report.completed();
+            let sent = report.streams.iter().map(StreamReport::queries).sum::<u64>();
             self.levels[0].arms[arm].completed += requests;
+            self.levels[0].arms[arm].queries += sent;
             let Some(after) = self.counters()? else { return Ok(Vec::new()) };
             let counters = after.since(&before);
             let each =

@@ -51,6 +51,7 @@ impl Summary {
             plan,
             scenario: "nova",
             operations: &["getUser"],
+            has_pipelines: false,
             generator: GeneratorSummary::example(),
             servers: BTreeMap::from([
                 ("pooler", "PgBouncer 1.18.0".into()),

@@ -190,6 +190,7 @@ impl<'a> Experiment<'a> {
                 arm.offered_rate = has_several.then_some(*rate);
                 // The warm-up's requests are counted once.
                 arm.completed *= u64::from(number == 0);
+                arm.queries *= u64::from(number == 0);
             }
             Level::new(*rate, arms)
         };

@@ -18,6 +18,7 @@ use crate::arm::{Arm, ArmKind, ArmSummary, Quantiles};
 use crate::generator::GeneratorSummary;
 use crate::observe::{Pooler, Server};
 use crate::rig::RigError;
+use crate::scenario::OperationFile;
 use crate::statistics::Estimate;
 use crate::validity::{Machine, Validity};
 
@@ -105,6 +106,7 @@ pub(super) struct BeforeAfter {
 /// Whether the pooler saw what was sent through it, the warm-up included.
 #[derive(Debug, Serialize)]
 pub(super) struct Counts {
+    /// Requests, and where these have several statements, each of those.
     pub(super) completed_through_pooler: u64,
     pub(super) pooler_queries: u64,
 }
@@ -119,10 +121,14 @@ impl Experiment<'_> {
             servers.insert("postgres", version);
         }
         let names: Vec<_> = self.scenario.operations.iter().map(|op| op.name.as_str()).collect();
+        let is_pipelined = |operation: &OperationFile| {
+            operation.sql.as_ref().is_some_and(|statements| statements.is_pipelined())
+        };
         let results = Results {
             plan: self.plan,
             scenario: &self.scenario.name,
             operations: &names,
+            has_pipelines: self.scenario.operations.iter().any(is_pipelined),
             generator: self.rig.generator(),
             servers,
             pairs: &self.pairs,
@@ -144,6 +150,8 @@ pub(super) struct Results<'a> {
     pub(super) plan: &'a Plan,
     pub(super) scenario: &'a str,
     pub(super) operations: &'a [&'a str],
+    /// PgBouncer counts what comes before the first reply as one query.
+    pub(super) has_pipelines: bool,
     pub(super) generator: GeneratorSummary,
     pub(super) servers: BTreeMap<&'static str, String>,
     pub(super) pairs: &'a [Pair],
@@ -164,7 +172,7 @@ impl Results<'_> {
         let arms = || levels.iter().flat_map(|level| &level.arms);
         let named_quantile = plan.until.map_or(0.95, |until| until.quantile);
         let through_pooler = arms().filter(|arm| arm.kind.has("pooler"));
-        let completed_through_pooler = through_pooler.map(|arm| arm.completed).sum();
+        let completed_through_pooler = through_pooler.map(|arm| arm.queries).sum();
         Summary {
             schema: 1,
             command: "layers",
@@ -212,6 +220,7 @@ impl Results<'_> {
                 .collect(),
             counts: measured
                 .pooler_queries
+                .filter(|_| !self.has_pipelines)
                 .map(|pooler_queries| Counts { completed_through_pooler, pooler_queries }),
         }
     }

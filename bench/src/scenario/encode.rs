@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use engine::{Opening, SECOND, Target};
 use wire::http::Expect;
-use wire::postgres::{Fallback, Protocol, Statement};
+use wire::postgres::{Fallback, Protocol};
 use wire::{Operation, Request};
 
 use super::jwt;
@@ -108,7 +108,17 @@ impl Scenario {
         endpoint: &Endpoint,
         token: Option<&str>,
     ) -> Result<Vec<Operation>, ScenarioError> {
-        self.operations.iter().map(|operation| operation.http(target, endpoint, token)).collect()
+        let encode = |operation: &OperationFile| {
+            let mut request = operation.http(target, endpoint, token)?;
+            if self.is_closing {
+                // RFC 9112, section 9.6.
+                request = request
+                    .with_header("Connection", "close")
+                    .expect("a header that any request may have");
+            }
+            Ok(operation.operation(Request::Http(request)))
+        };
+        self.operations.iter().map(encode).collect()
     }
 
     /// The operations of a gateway with another token: what takes the old ones' place when it was
@@ -142,7 +152,7 @@ impl OperationFile {
         target: &str,
         endpoint: &Endpoint,
         token: Option<&str>,
-    ) -> Result<Operation, ScenarioError> {
+    ) -> Result<wire::http::Request, ScenarioError> {
         let query = self.graphql.as_deref().ok_or_else(|| {
             self.bad("graphql", format!("is missing, and target {target} speaks GraphQL"))
         })?;
@@ -159,7 +169,7 @@ impl OperationFile {
             let expect = expect.map_err(|error| self.bad("expect", error.to_string()))?;
             request = request.with_expect(expect);
         }
-        Ok(self.operation(Request::Http(request)))
+        Ok(request)
     }
 
     fn sql(
@@ -168,19 +178,13 @@ impl OperationFile {
         protocol: Protocol,
         fallback: Option<&Fallback>,
     ) -> Result<Operation, ScenarioError> {
-        let sql = self.sql.as_deref().ok_or_else(|| {
+        let sql = self.sql.as_ref().ok_or_else(|| {
             self.bad("sql", format!("is missing, and target {target} speaks SQL"))
         })?;
-        let parameters: Vec<_> = self.params.iter().map(|param| param.parameter).collect();
-        let mut statement = Statement::new(sql, &parameters, protocol, &self.name)
-            .map_err(|error| self.bad("sql", error.to_string()))?;
-        if let Some(fallback) = fallback {
-            statement = statement.or_unnamed(fallback);
-        }
-        if let Some((hole, _)) = &self.expect {
-            statement = statement.expect_first_column(*hole);
-        }
-        Ok(self.operation(Request::Postgres(statement)))
+        let (values, expect) = (self.variables.generators.len(), self.expect.as_ref());
+        let expect = expect.map(|(hole, _)| *hole);
+        let request = sql.encode(&self.name, values, expect, protocol, fallback);
+        Ok(self.operation(request.map_err(|error| self.bad("sql", error.to_string()))?))
     }
 
     fn operation(&self, request: Request) -> Operation {

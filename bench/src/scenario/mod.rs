@@ -16,8 +16,10 @@ mod locate;
 mod mistake;
 mod node;
 mod operation;
+mod pooling;
 mod renewal;
 mod secret;
+mod statements;
 mod substitute;
 mod target;
 #[cfg(test)]
@@ -40,6 +42,7 @@ pub(crate) use load::{
 };
 pub(crate) use mistake::{Report, counted};
 pub(crate) use operation::OperationFile;
+pub(crate) use pooling::PoolingError;
 pub(crate) use renewal::Renewal;
 pub(crate) use target::{Endpoint, TargetFile};
 
@@ -118,6 +121,9 @@ pub(crate) struct Scenario {
     pub(crate) warm_up_ns: Option<Nanos>,
     /// By target, the pid of its process on this machine, or a file that holds it.
     pub(crate) processes: BTreeMap<String, String>,
+    /// Whether each request to a gateway is its connection's last and says so, as those of clients
+    /// that keep none do.
+    pub(crate) is_closing: bool,
     /// What every series of the run is marked with.
     pub(crate) tags: BTreeMap<String, String>,
     /// `[thresholds]`: by metric, as they stand in the file.
@@ -205,6 +211,7 @@ impl Scenario {
             loads: loads.loads,
             warm_up_ns: loads.warm_up_ns,
             processes: target::processes(&root),
+            is_closing: false,
             tags: target::tags(&root),
             thresholds: section(&root, "thresholds"),
             checks: section(&root, "checks"),
@@ -233,7 +240,14 @@ impl Scenario {
     ) -> Result<Mix, ScenarioError> {
         let entry = |(number, operation): (usize, &OperationFile)| MixEntry {
             weight: weight(number, operation),
-            generators: operation.variables.generators.clone(),
+            // Each repetition has values of its own.
+            generators: {
+                let repeat = operation.sql.as_ref().map_or(1, |sql| sql.repeat);
+                std::iter::repeat_n(&operation.variables.generators, repeat)
+                    .flatten()
+                    .cloned()
+                    .collect()
+            },
         };
         Mix::new(self.operations.iter().enumerate().map(entry).collect()).ok_or_else(|| {
             ScenarioError::value("operations", "at least one needs a weight above 0")

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::experiment::{Ended, EndedBy};
 use super::summary::Summary;
-use crate::arm::{ArmSummary, heading};
+use crate::arm::{ArmSummary, heading, login_difference};
 use crate::duration::{show, show_interval};
 use crate::table::{Columns, errors, verdict};
 
@@ -15,6 +15,10 @@ pub(crate) fn text(summary: &Summary) -> String {
     let mut text = headline(summary) + "\n";
     if let Some(line) = heading(&summary.arms) {
         text += &(line + "\n");
+    }
+    let each_once = summary.arms.iter().take(summary.arms.len() / summary.rates.len().max(1));
+    if let Some(line) = login_difference(each_once) {
+        let _ = writeln!(text, "logins: {line}");
     }
     let tables = [
         Some(arms(summary)),
@@ -34,14 +38,14 @@ pub(crate) fn text(summary: &Summary) -> String {
         let _ = writeln!(text, "{}: {}", label(arm), errors(arm));
     }
     for arm in &summary.arms {
-        for line in arm.connections() {
+        for line in arm.notes() {
             let _ = writeln!(text, "{}: {line}", label(arm));
         }
     }
     if let Some(counts) = &summary.counts {
         let _ = writeln!(
             text,
-            "counted: {} requests through the pool here, {} queries in the pooler",
+            "counted: {} queries through the pool here, {} queries in the pooler",
             counts.completed_through_pooler, counts.pooler_queries
         );
     }
