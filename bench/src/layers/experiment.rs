@@ -18,7 +18,7 @@ use crate::observe::{self, Counters, CpuSample, ObserveError, Pooler, Server};
 use crate::rig::{Rig, RigError};
 use crate::scenario::{Processes, Scenario};
 use crate::statistics::{Estimate, FixedWidth};
-use crate::validity::{Machine, MachineWatch};
+use crate::validity::{Machine, MachineWatch, compare_settings};
 
 /// Before the first round, on each arm; not counted.
 const WARM_UP_NS: Nanos = 500 * MILLISECOND;
@@ -35,6 +35,8 @@ pub(super) struct Experiment<'a> {
     pub(super) server: Option<Server>,
     pub(super) pooler: Option<Pooler>,
     watcher: Option<Watcher>,
+    /// In what sessions differ with the pool and without, if they do.
+    pub(super) settings: Option<String>,
     /// Why the pooler is watched no more.
     pub(super) watcher_error: Option<ObserveError>,
 }
@@ -101,6 +103,7 @@ impl<'a> Experiment<'a> {
             scenario,
             plan,
             rig,
+            settings: compare_settings(scenario, &kinds),
             pairs: arms::pairs(&kinds),
             levels: Vec::new(),
             processes,

@@ -44,6 +44,8 @@ pub(crate) struct Summary {
     pub(crate) validity: Validity,
     pub(super) arms: Vec<ArmSummary>,
     pub(super) ended: Option<Ended>,
+    /// The quantile that is told where only one is.
+    pub(super) named_quantile: f64,
     pub(super) costs: Vec<CostSummary>,
     /// How much more the pool costs with a gateway in front than without; as much more does the
     /// gateway cost with the pool.
@@ -77,6 +79,8 @@ pub(super) struct CostSummary {
 pub(super) struct Interaction {
     pub(super) rate: f64,
     pub(super) quantile: f64,
+    /// The quantile itself with both, with the gateway alone, with the pooler alone, with none.
+    pub(super) arms_ns: [u64; 4],
     pub(super) ns: f64,
     pub(super) ci_ns: [f64; 2],
 }
@@ -138,6 +142,7 @@ impl Experiment<'_> {
         let arms = self.levels.iter().flat_map(|level| &level.arms);
         let lost_names = arms.filter_map(|arm| self.rig.lost_names(arm));
         lost_names.for_each(|line| summary.validity.suspect(line));
+        self.settings.into_iter().for_each(|line| summary.validity.suspect(line));
         if let Some(error) = &self.watcher_error {
             summary.validity.suspect(format!("{error}: the pool was watched in some blocks only"));
         }
@@ -194,11 +199,12 @@ impl Results<'_> {
             servers: self.servers,
             arms: arms().map(|arm| ArmSummary::new(arm, self.operations)).collect(),
             ended: measured.ended,
+            named_quantile,
             costs: all()
                 .flat_map(|(level, costs)| latency_costs(level, costs, pairs, &quantiles))
                 .collect(),
             interactions: all()
-                .flat_map(|(level, costs)| interactions(level, costs, &quantiles))
+                .flat_map(|(level, costs)| interactions(level, costs, square, &quantiles))
                 .collect(),
             cpu_costs: all().flat_map(|(level, costs)| cpu_costs(level, costs, pairs)).collect(),
             same_latencies: same_latencies(levels, pairs, named_quantile, seed),
@@ -248,16 +254,28 @@ fn latency_costs(
     pairs.iter().zip(&costs.latency).flat_map(of_pair).collect()
 }
 
-fn interactions(level: &Level, costs: &Costs, quantiles: &[f64]) -> Vec<Interaction> {
+fn interactions(
+    level: &Level,
+    costs: &Costs,
+    square: Option<[usize; 4]>,
+    quantiles: &[f64],
+) -> Vec<Interaction> {
+    let rounds = super::cost::rounds(&level.arms);
     let found = costs.interaction.iter().flatten().zip(quantiles);
-    found
-        .map(|(estimate, quantile)| Interaction {
+    let one = |(estimate, quantile): (&Estimate, &f64)| {
+        let arm_ns = |arm: usize| {
+            let blocks = super::cost::merger(&level.arms[arm], rounds);
+            blocks.quantiles(&vec![1; rounds], &[*quantile]).map_or(0, |found| found[0])
+        };
+        Some(Interaction {
             rate: level.rate,
             quantile: *quantile,
+            arms_ns: square?.map(arm_ns),
             ns: estimate.value,
             ci_ns: [estimate.low, estimate.high],
         })
-        .collect()
+    };
+    found.filter_map(one).collect()
 }
 
 fn cpu_costs(level: &Level, costs: &Costs, pairs: &[Pair]) -> Vec<CpuCost> {

@@ -3,6 +3,7 @@
 mod artefact;
 mod comparison;
 mod machine;
+mod settings;
 
 use engine::{MILLISECOND, OperationRecording};
 use serde::Serialize;
@@ -10,6 +11,7 @@ use wire::Class;
 
 use self::artefact::{comb, looks_like_delayed_ack};
 pub(crate) use self::machine::{Machine, MachineWatch};
+pub(crate) use self::settings::compare_settings;
 use crate::arm::Arm;
 
 /// The verdict, with its reasons.

@@ -24,6 +24,7 @@ pub(crate) fn text(summary: &Summary) -> String {
         Some(arms(summary)),
         Some(cpu(summary)),
         Some(costs(summary)),
+        square(summary),
         cpu_costs(summary),
         same_latencies(summary),
         pool::table(summary),
@@ -146,12 +147,37 @@ fn costs(summary: &Summary) -> String {
         cells.extend(row.iter().map(|cost| show_interval(cost.ns, cost.ci_ns)));
         table.row(cells);
     }
-    for row in summary.interactions.chunks(quantiles.len().max(1)) {
-        let mut cells = vec![at_rate("interaction of the two".into(), row[0].rate, summary)];
-        cells.extend(row.iter().map(|one| show_interval(one.ns, one.ci_ns)));
-        table.row(cells);
-    }
     table.to_string()
+}
+
+/// What each layer adds with and without the other.
+fn square(summary: &Summary) -> Option<String> {
+    let is_named = |quantile: f64| quantile == summary.named_quantile;
+    let named = summary.interactions.iter().filter(|one| is_named(one.quantile));
+    let quantile = percentile(summary.named_quantile);
+    let mut table =
+        Columns::new(&[&*quantile, "without the pool", "with the pool", "the pool adds"]);
+    for one in named.clone() {
+        let added = |layer: &str, given: &[&str]| {
+            let is_meant = |cost: &&super::summary::CostSummary| {
+                (cost.layer, &*cost.given, cost.rate) == (layer, given, one.rate)
+                    && is_named(cost.quantile)
+            };
+            let cost = summary.costs.iter().find(is_meant);
+            cost.map_or("-".into(), |cost| show_interval(cost.ns, cost.ci_ns))
+        };
+        let [both, gateway, pooler, none] = one.arms_ns.map(|ns| show(ns as f64));
+        let name = |name: &str| at_rate(name.to_owned(), one.rate, summary);
+        table.row(vec![name("without the gateway"), none, pooler, added("pooler", &[])]);
+        table.row(vec![name("with the gateway"), gateway, both, added("pooler", &["gateway"])]);
+        table.row(vec![
+            name("the gateway adds"),
+            added("gateway", &[]),
+            added("gateway", &["pooler"]),
+            format!("interaction {}", show_interval(one.ns, one.ci_ns)),
+        ]);
+    }
+    named.clone().next().is_some().then(|| table.to_string())
 }
 
 fn cpu_costs(summary: &Summary) -> Option<String> {
