@@ -9,7 +9,7 @@ use crate::arm::{Arm, difference};
 use crate::statistics::change_point;
 
 /// Intervals over fewer blocks are too narrow: the bootstrap cannot see what it has not drawn.
-pub(crate) const BLOCKS_MIN: usize = 20;
+const BLOCKS_MIN: usize = 20;
 
 /// Shares of requests that fail may differ by so much.
 const FAILED_SHARE_DIFFERENCE_MAX: f64 = 0.01;
@@ -36,10 +36,15 @@ impl Validity {
             }
         }
         self.suspect_if(stall(arms));
-        let blocks = arms.iter().map(|arm| arm.blocks.len()).min().unwrap_or_default();
+    }
+
+    /// Whether there are enough blocks for the intervals; a round of them takes `round_ns`.
+    pub(crate) fn judge_blocks(&mut self, blocks: usize, round_ns: Nanos) {
         if blocks < BLOCKS_MIN {
+            let seconds = (BLOCKS_MIN as u64 * round_ns).div_ceil(engine::SECOND);
             self.suspect(format!(
-                "{blocks} blocks an arm are too few for the intervals: give --duration more time"
+                "{blocks} blocks an arm are too few for the intervals: give --duration {seconds}s \
+                 or more"
             ));
         }
     }
@@ -284,9 +289,15 @@ mod tests {
 
     #[test]
     fn few_blocks_are_too_few() {
-        let mut arms = good();
-        arms[0].blocks.truncate(19);
-        arms[0].planned = 1900;
-        assert_one(&arms, "19 blocks an arm are too few");
+        let reasons = |blocks| {
+            let mut validity = Validity::default();
+            validity.judge_blocks(blocks, 1260 * MILLISECOND);
+            validity.reasons
+        };
+        assert_eq!(reasons(20), [] as [&str; 0]);
+        assert_eq!(
+            reasons(19),
+            ["19 blocks an arm are too few for the intervals: give --duration 26s or more"]
+        );
     }
 }

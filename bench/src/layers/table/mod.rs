@@ -225,8 +225,9 @@ fn name(layer: &str, given: &[&str]) -> String {
         ("gateway", false) => "gateway, with the pool".into(),
         ("pooler", true) => "pool, without the gateway".into(),
         ("pooler", false) => "pool, behind the gateway".into(),
-        (_, true) => "nothing: direct, twice".into(),
-        (_, false) => format!("nothing: {}, twice", given.join("+")),
+        (_, true) => "direct against itself".into(),
+        (_, false) if *given == ["gateway"] => "gateway+direct against itself".into(),
+        (_, false) => format!("{} against itself", given.join("+")),
     }
 }
 

@@ -48,24 +48,24 @@ pub(super) fn table(summary: &Summary) -> Option<String> {
 /// What the pool's cost consists of.
 pub(super) fn accounting(summary: &Summary) -> Option<String> {
     let mut table = Columns::new(&[
-        "the pool's cost, mean",
-        "of it: queue",
+        "what the pool adds, mean",
+        "in all",
+        "queue",
         "its CPU",
         "round trip",
         "Postgres",
         "residual",
     ]);
-    for Accounting {
-        added, wait_ns, pooler_cpu_ns, round_trip_ns, postgres_ns, residual_ns, ..
-    } in &summary.accounting
-    {
+    for accounting in &summary.accounting {
+        let Accounting { rate, added, wait_ns, pooler_cpu_ns, round_trip_ns, .. } = accounting;
         table.row(vec![
+            at_rate("without the gateway".into(), *rate, summary),
             show_interval(added.value, [added.low, added.high]),
             time(Some(*wait_ns)),
             time(*pooler_cpu_ns),
             time(*round_trip_ns),
-            time(Some(*postgres_ns)),
-            time(Some(*residual_ns)),
+            time(Some(accounting.postgres_ns)),
+            time(Some(accounting.residual_ns)),
         ]);
     }
     (!summary.accounting.is_empty()).then(|| table.to_string())
@@ -108,7 +108,7 @@ pub(super) fn observers(summary: &Summary) -> Option<String> {
         .collect();
     let widest = median().flat_map(|cost| cost.ci_ns).map(f64::abs).reduce(f64::max)?;
     Some(if each.is_empty() {
-        format!("watching the pool costs nothing that shows at p50 (at most {})", show(widest))
+        format!("watching the pool costs nothing that shows at p50 (within {})", show(widest))
     } else {
         format!("watching the pool costs at p50, by the blocks without it: {}", each.join(", "))
     })
