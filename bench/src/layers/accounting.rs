@@ -7,7 +7,7 @@ use super::arms::Pair;
 use super::cost::{merger, ratio};
 use super::level::{Level, PoolBlock};
 use crate::arm::Arm;
-use crate::observe::Counters;
+use crate::observe::Totals;
 use crate::statistics::{Estimate, estimates, in_system};
 
 /// What the pooler counted for one arm. Times in ns; what it did not count is null.
@@ -74,19 +74,19 @@ pub(super) fn pools(level: &Level) -> Vec<PoolSummary> {
 }
 
 fn pool(rate: f64, arm: &Arm, blocks: &[PoolBlock]) -> Option<PoolSummary> {
-    let counters = sum(blocks)?;
+    let totals = sum(blocks)?;
     let requests = Some(arm.requests()).filter(|requests| *requests > 0)? as f64;
     let each = |count: Option<u64>| count.map(|count| count as f64 / requests);
-    let (wait, server) = (each(counters.wait_ns), each(counters.query_ns));
+    let (wait, server) = (each(totals.wait_ns()), each(totals.query_ns()));
     let counted = wait.zip(server).map(|(wait, server)| in_system(arm.rate(), wait + server));
     let looks = blocks.iter().flat_map(|block| &block.looks);
     let seen = mean(looks.clone().filter_map(|look| Some(look.sv_active? + look.cl_waiting?)));
     Some(PoolSummary {
         arm: arm.kind.name.to_string(),
         rate,
-        queries_per_request: each(counters.queries),
-        transactions_per_request: each(counters.transactions),
-        server_assignments_per_request: each(counters.server_assignments),
+        queries_per_request: each(totals.queries()),
+        transactions_per_request: each(totals.get("xact_count")),
+        server_assignments_per_request: each(totals.get("server_assignment_count")),
         wait_ns_per_request: wait,
         server_ns_per_request: server,
         maxwait_ns: looks.filter_map(|look| look.maxwait_ns).max(),
@@ -97,9 +97,9 @@ fn pool(rate: f64, arm: &Arm, blocks: &[PoolBlock]) -> Option<PoolSummary> {
     })
 }
 
-fn sum(blocks: &[PoolBlock]) -> Option<Counters> {
-    let counters = blocks.iter().map(|block| block.counters);
-    counters.reduce(|sum, counters| sum.plus(&counters))
+fn sum(blocks: &[PoolBlock]) -> Option<Totals> {
+    let totals: Vec<_> = blocks.iter().map(|block| block.totals.clone()).collect::<Option<_>>()?;
+    (!totals.is_empty()).then(|| Totals::sum(&totals))
 }
 
 fn mean(values: impl Iterator<Item = u64>) -> Option<f64> {

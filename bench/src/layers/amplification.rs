@@ -39,7 +39,7 @@ impl Experiment<'_> {
         let scenario = self.scenario;
         let mut found = Vec::new();
         for (number, operation) in scenario.operations.iter().enumerate() {
-            let Some(before) = self.counters()? else { return Ok(Vec::new()) };
+            let Some(before) = self.totals()? else { return Ok(Vec::new()) };
             if operation.weight == 0 {
                 continue;
             }
@@ -55,16 +55,16 @@ impl Experiment<'_> {
             let sent = report.streams.iter().map(StreamReport::queries).sum::<u64>();
             self.levels[0].arms[arm].completed += requests;
             self.levels[0].arms[arm].queries += sent;
-            let Some(after) = self.counters()? else { return Ok(Vec::new()) };
-            let counters = after.since(&before);
+            let Some(after) = self.totals()? else { return Ok(Vec::new()) };
+            let totals = after.since(&before).unwrap_or_default();
             let each =
                 |count: Option<u64>| count.map(|count| count as f64 / requests.max(1) as f64);
             found.push(Amplification {
                 operation: operation.name.clone(),
                 requests,
-                queries_per_request: each(counters.queries),
-                transactions_per_request: each(counters.transactions),
-                server_assignments_per_request: each(counters.server_assignments),
+                queries_per_request: each(totals.queries()),
+                transactions_per_request: each(totals.get("xact_count")),
+                server_assignments_per_request: each(totals.get("server_assignment_count")),
             });
         }
         Ok(found)

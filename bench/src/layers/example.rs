@@ -14,7 +14,7 @@ use super::summary::{Results, Summary};
 use super::{Plan, schedule};
 use crate::arm::{Arm, ArmKind, Block};
 use crate::generator::GeneratorSummary;
-use crate::observe::{Counters, Pools};
+use crate::observe::{Pools, Totals};
 use crate::statistics::FixedWidth;
 use crate::validity::Machine;
 
@@ -149,13 +149,12 @@ fn fill(level: &mut Level, index: usize) {
                 ..Pools::default()
             };
             level.pool[index].push(PoolBlock {
-                counters: Counters {
-                    queries: Some(requests),
-                    transactions: Some(requests),
-                    server_assignments: None,
-                    wait_ns: Some(requests * 5000),
-                    query_ns: Some(requests * 150_000),
-                },
+                totals: Some(Totals::of(&[
+                    ("query_count", requests),
+                    ("xact_count", requests),
+                    ("wait_time", requests * 5),
+                    ("query_time", requests * 150),
+                ])),
                 looks: if is_watched { vec![look] } else { Vec::new() },
                 is_watched,
             });

@@ -14,7 +14,7 @@ use super::{Plan, Summary, cost};
 use crate::arm::Block;
 use crate::check::Checks;
 use crate::interrupt;
-use crate::observe::{self, Counters, CpuSample, ObserveError, Pooler, Server};
+use crate::observe::{self, CpuSample, ObserveError, Pooler, Server, Totals};
 use crate::rig::{Rig, RigError};
 use crate::scenario::{Processes, Scenario};
 use crate::statistics::{Estimate, FixedWidth};
@@ -38,7 +38,7 @@ pub(super) struct Experiment<'a> {
     /// In what sessions differ with the pool and without, if they do.
     pub(super) settings: Option<String>,
     /// Why the pooler is watched no more.
-    pub(super) watcher_error: Option<ObserveError>,
+    pub(super) watcher_error: Option<String>,
 }
 
 /// What the measuring as a whole came to.
@@ -115,7 +115,7 @@ impl<'a> Experiment<'a> {
     }
 
     pub(super) fn measure(mut self, say: &mut dyn FnMut(&str)) -> Result<Summary, RigError> {
-        let before = self.counters()?;
+        let before = self.totals()?;
         self.warm_up(say)?;
         self.levels = self.empty_levels();
         let arms = self.rig.arms.len();
@@ -157,9 +157,9 @@ impl<'a> Experiment<'a> {
         let duration_ns = self.rig.fleet.clock().now() - start;
         let machine = machine.end();
         let amplification = self.amplify()?;
-        let after = self.counters()?;
+        let after = self.totals()?;
         let pooler_queries =
-            after.zip(before).and_then(|(after, before)| after.since(&before).queries);
+            after.zip(before).and_then(|(after, before)| after.since(&before)?.queries());
         let round_trips = self.rig.round_trips()?;
         self.summary(Measured {
             started,
@@ -205,7 +205,7 @@ impl<'a> Experiment<'a> {
         let load = self.plan.load(self.levels[rate].rate, self.plan.block_ns);
         let stream = self.rig.stream(arm, load, (0, 0), self.plan.block_seed(round));
         let is_pooled = self.rig.arms[arm].kind.has("pooler");
-        let counters = if is_pooled { self.counters()? } else { None };
+        let totals = if is_pooled { self.totals()? } else { None };
         let is_watched = is_pooled && is_watched(round) && self.watcher.is_some();
         let cpu = self.cpu();
         if is_watched {
@@ -214,11 +214,11 @@ impl<'a> Experiment<'a> {
         let report = self.rig.phase(vec![stream])?;
         let looks = if is_watched { self.looks() } else { Vec::new() };
         let used = self.cpu_since(&cpu);
-        if let Some(before) = counters
-            && let Some(after) = self.counters()?
+        if let Some(before) = totals
+            && let Some(after) = self.totals()?
         {
-            let counters = after.since(&before);
-            self.levels[rate].pool[arm].push(PoolBlock { counters, looks, is_watched });
+            let totals = after.since(&before);
+            self.levels[rate].pool[arm].push(PoolBlock { totals, looks, is_watched });
         }
         let backends = self.server.as_mut().map(Server::backends).transpose()?;
         let arm = &mut self.levels[rate].arms[arm];
@@ -250,8 +250,8 @@ impl<'a> Experiment<'a> {
         self.levels.iter().flat_map(of).collect()
     }
 
-    pub(super) fn counters(&mut self) -> Result<Option<Counters>, RigError> {
-        Ok(self.pooler.as_mut().map(Pooler::counters).transpose()?)
+    pub(super) fn totals(&mut self) -> Result<Option<Totals>, RigError> {
+        Ok(self.pooler.as_mut().map(Pooler::totals).transpose()?)
     }
 
     fn cpu(&self) -> Vec<(String, CpuSample)> {

@@ -1,7 +1,7 @@
 //! One of the rates that are compared.
 
 use crate::arm::Arm;
-use crate::observe::{Counters, Pools};
+use crate::observe::{Pools, Totals};
 
 /// What was measured at one rate.
 pub(super) struct Level {
@@ -16,8 +16,8 @@ pub(super) struct Level {
 /// What the pooler said of one block.
 #[derive(Debug, Clone)]
 pub(super) struct PoolBlock {
-    /// Counted from its beginning to its end.
-    pub(super) counters: Counters,
+    /// Counted from its beginning to its end; `None` where the pooler was started anew meanwhile.
+    pub(super) totals: Option<Totals>,
     /// Its connections, several times on the way; none where it was not watched.
     pub(super) looks: Vec<Pools>,
     pub(super) is_watched: bool,

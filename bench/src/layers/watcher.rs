@@ -46,10 +46,13 @@ impl Watcher {
         let _ = self.orders.send(Order::Begin);
     }
 
-    /// What was seen since [`Watcher::begin`].
-    pub(super) fn end(&self) -> Result<Vec<Pools>, ObserveError> {
+    /// What was seen since [`Watcher::begin`], or why nothing was.
+    pub(super) fn end(&self) -> Result<Vec<Pools>, String> {
         let _ = self.orders.send(Order::End);
-        self.seen.recv_timeout(PATIENCE).unwrap_or(Err(ObserveError::Silent))
+        match self.seen.recv_timeout(PATIENCE) {
+            Ok(seen) => seen.map_err(|error| error.to_string()),
+            Err(_) => Err("the pooler's console stopped answering".into()),
+        }
     }
 }
 

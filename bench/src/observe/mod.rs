@@ -1,23 +1,31 @@
 //! Looking at the servers from outside, between blocks or once a second.
 
-mod counters;
+mod cgroup;
 mod cpu;
 mod login;
+mod machine;
 mod network;
 mod observer;
-mod pooler;
-mod pools;
+pub(crate) mod pooler;
+mod process;
+mod prometheus;
 mod server;
+mod session;
+mod source;
+mod table;
 
 use thiserror::Error;
 
-pub(crate) use counters::Counters;
 pub(crate) use cpu::CpuSample;
+pub(crate) use machine::{MachineSample, MachineUse};
 pub(crate) use network::{Network, NetworkSample};
-pub(crate) use observer::{Observation, Observer, Watched};
-pub(crate) use pooler::{Pooler, Row, pool_mode};
-pub(crate) use pools::Pools;
-pub(crate) use server::Server;
+pub(crate) use observer::{Look, Observations, Observed, Observer};
+pub(crate) use pooler::{FullPool, Pooler, PoolerSample, Pools, Totals, pool_mode};
+pub(crate) use process::{ProcessSample, ProcessUse};
+pub(crate) use prometheus::Exposition;
+pub(crate) use server::{Server, ServerSample};
+pub(crate) use source::{GENERATOR, Reading, Source, Subject};
+pub(crate) use table::Row;
 
 use crate::conninfo::ConninfoError;
 use crate::scenario::Scenario;
@@ -31,8 +39,12 @@ pub(crate) enum ObserveError {
     Query { what: &'static str, place: String, problem: String },
     #[error("{what}: {error}")]
     Conninfo { what: &'static str, error: ConninfoError },
-    #[error("the pooler's console or Postgres' observer stopped answering")]
-    Silent,
+    #[error("processes.{name}: there is no process {place}")]
+    NoProcess { name: String, place: String },
+    #[error("{url}: {problem}")]
+    Exposition { url: String, problem: String },
+    #[error("/proc/stat can't be read")]
+    NoMachine,
     #[error("processes.{target}: there is no process {pid}")]
     Process { target: String, pid: u32 },
 }
@@ -49,6 +61,6 @@ pub(crate) fn connect(
 
 /// Another connection to the pooler's console.
 pub(crate) fn console(scenario: &Scenario) -> Result<Option<Pooler>, ObserveError> {
-    let console = scenario.targets.values().find_map(|target| target.console.as_deref());
-    console.map(Pooler::connect).transpose()
+    let console = scenario.targets.values().find_map(|target| target.consoles.first());
+    console.map(|console| Pooler::connect(console)).transpose()
 }

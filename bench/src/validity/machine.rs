@@ -4,6 +4,8 @@ use std::fs;
 
 use nix::time::ClockId;
 
+use crate::observe::MachineSample;
+
 /// A share of CPU time that other guests took, above which latencies are theirs too.
 const STEAL_SHARE_MAX: f64 = 0.02;
 /// Cores that run so much faster or slower at the end are other cores.
@@ -27,13 +29,9 @@ pub(crate) struct Machine {
 
 /// Looks at the machine from its making on.
 pub(crate) struct MachineWatch {
-    before: (Option<Ticks>, Clocks),
+    before: (Option<MachineSample>, Clocks),
     frequencies: Vec<f64>,
 }
-
-/// Ticks of all cores together: those stolen, and all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Ticks(u64, u64);
 
 /// Offsets against the monotonic clock, in ns.
 #[derive(Debug, Clone, Copy)]
@@ -56,21 +54,6 @@ impl Clocks {
     }
 }
 
-impl Ticks {
-    /// See proc_stat in proc(5): user, nice, system, idle, iowait, irq, softirq, steal; guests' time
-    /// is in the first two.
-    fn parse(stat: &str) -> Option<Self> {
-        let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
-        let ticks: Vec<u64> =
-            line.split_whitespace().take(8).map_while(|word| word.parse().ok()).collect();
-        Some(Self(*ticks.get(7)?, ticks.iter().sum()))
-    }
-
-    fn read() -> Option<Self> {
-        Self::parse(&fs::read_to_string("/proc/stat").ok()?)
-    }
-}
-
 /// Mean frequency of all cores, where the machine tells it: guests mostly don't.
 fn frequency() -> Option<f64> {
     let cores = fs::read_dir("/sys/devices/system/cpu").ok()?.flatten();
@@ -84,7 +67,7 @@ fn frequency() -> Option<f64> {
 
 impl MachineWatch {
     pub(crate) fn begin() -> Self {
-        Self { before: (Ticks::read(), Clocks::read()), frequencies: Vec::new() }
+        Self { before: (MachineSample::read().ok(), Clocks::read()), frequencies: Vec::new() }
     }
 
     /// Takes note of what changes from round to round.
@@ -93,14 +76,11 @@ impl MachineWatch {
     }
 
     pub(crate) fn end(self) -> Machine {
-        let (ticks, clocks) = (Ticks::read(), Clocks::read());
         let (before, clocks_before) = self.before;
-        let share = |(after, before): (Ticks, Ticks)| {
-            let all = after.1.saturating_sub(before.1);
-            (all > 0).then(|| after.0.saturating_sub(before.0) as f64 / all as f64)
-        };
+        let (after, clocks) = (MachineSample::read().ok(), Clocks::read());
+        let used = after.zip(before).and_then(|(after, before)| after.since(&before));
         Machine {
-            steal_share: ticks.zip(before).and_then(share),
+            steal_share: used.map(|used| used.steal),
             frequencies: self.frequencies,
             clock_step_ns: clocks.realtime - clocks_before.realtime,
             suspended_ns: clocks.boottime - clocks_before.boottime,
@@ -185,13 +165,5 @@ mod tests {
         assert!(reasons[1].contains("23 % slower"), "{reasons:?}");
         assert!(reasons[2].contains("set -3.00 s"), "{reasons:?}");
         assert_eq!(loud.suspended_ns(), Some(2e9));
-    }
-
-    #[test]
-    fn stolen_ticks_are_the_eighth_and_guests_are_not_counted_twice() {
-        let stat = "cpu  10 20 30 40 5 1 2 7 9 9\ncpu0 1 2 3\n";
-        assert_eq!(Ticks::parse(stat), Some(Ticks(7, 115)));
-        assert_eq!(Ticks::parse("cpu  1 2 3\n"), None);
-        assert_eq!(Ticks::parse(""), None);
     }
 }
