@@ -16,6 +16,8 @@ mod duration;
 mod generator;
 mod interrupt;
 mod layers;
+#[allow(dead_code, unused_imports)]
+mod limit;
 mod metric;
 mod nova;
 mod observe;

@@ -1,0 +1,3 @@
+//! The highest load that still meets its goals.
+
+pub(crate) mod search;
