@@ -16,7 +16,6 @@ mod duration;
 mod generator;
 mod interrupt;
 mod layers;
-#[allow(dead_code, unused_imports)]
 mod limit;
 mod metric;
 mod nova;

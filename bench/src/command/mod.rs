@@ -5,6 +5,7 @@ mod churn;
 mod demo;
 mod doctor;
 mod layers;
+mod limit;
 mod output;
 mod run;
 mod run_options;
@@ -15,6 +16,7 @@ use std::io;
 use clap::{Parser, Subcommand};
 
 use self::run_options::OptionsError;
+use crate::limit::{LimitError, LogError};
 use crate::rig::RigError;
 use crate::scenario::ScenarioError;
 use crate::stack::StackError;
@@ -39,6 +41,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// What the gateway costs and what the pool costs, on a scenario of your own or on the stack
     Layers(layers::Layers),
+    /// The highest load that still meets its goals, of each layer, and what comes past it
+    Limit(Box<limit::Limit>),
     /// What it costs to connect: connections opened for one query each, before and after the pool
     Churn(Box<churn::Churn>),
     /// The whole of it: start a private stack, compare its layers for 30 s, stop it
@@ -60,6 +64,18 @@ pub(crate) enum CommandError {
     /// An experiment has no result.
     #[error(transparent)]
     Rig(#[from] RigError),
+    /// A goal that can't be read.
+    #[error("--goal '{goal}': {problem}")]
+    Goal { goal: String, problem: String },
+    /// Nothing that a load could miss.
+    #[error(
+        "no goal is about the {layer} that {target} is: give one with --goal, as in 'p(95)<100', or \
+         choose other targets with --target"
+    )]
+    NoGoal { target: String, layer: &'static str },
+    /// The log of trials or cells can't be used.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// No scenario was given, and no stack is up.
     #[error(
         "no scenario file was given and no stack is up: `poolbench stack up` starts one, \
@@ -69,6 +85,15 @@ pub(crate) enum CommandError {
     /// The result could not be written.
     #[error("cannot write {what}: {source}")]
     Output { what: String, source: io::Error },
+}
+
+impl From<LimitError> for CommandError {
+    fn from(error: LimitError) -> Self {
+        match error {
+            LimitError::Rig(error) => Self::Rig(error),
+            LimitError::Log(error) => Self::Log(error),
+        }
+    }
 }
 
 /// Exit codes, k6's where it has one.
@@ -96,7 +121,12 @@ impl CommandError {
             Self::Stack(StackError::Interrupted) | Self::Rig(RigError::Interrupted) => {
                 exit::INTERRUPTED
             }
-            Self::Scenario(_) | Self::Options(_) | Self::NothingToMeasure => exit::INVALID,
+            Self::Scenario(_)
+            | Self::Options(_)
+            | Self::Goal { .. }
+            | Self::NoGoal { .. }
+            | Self::Log(_)
+            | Self::NothingToMeasure => exit::INVALID,
             Self::Rig(RigError::Fleet(_)) => exit::FAILED,
             Self::Rig(_) => exit::INVALID,
             Self::Stack(_) | Self::Output { .. } => exit::FAILED,
@@ -113,6 +143,7 @@ impl Cli {
             Command::Check(check) => check.run(),
             Command::Doctor(doctor) => doctor.run(),
             Command::Layers(layers) => layers.run(),
+            Command::Limit(limit) => limit.run(),
             Command::Churn(churn) => churn.run(),
             Command::Demo(demo) => demo.run(),
         }

@@ -60,7 +60,13 @@ impl Load {
 
 impl Bracket {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, outcomes: Vec::new(), loads: Vec::new(), asked: 0, failed_holds: Vec::new() }
+        Self {
+            settings,
+            outcomes: Vec::new(),
+            loads: Vec::new(),
+            asked: 0,
+            failed_holds: Vec::new(),
+        }
     }
 
     pub(super) fn add(&mut self, trial: &Trial, is_met: bool) {
@@ -130,12 +136,13 @@ impl Bracket {
             return trial(tied.load);
         }
         // Once both sides were seen the limit is near.
-        let has_turned = self.outcomes.iter().any(|(_, met)| *met)
-            && self.outcomes.iter().any(|(_, met)| !met);
+        let has_turned =
+            self.outcomes.iter().any(|(_, met)| *met) && self.outcomes.iter().any(|(_, met)| !met);
         let growth = if has_turned { (1.0 + width).powi(2) } else { GROWTH };
         // What ends the growth is looked at twice: one disturbed trial would set the search on a
         // wrong way.
-        if let [only] = self.loads.iter().filter(|load| load.is_met() == Some(false)).collect::<Vec<_>>()[..]
+        if let [only] =
+            self.loads.iter().filter(|load| load.is_met() == Some(false)).collect::<Vec<_>>()[..]
             && !only.is_confirmed()
         {
             return trial(only.load);
@@ -210,15 +217,10 @@ impl Bracket {
         let (low_value, high_value) = (self.low(), high.map(|high| high.load));
         Found {
             value: low_value,
-            interval: (
-                outer(low_value, likely.0, f64::min),
-                outer(high_value, likely.1, f64::max),
-            ),
+            interval: (outer(low_value, likely.0, f64::min), outer(high_value, likely.1, f64::max)),
             is_held: self.is_held(),
             is_close: low.zip(high).is_some_and(|(low, high)| {
-                low.is_confirmed()
-                    && high.is_confirmed()
-                    && self.is_narrow(low.load, high.load)
+                low.is_confirmed() && high.is_confirmed() && self.is_narrow(low.load, high.load)
             }),
         }
     }

@@ -107,7 +107,9 @@ impl Search {
         // The goal that breaks first goes first: what it learns below is a lower bound for others.
         let mut open: Vec<_> = self.goals.iter().filter_map(|goal| goal.next()).collect();
         open.sort_by(|one, other| {
-            (one.is_hold, one.load).partial_cmp(&(other.is_hold, other.load)).expect("loads are numbers")
+            (one.is_hold, one.load)
+                .partial_cmp(&(other.is_hold, other.load))
+                .expect("loads are numbers")
         });
         open.first().copied()
     }

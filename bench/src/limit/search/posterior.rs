@@ -43,7 +43,9 @@ pub(super) fn interval(outcomes: &[(f64, bool)], width: f64) -> (f64, f64) {
         log
     };
     let table: Vec<Vec<f64>> = (0..count)
-        .map(|place| SPREADS.iter().map(|(spread, prior)| likelihood(place, *spread) + prior.ln()).collect())
+        .map(|place| {
+            SPREADS.iter().map(|(spread, prior)| likelihood(place, *spread) + prior.ln()).collect()
+        })
         .collect();
     let most = table.iter().flatten().copied().fold(f64::NEG_INFINITY, f64::max);
     let mass: Vec<f64> =

@@ -66,7 +66,9 @@ fn line(name: &str, results: &[Result]) -> (usize, f64, String) {
     let mut widths: Vec<_> = results.iter().map(|result| result.width * 100.0).collect();
     widths.sort_by(f64::total_cmp);
     let width = widths[widths.len() / 2];
-    let line = format!("{name:<34}{right:>4} of {SEEDS} right, {trials:>5.1} trials, width {width:>4.1} %");
+    let line = format!(
+        "{name:<34}{right:>4} of {SEEDS} right, {trials:>5.1} trials, width {width:>4.1} %"
+    );
     (right, trials, line)
 }
 
