@@ -180,8 +180,8 @@ impl Bracket {
         let growth = (self.low().unwrap_or(start) / start).ln().abs() / GROWTH.ln();
         let halvings = (GROWTH.ln() / (1.0 + width).ln()).log2();
         let bisection = growth.ceil() + 1.0 + halvings.ceil();
-        // One is for the hold.
-        f64::from(self.asked) >= TRIALS_OF_BISECTION * bisection - 1.0
+        // One is for the hold, and one for what the growth may overshoot.
+        f64::from(self.asked) >= TRIALS_OF_BISECTION * bisection - 2.0
     }
 
     fn is_narrow(&self, low: f64, high: f64) -> bool {
@@ -211,10 +211,14 @@ impl Bracket {
     pub(super) fn found(&self) -> Found {
         let (low, high) = (self.low_load(), self.high_load());
         let likely = posterior::interval(&self.outcomes, self.settings.width);
-        let outer = |bound: Option<f64>, likely: f64, wider: fn(f64, f64) -> f64| {
-            bound.map(|bound| wider(bound, likely).clamp(self.settings.min, self.settings.max))
-        };
         let (low_value, high_value) = (self.low(), high.map(|high| high.load));
+        let has_both = low.is_some() && high.is_some();
+        // With one side only, nothing says how sharp the limit is.
+        let outer = |bound: Option<f64>, likely: f64, wider: fn(f64, f64) -> f64| {
+            let bound = bound?;
+            let likely = if has_both { likely } else { bound };
+            Some(wider(bound, likely).clamp(self.settings.min, self.settings.max))
+        };
         Found {
             value: low_value,
             interval: (outer(low_value, likely.0, f64::min), outer(high_value, likely.1, f64::max)),
