@@ -5,6 +5,7 @@
 mod address;
 mod arm;
 mod band;
+mod cancel;
 mod check;
 mod churn;
 mod command;

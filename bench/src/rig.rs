@@ -6,20 +6,20 @@ use std::sync::atomic::AtomicBool;
 
 use engine::{
     Fleet, FleetError, Interval, Load, LoadError, MILLISECOND, Mix, Nanos, Phase, PhaseReport,
-    SECOND, Stream,
+    SECOND, Stream, StreamReport,
 };
 use thiserror::Error;
+use wire::Operation;
 use wire::postgres::Fallback;
-use wire::{Operation, Request};
 
-use crate::arm::{Arm, ArmKind, Securities};
+use crate::arm::{Arm, ArmKind, Logins, Securities};
 use crate::check::Checks;
 use crate::conninfo::Conninfo;
 use crate::generator::{Generator, GeneratorError, GeneratorOptions, GeneratorSummary, Work};
 use crate::interrupt::{self, Interrupted};
 use crate::observe::ObserveError;
 use crate::remedy;
-use crate::scenario::{self, Places, Renewal, Scenario, ScenarioError};
+use crate::scenario::{self, Places, PoolingError, Renewal, Scenario, ScenarioError};
 
 /// Why an experiment has no result.
 #[derive(Debug, Error)]
@@ -39,6 +39,15 @@ pub(crate) enum RigError {
     Fleet(FleetError),
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<PoolingError> for RigError {
+    fn from(error: PoolingError) -> Self {
+        match error {
+            PoolingError::Mode(error) => error.into(),
+            PoolingError::Observe(error) => error.into(),
+        }
+    }
 }
 
 impl From<Interrupted> for RigError {
@@ -72,10 +81,8 @@ const INTERVAL_NS: Nanos = SECOND;
 
 /// What the operations of a target share if their statements may be sent unnamed.
 fn fallback(operations: &[Operation]) -> Option<Fallback> {
-    operations.iter().find_map(|operation| match &operation.request {
-        Request::Postgres(statement) => statement.fallback().cloned(),
-        Request::Http(_) => None,
-    })
+    let statements = operations.iter().flat_map(|operation| operation.request.statements());
+    statements.filter_map(|statement| statement.fallback()).next().cloned()
 }
 
 impl Rig {
@@ -96,6 +103,7 @@ impl Rig {
         let mut targets = Vec::new();
         for (kind, connections) in kinds.iter().zip(connections) {
             let file = scenario.target(&kind.target)?;
+            scenario.check_pooling(&kind.target)?;
             if let (Some(url), None) = (&file.url, &token) {
                 token = scenario::token(scenario, url)?;
             }
@@ -133,6 +141,7 @@ impl Rig {
         for (arm, opened) in rig.arms.iter_mut().zip(opened) {
             arm.connect = Some(opened.connect);
             arm.security = Securities(opened.security);
+            arm.logins = Logins(opened.logins);
         }
         Ok(rig)
     }
@@ -158,6 +167,7 @@ impl Rig {
             start_ns: 0,
             graceful_stop_ns: GRACEFUL_STOP_NS,
             reconnect: false,
+            cancel: None,
             seed,
         }
     }
@@ -209,6 +219,7 @@ impl Rig {
             }
         }
         self.arms[arm].completed += report.completed();
+        self.arms[arm].queries += report.streams.iter().map(StreamReport::queries).sum::<u64>();
         Ok(())
     }
 

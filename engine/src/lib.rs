@@ -5,6 +5,7 @@
 //! Knows no file format, prints nothing.
 
 mod arrivals;
+mod cancel_times;
 mod connection_times;
 pub mod driver;
 mod fleet;
@@ -29,6 +30,7 @@ mod worker;
 mod zipfian;
 
 pub use arrivals::{Arrival, Arrivals};
+pub use cancel_times::{Cancel, CancelTimes};
 pub use connection_times::ConnectionTimes;
 pub use fleet::{Exchange, Fleet, FleetError};
 pub use generator::{Column, Generator, Order};

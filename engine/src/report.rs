@@ -1,6 +1,8 @@
 //! What came of a phase, whole or second by second.
 
-use crate::{ConnectionTimes, Nanos, Recording, Stream};
+use wire::Counts;
+
+use crate::{CancelTimes, ConnectionTimes, Nanos, Recording, Stream};
 
 /// Virtual users of a stream. In an open loop a user is what carries one request at a time: those
 /// pre-allocated, and those added while all were busy.
@@ -19,6 +21,8 @@ pub struct StreamReport {
     pub recording: Recording,
     /// The steps of its connections, of a stream that reconnects ([`crate::Stream::reconnect`]).
     pub connections: Option<Box<ConnectionTimes>>,
+    /// What became of its requests, of a stream that cancels them ([`crate::Stream::cancel`]).
+    pub cancels: Option<Box<CancelTimes>>,
     /// Arrivals that came due, or iterations that virtual users began.
     pub planned: u64,
     /// Requests handed to a connection, those sent again after a stale connection included.
@@ -48,6 +52,8 @@ pub struct StreamReport {
     pub data_sent: u64,
     /// Bytes read from connections.
     pub data_received: u64,
+    /// What requests of several statements came to, notices, and what was copied.
+    pub counts: Counts,
     /// Virtual users.
     pub vus: Vus,
 }
@@ -58,6 +64,7 @@ impl StreamReport {
         Self {
             recording,
             connections: None,
+            cancels: None,
             planned: 0,
             sent: 0,
             iterations: 0,
@@ -72,14 +79,21 @@ impl StreamReport {
             is_out: false,
             data_sent: 0,
             data_received: 0,
+            counts: Counts::default(),
             vus: Vus::default(),
         }
+    }
+
+    /// Statements that were sent for the requests that got their outcome; a request over HTTP is one.
+    pub fn queries(&self) -> u64 {
+        (self.recording.completed() + self.counts.queries).saturating_sub(self.counts.requests)
     }
 
     /// An empty one for `stream`.
     pub(crate) fn of(stream: &Stream) -> Self {
         let connections = stream.reconnect.then(Box::default);
-        Self { connections, ..Self::new(Recording::new(stream.mix.len())) }
+        let cancels = stream.cancel.map(|_| Box::default());
+        Self { connections, cancels, ..Self::new(Recording::new(stream.mix.len())) }
     }
 
     /// Adds what another worker did in the same time.
@@ -104,13 +118,18 @@ impl StreamReport {
         recording.reset();
         let mut connections = self.connections.take();
         connections.iter_mut().for_each(|connections| connections.reset());
-        *self = Self { connections, ..Self::new(recording) };
+        let mut cancels = self.cancels.take();
+        cancels.iter_mut().for_each(|cancels| cancels.reset());
+        *self = Self { connections, cancels, ..Self::new(recording) };
     }
 
     fn add(&mut self, other: &Self) {
         self.recording.merge(&other.recording);
         if let Some(theirs) = &other.connections {
             self.connections.get_or_insert_default().merge(theirs);
+        }
+        if let Some(theirs) = &other.cancels {
+            self.cancels.get_or_insert_default().merge(theirs);
         }
         self.planned += other.planned;
         self.sent += other.sent;
@@ -125,6 +144,7 @@ impl StreamReport {
         self.outage_ns = self.outage_ns.max(other.outage_ns);
         self.data_sent += other.data_sent;
         self.data_received += other.data_received;
+        self.counts.add(&other.counts);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The command and a private stack, for end-to-end tests. Each test has a stack of its own.
 
+pub mod logins;
+pub mod relay;
 pub mod session;
 
 use std::os::unix::fs::MetadataExt as _;
@@ -155,6 +157,8 @@ impl Stack {
     pub fn place(&self, target: &str) -> Place {
         let conninfo = self.target(target);
         let (conninfo, passfile) = conninfo.split_once(" passfile=").expect("a password file");
+        // The blocking client knows fewer sslmodes.
+        let (conninfo, _) = conninfo.split_once(" sslmode=").expect("how it is secured");
         let config: postgres::Config = conninfo.parse().expect("a connection string");
         let user = config.get_user().unwrap_or_default().to_owned();
         let port = config.get_ports()[0].to_string();

@@ -4,14 +4,14 @@ use bytes::BytesMut;
 
 use crate::postgres::Channel;
 use crate::tls::Security;
-use crate::{Failure, Operation, Outcome, Reply, Request, Values, http, postgres, tls};
+use crate::{Counts, Failure, Operation, Outcome, Reply, Request, Values, http, postgres, tls};
 
 /// What [`Session::receive`] made of the bytes it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// Everything was taken; nothing is complete yet.
     NeedMore,
-    /// The handshake goes on: `out` holds bytes to send.
+    /// `out` holds bytes to send: the handshake goes on, or the request in flight.
     Write,
     /// The handshake is over: requests may be sent. Comes once in a connection's life.
     Ready,
@@ -58,6 +58,9 @@ impl Session {
             (Session::Http(session), Request::Http(request)) => session.begin(request, values),
             (Session::Postgres(session), Request::Postgres(statement)) => {
                 session.begin(statement, values);
+            }
+            (Session::Postgres(session), Request::PostgresBatch(batch)) => {
+                session.begin_batch(batch, values);
             }
             (Session::Tls(session), _) => return session.request(operation, values, out),
             _ => unreachable!("operations are encoded for their target's protocol"),
@@ -106,13 +109,14 @@ impl Session {
 
     /// Appends what makes the peer end the request in flight when it is sent on a connection of
     /// its own, while this one is still there: CancelRequest (Postgres manual, 55.2.8 "Canceling
-    /// Requests in Progress"), in the clear as libpq sends it. The peer answers by closing that connection. `false`, and nothing is
-    /// appended, where there is no such thing.
-    pub fn cancel(&self, out: &mut BytesMut) -> bool {
+    /// Requests in Progress"), in the clear as libpq sends it. The peer answers by closing that
+    /// connection, and not before. If the request ends by it, its outcome is
+    /// [`crate::Class::Cancelled`]. `false`, and nothing is appended, where there is no such thing.
+    pub fn cancel(&mut self, out: &mut BytesMut) -> bool {
         match self {
             Session::Http(_) => false,
             Session::Postgres(session) => session.cancel(out),
-            Session::Tls(session) => session.inner().cancel(out),
+            Session::Tls(session) => session.inner_mut().cancel(out),
         }
     }
 
@@ -140,12 +144,31 @@ impl Session {
         }
     }
 
+    /// How the server asked who logs in, once the session is ready; `None` where the protocol has no
+    /// login.
+    pub fn login_method(&self) -> Option<postgres::Method> {
+        match self {
+            Session::Http(_) => None,
+            Session::Postgres(session) => Some(session.login_method()),
+            Session::Tls(session) => session.inner().login_method(),
+        }
+    }
+
     /// The last failure in the peer's words.
     pub fn failure(&self) -> &Failure {
         match self {
             Session::Http(session) => session.failure(),
             Session::Postgres(session) => session.failure(),
             Session::Tls(session) => session.failure(),
+        }
+    }
+
+    /// What was counted since this was last asked, if anything was.
+    pub fn take_counts(&mut self) -> Option<Counts> {
+        match self {
+            Session::Http(_) => None,
+            Session::Postgres(session) => session.take_counts(),
+            Session::Tls(session) => session.inner_mut().take_counts(),
         }
     }
 

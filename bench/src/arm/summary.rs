@@ -7,7 +7,8 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use wire::postgres::Fallback;
 
-use super::{Arm, Securities};
+use super::queries::{CopiedSummary, QueriesSummary};
+use super::{Arm, Logins, Securities};
 
 /// One arm's results. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -40,6 +41,14 @@ pub(crate) struct ArmSummary {
     /// Whether prepared statements were sent unnamed in the end.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     fell_back_to_unnamed: bool,
+    /// Statements, where requests had several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queries: Option<QueriesSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    copied: Option<CopiedSummary>,
+    /// NOTICE, WARNING and their like, from Postgres or the pooler.
+    #[serde(skip_serializing_if = "is_zero")]
+    notices: u64,
     pub(crate) response_ns: Quantiles,
     pub(crate) service_ns: Quantiles,
     pub(crate) lateness_ns: Quantiles,
@@ -49,6 +58,8 @@ pub(crate) struct ArmSummary {
     pub(crate) connect_ns: Quantiles,
     /// What was negotiated; null for connections without TLS.
     pub(crate) tls: Securities,
+    /// How the servers asked who logs in.
+    pub(crate) logins: Logins,
     pub(crate) operations: BTreeMap<String, OperationSummary>,
     pub(crate) backend_connections: Option<Backends>,
     pub(crate) cpu_ns_per_request: BTreeMap<&'static str, f64>,
@@ -141,6 +152,9 @@ impl ArmSummary {
             outage_ns: arm.outage_ns,
             is_out: arm.is_out,
             fell_back_to_unnamed: arm.fallback.as_ref().is_some_and(Fallback::has_happened),
+            queries: QueriesSummary::new(arm.requests(), &arm.counts),
+            copied: CopiedSummary::new(&arm.counts),
+            notices: arm.counts.notices,
             response_ns: quantiles(|whole| &whole.response),
             service_ns: quantiles(|whole| &whole.service),
             lateness_ns: quantiles(|whole| &whole.lateness),
@@ -148,6 +162,7 @@ impl ArmSummary {
             failed_ns: quantiles(|whole| &whole.failed),
             connect_ns: arm.connect.as_ref().map(Quantiles::new).unwrap_or_default(),
             tls: arm.security.clone(),
+            logins: arm.logins.clone(),
             operations: names
                 .iter()
                 .zip(operations)
@@ -160,8 +175,15 @@ impl ArmSummary {
 }
 
 impl ArmSummary {
-    /// What is to be known of its connections, if anything is: a line each.
-    pub(crate) fn connections(&self) -> Vec<String> {
+    /// What is to be known of its statements and connections, if anything is: a line each.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let queries = self.queries.iter().map(QueriesSummary::line);
+        let copied = self.copied.iter().map(CopiedSummary::line);
+        let notices = (self.notices > 0).then(|| format!("notices: {}", self.notices));
+        queries.chain(copied).chain(notices).chain(self.connections()).collect()
+    }
+
+    fn connections(&self) -> Vec<String> {
         let show = |ns| crate::duration::show(ns as f64);
         let mut lines = Vec::new();
         if self.disconnected_ns > 0 {
@@ -187,8 +209,8 @@ impl ArmSummary {
     }
 }
 
-fn is_zero(ns: &Nanos) -> bool {
-    *ns == 0
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn errors(recording: &OperationRecording) -> BTreeMap<&'static str, u64> {

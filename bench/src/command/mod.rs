@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod cancel;
 mod check;
 mod churn;
 mod demo;
@@ -45,6 +46,8 @@ enum Command {
     Limit(Box<limit::Limit>),
     /// What it costs to connect: connections opened for one query each, before and after the pool
     Churn(Box<churn::Churn>),
+    /// What becomes of cancel requests: hit, lost, still queued, or hit the wrong client
+    Cancel(Box<cancel::Cancel>),
     /// The whole of it: start a private stack, compare its layers for 30 s, stop it
     Demo(demo::Demo),
 }
@@ -82,6 +85,11 @@ pub(crate) enum CommandError {
          `poolbench demo` does all of it"
     )]
     NothingToMeasure,
+    /// Cancel requests are the Postgres protocol's.
+    #[error(
+        "there are no cancel requests in GraphQL: {0} can't be measured, name targets with a conninfo"
+    )]
+    NoCancel(String),
     /// The result could not be written.
     #[error("cannot write {what}: {source}")]
     Output { what: String, source: io::Error },
@@ -126,6 +134,7 @@ impl CommandError {
             | Self::Goal { .. }
             | Self::NoGoal { .. }
             | Self::Log(_)
+            | Self::NoCancel(_)
             | Self::NothingToMeasure => exit::INVALID,
             Self::Rig(RigError::Fleet(_)) => exit::FAILED,
             Self::Rig(_) => exit::INVALID,
@@ -145,6 +154,7 @@ impl Cli {
             Command::Layers(layers) => layers.run(),
             Command::Limit(limit) => limit.run(),
             Command::Churn(churn) => churn.run(),
+            Command::Cancel(cancel) => cancel.run(),
             Command::Demo(demo) => demo.run(),
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::summary::{CostSummary, Summary};
-use crate::arm::heading;
+use crate::arm::{heading, login_difference};
 use crate::duration::{show, show_interval};
 use crate::table::{Columns, errors, verdict};
 
@@ -13,6 +13,9 @@ pub(crate) fn text(summary: &Summary) -> String {
     let _ = writeln!(text, "{}", headline(summary));
     if let Some(line) = heading(&summary.arms) {
         let _ = writeln!(text, "{line}");
+    }
+    if let Some(line) = login_difference(summary.arms.iter()) {
+        let _ = writeln!(text, "logins: {line}");
     }
     text.push('\n');
     let _ = writeln!(text, "{}\n", arms(summary));
@@ -24,17 +27,15 @@ pub(crate) fn text(summary: &Summary) -> String {
     for arm in summary.arms.iter().filter(|arm| !arm.errors.is_empty()) {
         let _ = writeln!(text, "{}: {}", arm.name, errors(arm));
     }
-    for (arm, line) in summary
-        .arms
-        .iter()
-        .flat_map(|arm| arm.connections().into_iter().map(move |line| (arm, line)))
+    for (arm, line) in
+        summary.arms.iter().flat_map(|arm| arm.notes().into_iter().map(move |line| (arm, line)))
     {
         let _ = writeln!(text, "{}: {line}", arm.name);
     }
     if let Some(counts) = &summary.counts {
         let _ = writeln!(
             text,
-            "counted: {} requests through the pool here, {} queries in the pooler",
+            "counted: {} queries through the pool here, {} queries in the pooler",
             counts.completed_through_pooler, counts.pooler_queries
         );
     }

@@ -13,7 +13,7 @@ use thiserror::Error;
 pub(crate) use cpu::CpuSample;
 pub(crate) use network::{Network, NetworkSample};
 pub(crate) use observer::{Observation, Observer, Watched};
-pub(crate) use pooler::{Pooler, Row};
+pub(crate) use pooler::{Pooler, Row, pool_mode};
 pub(crate) use pools::Pools;
 pub(crate) use server::Server;
 

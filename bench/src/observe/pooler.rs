@@ -20,6 +20,12 @@ pub(crate) struct Pooler {
 /// they show, and in which order.
 pub(crate) type Row = BTreeMap<String, String>;
 
+/// The pool mode of a database, as its row of SHOW DATABASES or else SHOW CONFIG tells it.
+pub(crate) fn pool_mode(database: Option<&Row>, settings: &Row) -> Option<String> {
+    let own = database.and_then(|row| row.get("pool_mode")).filter(|mode| !mode.is_empty());
+    own.or_else(|| settings.get("pool_mode")).cloned()
+}
+
 impl Pooler {
     /// Logs in.
     pub(crate) fn connect(conninfo: &str) -> Result<Self, ObserveError> {
@@ -49,6 +55,15 @@ impl Pooler {
     pub(crate) fn settings(&mut self) -> Result<Row, ObserveError> {
         let rows = self.rows("SHOW CONFIG", &["key", "value"])?;
         Ok(rows.into_iter().map(|mut row| (row.remove(0), row.remove(0))).collect())
+    }
+
+    /// How it hands out server connections for a database: `session`, `transaction` or `statement`;
+    /// `None` where it does not say.
+    pub(crate) fn pool_mode(&mut self, database: &str) -> Result<Option<String>, ObserveError> {
+        let settings = self.settings()?;
+        let databases = self.table("SHOW DATABASES")?;
+        let row = databases.iter().find(|row| row.get("name").is_some_and(|name| name == database));
+        Ok(pool_mode(row, &settings))
     }
 
     /// Every row that a SHOW command gives.

@@ -16,8 +16,10 @@ mod locate;
 mod mistake;
 mod node;
 mod operation;
+mod pooling;
 mod renewal;
 mod secret;
+mod statements;
 mod substitute;
 mod target;
 #[cfg(test)]
@@ -40,6 +42,7 @@ pub(crate) use load::{
 };
 pub(crate) use mistake::{Report, counted};
 pub(crate) use operation::OperationFile;
+pub(crate) use pooling::PoolingError;
 pub(crate) use renewal::Renewal;
 pub(crate) use target::{Endpoint, TargetFile};
 
@@ -225,7 +228,14 @@ impl Scenario {
     pub(crate) fn mix(&self) -> Result<Mix, ScenarioError> {
         let entry = |operation: &OperationFile| MixEntry {
             weight: operation.weight,
-            generators: operation.variables.generators.clone(),
+            // Each repetition has values of its own.
+            generators: {
+                let repeat = operation.sql.as_ref().map_or(1, |sql| sql.repeat);
+                std::iter::repeat_n(&operation.variables.generators, repeat)
+                    .flatten()
+                    .cloned()
+                    .collect()
+            },
         };
         Mix::new(self.operations.iter().map(entry).collect()).ok_or_else(|| {
             ScenarioError::value("operations", "at least one needs a weight above 0")

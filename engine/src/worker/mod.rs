@@ -1,5 +1,6 @@
 //! One core's state machine.
 
+mod cancelling;
 mod cancels;
 mod connections;
 mod executors;
@@ -69,6 +70,8 @@ enum Timer {
     DrainEnd(u32),
     /// A stream's requests in flight are interrupted.
     GracefulEnd(u32),
+    /// The request that was sent on a connection at this time is to be cancelled.
+    Cancel(ConnectionId, Nanos),
     /// A connection that was lost may be opened again.
     Reopen(ConnectionId),
 }
@@ -99,6 +102,11 @@ const BACKOFF_MOST_NS: Nanos = 1000 * MILLISECOND;
 
 /// A server that is told to end a request has so long to take note of it.
 const CANCEL_MOST_NS: Nanos = 1000 * MILLISECOND;
+
+/// The connection by which a request was cancelled may outlive the request by so long. It is long,
+/// since PgBouncer 1.18 ends itself where such a client goes first: its cancel may wait for a
+/// connection to the server.
+const SETTLE_MOST_NS: Nanos = 10_000 * MILLISECOND;
 
 /// Deadlines are looked at this many times within a time limit, so a request may run over by 1/32.
 const SWEEPS_PER_TIMEOUT: Nanos = 32;
@@ -233,7 +241,9 @@ impl Worker {
             let drained = share.end.saturating_add(phase.drain_ns.min(graceful_ns));
             // One a user, and the think times that users leave behind when they have to go.
             let left_behind = if stream.think_time_ns.1 > 0 { share.vus() } else { 0 };
-            self.timers.reserve(share.vus() + left_behind + TIMERS_A_STREAM);
+            // Of requests that end before they are cancelled more may be left behind.
+            let cancels = stream.cancel.map_or(0, |_| stream.load.vus_max() as usize);
+            self.timers.reserve(share.vus() + left_behind + cancels + TIMERS_A_STREAM);
             self.timers.extend([
                 Reverse((start + stream.start_ns, Timer::Step(number))),
                 Reverse((share.end, Timer::End(number))),
@@ -351,6 +361,7 @@ impl Worker {
         {
             self.timers.pop();
             match timer {
+                Timer::Cancel(id, sent) => self.cancel_due(id, sent, transport),
                 Timer::Reopen(id) => self.connect(id, now, transport),
                 Timer::Step(stream) => self.step(stream, at, now, transport),
                 Timer::Think(stream, vu) => self.iterate(stream, vu, at, now, transport),
@@ -369,7 +380,7 @@ impl Worker {
     /// The transport is up.
     pub fn connected(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
         if let Some(cancelled) = self.cancels.whose(id) {
-            return self.send_cancel(cancelled, id, transport);
+            return self.send_cancel(cancelled, id, now, transport);
         }
         self.out.clear();
         let progress = self.connections[id as usize].session.open(&mut self.out);
@@ -483,6 +494,11 @@ impl Worker {
         }
         if self.connections[id as usize].state == State::Cancelling {
             return self.cancelled(id, now, transport);
+        }
+        if self.connections[id as usize].state == State::Settling {
+            // It is opened again when nothing is on its way to it any more.
+            self.connections[id as usize].session.end_of_stream();
+            return;
         }
         match self.connections[id as usize].session.end_of_stream() {
             Progress::Response(outcome) => {

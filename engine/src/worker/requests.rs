@@ -1,11 +1,13 @@
 //! A request's way: due, dispatched to a connection, answered.
 
+use std::cmp::Reverse;
+
 use wire::{Class, Failure, Outcome};
 
-use super::{Worker, share::Share};
+use super::{Timer, Worker, share::Share};
 use crate::{
     ConnectionId, Nanos, StreamReport, Transport,
-    pool::{Flight, Job, State},
+    pool::{Flight, Job, Since, State},
 };
 
 impl Worker {
@@ -140,8 +142,13 @@ impl Worker {
         connection.session.request(operation, &self.values, &mut self.out);
         connection.state = State::Busy;
         connection.deadline = now + target.timeout_ns;
-        if let Some(report) = self.report_of(id) {
-            report.sent += 1;
+        connection.cancel_sent = Since::NEVER;
+        let (stream, sent) = (connection.stream, connection.flight.sent);
+        if let Some(share) = stream.and_then(|stream| self.share(stream)) {
+            share.report.sent += 1;
+            if let Some(cancel) = share.stream.cancel {
+                self.timers.push(Reverse((now + cancel.after_ns, Timer::Cancel(id, sent))));
+            }
         }
         self.send(id, transport);
     }
@@ -180,6 +187,9 @@ impl Worker {
             share.waits(job.vu);
             return share.waiting.push_front(Job { is_resent: true, ..job });
         }
+        if let Some(counts) = connection.session.take_counts() {
+            share.report.counts.add(&counts);
+        }
         share.note(outcome, now);
         // The peer did not say anything of a time-out.
         let silence = Failure::default();
@@ -195,6 +205,10 @@ impl Worker {
         }
         if let Some(times) = share.report.connections.as_mut().filter(|_| outcome.is_ok()) {
             times.answered(now.saturating_sub(connection.step_since));
+        }
+        let cancels = share.report.cancels.as_deref_mut().zip(share.stream.cancel);
+        if let Some((times, cancel)) = cancels.filter(|_| refused.is_none()) {
+            times.ended(outcome, connection.cancel_sent.get(), now, cancel.length_ns);
         }
         let checks = &self.targets[connection.target].operations[operation].checks;
         let reply = connection.session.reply(outcome, now.saturating_sub(sent));

@@ -1,115 +1,14 @@
-//! A Postgres session fed with scripted server bytes, cut at every place.
+//! A session fed with scripted server bytes, cut at every place.
 
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use postgres_protocol::message::backend::Message;
-use proptest::prelude::*;
-use wire::{
-    Class, Code, Operation, Outcome, Progress, Request, Session, Values,
-    postgres::{self, Fallback, Login, Parameter, Protocol, Statement},
+use wire::postgres::{self, Fallback, Login, Parameter, Protocol, Statement};
+use wire::{Class, Code, Operation, Outcome, Progress, Request, Session, Values};
+
+use crate::peer::{
+    bound, busy, error, feed, login, message, operation, outcome, ready, request, row, session,
 };
-
-fn message(kind: u8, body: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![kind];
-    bytes.extend((body.len() as u32 + 4).to_be_bytes());
-    bytes.extend(body);
-    bytes
-}
-
-fn row(column: &str) -> Vec<u8> {
-    let mut body = vec![0, 1];
-    body.extend((column.len() as u32).to_be_bytes());
-    body.extend(column.as_bytes());
-    message(b'D', &body)
-}
-
-fn error(severity: &str, sqlstate: &str, words: &str) -> Vec<u8> {
-    let fields = format!("S{severity}\0V{severity}\0C{sqlstate}\0M{words}\0\0");
-    message(b'E', fields.as_bytes())
-}
-
-fn ready() -> Vec<u8> {
-    message(b'Z', b"I")
-}
-
-fn login() -> Vec<u8> {
-    let key = message(b'K', &[0, 0, 0, 7, 0, 0, 0, 9]);
-    [message(b'R', &[0; 4]), message(b'S', b"TimeZone\0UTC\0"), key, ready()].concat()
-}
-
-/// The start of every reply in the extended protocol.
-fn bound() -> Vec<u8> {
-    [message(b'1', b""), message(b'2', b""), message(b'T', &[0, 0])].concat()
-}
-
-fn operation(protocol: Protocol) -> Operation {
-    let parameters = [Parameter { hole: 0, type_oid: 20 }];
-    let statement = Statement::new("SELECT $1", &parameters, protocol, "getUser").unwrap();
-    Operation {
-        name: "getUser".into(),
-        idempotent: true,
-        request: Request::Postgres(statement.expect_first_column(0)),
-        checks: Vec::new(),
-    }
-}
-
-fn session(operation: &Operation) -> Session {
-    let Request::Postgres(statement) = &operation.request else { panic!("a statement") };
-    let login = Login::new("nova", "nova", "poolbench", Some(b"secret")).unwrap();
-    Session::Postgres(postgres::Session::new(Arc::new(login), [statement]))
-}
-
-/// Feeds `bytes` in pieces of the given lengths (repeated); returns all events.
-fn feed(session: &mut Session, bytes: &[u8], cuts: &[usize]) -> Vec<Progress> {
-    let mut events = Vec::new();
-    let mut out = BytesMut::new();
-    let mut rest = bytes;
-    let mut lengths = cuts.iter().cycle();
-    while !rest.is_empty() {
-        let (piece, after) = rest.split_at((*lengths.next().unwrap()).clamp(1, rest.len()));
-        rest = after;
-        let mut input = piece;
-        while !input.is_empty() {
-            match session.receive(&mut input, &mut out) {
-                Progress::NeedMore => {}
-                progress => events.push(progress),
-            }
-        }
-    }
-    events
-}
-
-/// A ready session with request 42 in flight.
-fn busy() -> Session {
-    let operation = operation(Protocol::Extended);
-    let mut session = session(&operation);
-    let mut out = BytesMut::new();
-    assert_eq!(session.open(&mut out), Progress::Write);
-    assert_eq!(feed(&mut session, &login(), &[1000]), [Progress::Ready]);
-    request(&mut session, &operation);
-    session
-}
-
-fn request(session: &mut Session, operation: &Operation) {
-    let mut values = Values::new();
-    values.push_integer(42);
-    session.request(operation, &values, &mut BytesMut::new());
-}
-
-/// The one outcome of `reply`, the same for every place it is cut at.
-fn outcome(reply: &[u8]) -> (Outcome, Session) {
-    let mut whole = busy();
-    let expected = feed(&mut whole, reply, &[reply.len()]);
-    for cut in 1..reply.len() {
-        assert_eq!(feed(&mut busy(), reply, &[cut, reply.len()]), expected, "cut at {cut}");
-    }
-    assert_eq!(feed(&mut busy(), reply, &[1]), expected, "byte by byte");
-    match expected[..] {
-        [Progress::Response(outcome)] => (outcome, whole),
-        ref events => panic!("one response, not {events:?}"),
-    }
-}
 
 #[test]
 fn a_row_with_the_number_asked_for_is_ok_and_another_is_a_wrong_reply() {
@@ -276,6 +175,21 @@ fn a_lost_name_makes_every_session_of_the_target_send_its_statements_unnamed() {
 }
 
 #[test]
+fn only_what_was_asked_for_is_said_at_the_start() {
+    let startup = |login: Login| {
+        let mut out = BytesMut::new();
+        postgres::Session::new(Arc::new(login), []).open(&mut out);
+        String::from_utf8(out[8..].to_vec()).unwrap()
+    };
+    let login = || Login::new("nova", "shop", "bench", None).unwrap();
+    let parameters = "user\0nova\0database\0shop\0application_name\0bench\0client_encoding\0UTF8\0";
+    assert_eq!(startup(login()), format!("{parameters}\0"));
+    let options = login().with_options("-c TimeZone=UTC").unwrap();
+    assert_eq!(startup(options), format!("{parameters}options\0-c TimeZone=UTC\0\0"));
+    assert!(login().with_options("\0").is_err());
+}
+
+#[test]
 fn a_session_knows_how_its_request_is_cancelled() {
     let mut session = busy();
     let mut out = BytesMut::new();
@@ -286,105 +200,31 @@ fn a_session_knows_how_its_request_is_cancelled() {
 }
 
 #[test]
+fn a_cancel_that_was_asked_for_is_told_from_one_that_was_not() {
+    let cancelled = error("ERROR", "57014", "canceling statement due to user request");
+    let cancelled = [cancelled, ready()].concat();
+    let outcome = |class| [Progress::Response(Outcome::Failed(class))];
+    let mut session = busy();
+    session.cancel(&mut BytesMut::new());
+    assert_eq!(feed(&mut session, &cancelled, &[9]), outcome(Class::Cancelled));
+    // The same once more: a cancel that came late and hit the next request.
+    request(&mut session, &operation(Protocol::Extended));
+    assert_eq!(feed(&mut session, &cancelled, &[9]), outcome(Class::WrongCancel));
+    assert!(session.is_reusable());
+    request(&mut session, &operation(Protocol::Extended));
+    session.cancel(&mut BytesMut::new());
+    let timed_out = error("ERROR", "57014", "canceling statement due to statement timeout");
+    let timed_out = [timed_out, ready()].concat();
+    assert_eq!(feed(&mut session, &timed_out, &[9]), outcome(Class::Sql));
+}
+
+#[test]
 fn a_wrong_password_is_refused_as_auth_with_the_servers_words() {
     let mut session = session(&operation(Protocol::Extended));
     session.open(&mut BytesMut::new());
     let bytes = error("FATAL", "28P01", "password authentication failed for user \"nova\"");
     assert_eq!(feed(&mut session, &bytes, &[5]), [Progress::Refused(Outcome::Failed(Class::Auth))]);
     assert!(session.failure().message.contains("password authentication failed"));
-}
-
-/// Something to say, from the letters of every message that there is (Postgres manual, 55.7
-/// "Message Formats"), and of some that there are not.
-fn messages() -> impl Strategy<Value = Vec<u8>> {
-    let kind = prop_oneof![
-        6 => prop::sample::select(&b"RKS123CdDcGHWEIVvnNAtsTZ"[..]),
-        1 => any::<u8>(),
-    ];
-    let body = prop_oneof![
-        prop::collection::vec(any::<u8>(), 0..40),
-        Just(vec![]),
-        Just(vec![b'I']),
-        (0..14_u8).prop_map(|kind| vec![0, 0, 0, kind]),
-        Just(b"\0\0\0\x0aSCRAM-SHA-256\0\0".to_vec()),
-        Just(b"\0\0\0\x05salt".to_vec()),
-        Just(b"VFATAL\0C57P01\0Mgone\0\0".to_vec()),
-        Just(b"SERROR\0C26000\0Mprepared statement\0\0".to_vec()),
-        Just(vec![0, 1, 0, 0, 0, 2, b'4', b'2']),
-    ];
-    let whole = (kind, body).prop_map(|(kind, body)| message(kind, &body));
-    let noise = prop::collection::vec(any::<u8>(), 0..60);
-    let stream = prop::collection::vec(whole, 0..10).prop_map(|messages| messages.concat());
-    (stream, noise).prop_map(|(stream, noise)| [stream, noise].concat())
-}
-
-/// What comes of `stream`, with the end of the connection; nothing that follows a refusal is
-/// anybody's, since a driver closes the connection there.
-fn events(mut session: Session, stream: &[u8], cuts: &[usize]) -> Vec<Progress> {
-    let mut events = feed(&mut session, stream, cuts);
-    events.push(session.end_of_stream());
-    let last = events.iter().position(|event| {
-        matches!(event, Progress::Refused(_) | Progress::Response(Outcome::Failed(Class::Protocol)))
-    });
-    events.truncate(last.map_or(events.len(), |at| at + 1));
-    events
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-    #[test]
-    fn any_bytes_give_the_same_events_however_they_are_cut(
-        stream in messages(),
-        cuts in prop::collection::vec(1_usize..30, 1..10),
-        stage in 0..4_u8,
-    ) {
-        let at_stage = || {
-            let protocol = if stage == 2 { Protocol::Prepared } else { Protocol::Extended };
-            let operation = operation(protocol);
-            let mut session = session(&operation);
-            session.open(&mut BytesMut::new());
-            match stage {
-                0 => {}
-                1 => {
-                    feed(&mut session, &message(b'R', &[0; 4]), &[100]);
-                }
-                _ => {
-                    feed(&mut session, &login(), &[1000]);
-                }
-            }
-            if stage == 3 {
-                request(&mut session, &operation);
-            }
-            session
-        };
-        prop_assert_eq!(events(at_stage(), &stream, &[1000]), events(at_stage(), &stream, &cuts));
-    }
-
-    /// Where postgres-protocol's parser finds a message, so do we; where it waits for more, so do we.
-    #[test]
-    fn messages_are_where_postgres_protocol_finds_them(
-        rows in 0..20_usize,
-        notices in prop::collection::vec(prop::collection::vec(1..255_u8, 0..300), 0..5),
-        cut in any::<prop::sample::Index>(),
-    ) {
-        let notice = |text: &Vec<u8>| message(b'N', &[b"M", &text[..], b"\0\0"].concat());
-        let stream = [
-            notices.iter().flat_map(notice).collect(),
-            bound(),
-            row("42").repeat(rows.max(1)),
-            message(b'C', b"SELECT 1\0"),
-            ready(),
-        ]
-        .concat();
-        let cut = cut.index(stream.len() + 1);
-        let mut theirs = BytesMut::from(&stream[..cut]);
-        let mut is_complete = false;
-        while let Some(message) = Message::parse(&mut theirs).unwrap() {
-            is_complete |= matches!(message, Message::ReadyForQuery(_));
-        }
-        let ours = feed(&mut busy(), &stream[..cut], &[7]);
-        prop_assert_eq!(ours.len(), usize::from(is_complete));
-    }
 }
 
 #[test]
