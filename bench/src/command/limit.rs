@@ -10,7 +10,9 @@ use super::run_options::{assignment, choose, variable};
 use super::{CommandError, exit};
 use crate::arm::ARMS;
 use crate::generator::GeneratorOptions;
-use crate::limit::{self, DEFAULTS, Goal, Log, Plan, Settings, Summary, TargetPlan, Variable};
+use crate::limit::{
+    self, DEFAULTS, Goal, Log, Plan, Settings, Summary, TargetPlan, Variable, step,
+};
 use crate::rules::{self, Rules};
 use crate::scenario::{Reading, Scenario};
 use crate::validity::Level;
@@ -27,7 +29,8 @@ Without any, the scenario's thresholds are the goals; without those, p(95)<100 a
 Examples:
   poolbench limit                                the stack of `poolbench stack up`, all its layers
   poolbench limit bench.toml --target pooler --goal 'p(99)<50' --goal 'errors: rate<0.001'
-  poolbench limit bench.toml --variable vus --budget 20m --log trials.jsonl";
+  poolbench limit bench.toml --variable vus --budget 20m --log trials.jsonl
+  poolbench limit bench.toml --target pooler --step 50:500 --connections 800";
 
 /// The arguments of `poolbench limit`.
 #[derive(Debug, Args)]
@@ -74,6 +77,16 @@ pub(crate) struct Limit {
     /// Poisson gaps in an open loop, as of many independent users, instead of even ones
     #[arg(long)]
     poisson: bool,
+    /// No search: a step of the arrival rate up and down, as in 50:500, and how the target comes
+    /// back
+    #[arg(long, value_name = "LOW:HIGH", value_parser = step, conflicts_with_all = ["goal", "variable", "log", "budget"])]
+    step: Option<(f64, f64)>,
+    /// How long the step lasts; as long again before it
+    #[arg(long, default_value = "5s", requires = "step", value_parser = length)]
+    step_duration: Nanos,
+    /// The longest that is waited for recovery after it
+    #[arg(long, default_value = "60s", requires = "step", value_parser = length)]
+    after: Nanos,
     /// Keep every trial in FILE, from which --resume goes on
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -121,6 +134,15 @@ impl Limit {
         };
         output::warn(&scenario.report);
         choose(&self.operation, &mut scenario.operations)?;
+        if let Some(rates) = self.step {
+            let plan = self.step_plan(&scenario, rates)?;
+            let summary = step::run(&scenario, &plan, &mut say)?;
+            self.output.show(&summary, &step::text(&summary))?;
+            return Ok(match summary.validity.valid {
+                Level::Invalid => exit::INVALID_RUN,
+                Level::Valid | Level::Suspect => exit::OK,
+            });
+        }
         let plan = self.plan(&scenario)?;
         let mut log = match &self.log {
             None => Log::none(),
@@ -134,13 +156,6 @@ impl Limit {
 
     fn plan(&self, scenario: &Scenario) -> Result<Plan, CommandError> {
         let rules = Rules::read(scenario).map_err(|errors| scenario.refuse(&errors))?;
-        let mut names = self.target.clone();
-        if names.is_empty() {
-            names.extend(scenario.targets.keys().cloned());
-            // The way that most requests go first, and what has no place in it last.
-            let place = |target: &String| ARMS.iter().position(|kind| kind.target == **target);
-            names.sort_by_key(|target| place(target).unwrap_or(ARMS.len()));
-        }
         let target = |name: String| -> Result<TargetPlan, CommandError> {
             let goals = self.goals(scenario, &rules, &name)?;
             Ok(TargetPlan { name, goals })
@@ -155,7 +170,7 @@ impl Limit {
         let start = self.start.unwrap_or(start).min(self.max);
         let most = if is_whole { self.max.min(f64::from(engine::VUS_MAX)) } else { self.max };
         Ok(Plan {
-            targets: names.into_iter().map(target).collect::<Result<_, _>>()?,
+            targets: self.targets(scenario).into_iter().map(target).collect::<Result<_, _>>()?,
             variable,
             search: Settings {
                 start: if is_whole { start.round().max(1.0) } else { start },
@@ -172,6 +187,40 @@ impl Limit {
             generator: self.generator.clone(),
             seed: self.seed,
         })
+    }
+
+    fn step_plan(
+        &self,
+        scenario: &Scenario,
+        rates: (f64, f64),
+    ) -> Result<step::Plan, CommandError> {
+        let targets = self.targets(scenario);
+        for name in &targets {
+            scenario.target(name)?;
+        }
+        Ok(step::Plan {
+            targets,
+            rates,
+            gaps: if self.poisson { Gaps::Poisson } else { Gaps::Uniform },
+            before_ns: self.step_duration,
+            during_ns: self.step_duration,
+            after_ns: self.after,
+            connections: self.connections,
+            generator: self.generator.clone(),
+            seed: self.seed,
+        })
+    }
+
+    /// Those that are named, or all: the way that most requests go first, and what has no place in
+    /// it last.
+    fn targets(&self, scenario: &Scenario) -> Vec<String> {
+        if !self.target.is_empty() {
+            return self.target.clone();
+        }
+        let mut names: Vec<_> = scenario.targets.keys().cloned().collect();
+        let place = |target: &String| ARMS.iter().position(|kind| kind.target == **target);
+        names.sort_by_key(|target| place(target).unwrap_or(ARMS.len()));
+        names
     }
 
     /// The goals of one target: those that its layer has a metric for.
@@ -222,6 +271,16 @@ fn load(text: &str) -> Result<f64, String> {
     }
 }
 
+fn step(text: &str) -> Result<(f64, f64), String> {
+    let rates = text.split_once(':').ok_or("a step is two rates, as in 50:500")?;
+    let (low, high) = (super::rate(rates.0)?, super::rate(rates.1)?);
+    if low < high {
+        Ok((low, high))
+    } else {
+        Err("a step goes up: the second rate is higher".into())
+    }
+}
+
 fn width(text: &str) -> Result<f64, String> {
     match text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>() {
         Ok(percent) if (0.1..=100.0).contains(&percent) => Ok(percent / 100.0),
@@ -229,7 +288,7 @@ fn width(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(super) fn length(text: &str) -> Result<Nanos, String> {
+fn length(text: &str) -> Result<Nanos, String> {
     match duration::parse(text)? {
         0 => Err("0 s measure nothing".into()),
         duration_ns => Ok(duration_ns),

@@ -6,6 +6,7 @@ mod goal;
 mod knee;
 mod log;
 mod search;
+pub(crate) mod step;
 mod summary;
 mod table;
 mod trial;
