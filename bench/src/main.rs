@@ -28,6 +28,7 @@ mod run;
 mod scenario;
 mod stack;
 mod statistics;
+mod sweep;
 mod table;
 mod threshold;
 mod tls;

@@ -104,7 +104,7 @@ fn a_search_goes_on_from_its_log_after_a_kill() {
 #[test]
 fn too_few_connections_are_the_generators_limit() {
     let (stack, scenario) = pool_of_two();
-    // Four connections wait 20 ms each for a pool of two: what was sent is never slow.
+    // One request at a time takes 10 ms: what was sent is never slow.
     let ended = stack.home.run(&[
         "limit",
         &scenario,

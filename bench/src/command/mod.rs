@@ -11,6 +11,7 @@ mod output;
 mod run;
 mod run_options;
 mod stack;
+mod sweep;
 
 use std::io;
 
@@ -21,6 +22,7 @@ use crate::limit::{LimitError, LogError};
 use crate::rig::RigError;
 use crate::scenario::ScenarioError;
 use crate::stack::StackError;
+use crate::sweep::PublishedError;
 
 /// Plays one operation against any layer of a stack and says what each layer costs
 #[derive(Debug, Parser)]
@@ -44,6 +46,8 @@ enum Command {
     Layers(layers::Layers),
     /// The highest load that still meets its goals, of each layer, and what comes past it
     Limit(Box<limit::Limit>),
+    /// The pool as a surface: clients, pool size, mode and protocol; and what to set
+    Sweep(Box<sweep::Sweep>),
     /// What it costs to connect: connections opened for one query each, before and after the pool
     Churn(Box<churn::Churn>),
     /// What becomes of cancel requests: hit, lost, still queued, or hit the wrong client
@@ -76,6 +80,9 @@ pub(crate) enum CommandError {
          choose other targets with --target"
     )]
     NoGoal { target: String, layer: &'static str },
+    /// A published table that there is not.
+    #[error(transparent)]
+    Published(#[from] PublishedError),
     /// The log of trials or cells can't be used.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -134,6 +141,7 @@ impl CommandError {
             | Self::Goal { .. }
             | Self::NoGoal { .. }
             | Self::Log(_)
+            | Self::Published(_)
             | Self::NoCancel(_)
             | Self::NothingToMeasure => exit::INVALID,
             Self::Rig(RigError::Fleet(_)) => exit::FAILED,
@@ -153,6 +161,7 @@ impl Cli {
             Command::Doctor(doctor) => doctor.run(),
             Command::Layers(layers) => layers.run(),
             Command::Limit(limit) => limit.run(),
+            Command::Sweep(sweep) => sweep.run(),
             Command::Churn(churn) => churn.run(),
             Command::Cancel(cancel) => cancel.run(),
             Command::Demo(demo) => demo.run(),

@@ -19,7 +19,7 @@ use md5::{Digest, Md5};
 use thiserror::Error;
 
 use self::experiment::Experiment;
-pub(crate) use self::goal::{DEFAULTS, Goal};
+pub(crate) use self::goal::{DEFAULTS, Goal, GoalResult};
 pub(crate) use self::log::{Log, LogError};
 pub(crate) use self::search::Settings;
 pub(crate) use self::summary::Summary;
