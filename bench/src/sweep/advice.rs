@@ -38,8 +38,8 @@ pub(super) fn advise(cells: &[Cell], now: &Configuration) -> Vec<Advice> {
     let mut groups: Vec<(Mode, WireProtocol, Option<u64>)> = measured
         .iter()
         .filter_map(|cell| {
-            let Some(mode) = cell.setting.pool_mode else { return None };
-            Some((mode, cell.setting.protocol, cell.setting.rate.map(f64::to_bits)))
+            let rate = cell.setting.rate.map(f64::to_bits);
+            Some((cell.setting.pool_mode?, cell.setting.protocol, rate))
         })
         .collect();
     groups.sort_unstable();
