@@ -15,7 +15,6 @@ mod table;
 use engine::Nanos;
 use md5::{Digest, Md5};
 
-pub(crate) use self::cell::Cell;
 pub(crate) use self::experiment::run;
 pub(crate) use self::export::csv;
 pub(crate) use self::grid::{Grid, Mode, Steps, WireProtocol};

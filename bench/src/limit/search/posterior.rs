@@ -2,6 +2,8 @@
 
 /// Steps of the threshold's grid for each width of the bracket.
 const STEPS_A_WIDTH: f64 = 8.0;
+/// The grid goes so many widths past the highest load that met the goal and the lowest that missed.
+const REACH: f64 = 16.0;
 /// The curve's spread, in widths, from a step to one that is much wider than the bracket; each with
 /// how likely it is beforehand.
 const SPREADS: [(f64, f64); 6] =
@@ -15,17 +17,22 @@ const OUTSIDE: f64 = 0.01;
 const FORGETTING: f64 = 0.97;
 
 /// The 95 % interval of the load at which half of all trials meet the goal, from loads and whether
-/// each met it.
+/// each met it; not a number
+/// where all did, or none.
 ///
 /// A Bayesian estimate of a psychometric function, as in Kontsevich and Tyler, "Bayesian adaptive
 /// estimation of psychometric slope and threshold", Vision Research 39, 1999: threshold (on the log
 /// scale) and spread are unknown, a trial meets the goal with logistic probability.
 pub(super) fn interval(outcomes: &[(f64, bool)], width: f64) -> (f64, f64) {
     let width = (1.0 + width).ln();
-    let logs = || outcomes.iter().map(|(load, _)| load.ln());
-    let first = logs().fold(f64::INFINITY, f64::min) - 8.0 * width;
-    let last = logs().fold(f64::NEG_INFINITY, f64::max) + 8.0 * width;
-    if !first.is_finite() {
+    let outcomes: Vec<_> = outcomes.iter().map(|(load, is_met)| (load.ln(), *is_met)).collect();
+    let loads = |wanted: bool| {
+        outcomes.iter().filter(move |(_, is_met)| *is_met == wanted).map(|(load, _)| *load)
+    };
+    let (met, missed) =
+        (loads(true).fold(f64::NEG_INFINITY, f64::max), loads(false).fold(f64::INFINITY, f64::min));
+    let (first, last) = (met.min(missed) - REACH * width, met.max(missed) + REACH * width);
+    if !first.is_finite() || !last.is_finite() {
         return (f64::NAN, f64::NAN);
     }
     let step = width / STEPS_A_WIDTH;
@@ -35,7 +42,7 @@ pub(super) fn interval(outcomes: &[(f64, bool)], width: f64) -> (f64, f64) {
         let mut log = 0.0;
         let mut weight = 1.0;
         for (load, is_met) in outcomes.iter().rev() {
-            let met = 1.0 / (1.0 + ((load.ln() - threshold(place)) / (spread * width)).exp());
+            let met = 1.0 / (1.0 + ((load - threshold(place)) / (spread * width)).exp());
             let met = LAPSE + (1.0 - 2.0 * LAPSE) * met;
             log += weight * if *is_met { met } else { 1.0 - met }.ln();
             weight *= FORGETTING;
