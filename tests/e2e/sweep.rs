@@ -164,6 +164,30 @@ fn without_a_pool_and_with_a_published_table() {
 }
 
 #[test]
+fn two_processes_behind_one_port_share_a_budget() {
+    let home = poolbench_tests::Home::new();
+    let ended = home.run(&[
+        "sweep",
+        "--poolers=1,2",
+        "--pool-budget=4",
+        "--clients=8",
+        "--cell=500ms",
+        "--operation=getUser",
+        "--json=-",
+    ]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let summary = ended.json();
+    let cells = cells(&summary);
+    let poolers: Vec<_> = cells.iter().map(|cell| &cell["poolers"]).collect();
+    assert_eq!(poolers, [1, 2]);
+    assert!(cells.iter().all(|cell| cell["pool_size"] == 4), "{summary}");
+    let answer = answer(&summary, "several pooler processes");
+    assert!(number(&answer["value"]) > 0.0, "{answer}");
+    assert_eq!(answer["settings"][1], "default_pool_size = 2", "{answer}");
+    assert_eq!(home.processes(), Vec::<u32>::new(), "both stacks are gone");
+}
+
+#[test]
 fn a_sweep_goes_on_from_its_log() {
     let (stack, scenario) = sleeping();
     let log = stack.home.path().join("cells").display().to_string();

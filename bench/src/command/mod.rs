@@ -80,6 +80,9 @@ pub(crate) enum CommandError {
          choose other targets with --target"
     )]
     NoGoal { target: String, layer: &'static str },
+    /// More pooler processes than a stack has names for.
+    #[error("--poolers {0}: a stack has at most 4 of them behind one port")]
+    Poolers(u32),
     /// A published table that there is not.
     #[error(transparent)]
     Published(#[from] PublishedError),
@@ -142,6 +145,7 @@ impl CommandError {
             | Self::NoGoal { .. }
             | Self::Log(_)
             | Self::Published(_)
+            | Self::Poolers(_)
             | Self::NoCancel(_)
             | Self::NothingToMeasure => exit::INVALID,
             Self::Rig(RigError::Fleet(_)) => exit::FAILED,

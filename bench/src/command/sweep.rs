@@ -1,6 +1,7 @@
 //! `poolbench sweep`.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use clap::Args;
 use engine::Nanos;
@@ -13,7 +14,8 @@ use crate::limit::{Goal, LimitError, Log};
 use crate::metric::Layer;
 use crate::rules;
 use crate::scenario::{Reading, Scenario};
-use crate::sweep::{self, Grid, Mode, Plan, Published, Steps, WireProtocol};
+use crate::stack::{Options, Stack};
+use crate::sweep::{self, Grid, Mode, Plan, Published, Steps, Summary, WireProtocol};
 use crate::validity::Level;
 use crate::{duration, nova, stack};
 
@@ -27,7 +29,11 @@ Examples:
   poolbench sweep --clients 1,10,50 --pool-size 2-16       the stack of `poolbench stack up`
   poolbench sweep bench.toml --clients 8-64 --pool-size 4,8 --pool-mode transaction,session
   poolbench sweep --rate 500 --goal 'p(95)<20' --clients 100 --pool-size 1-16
+  poolbench sweep --poolers 1,2,4 --pool-budget 24 --clients 64
   poolbench sweep --published pg_doorman --max-clients 500";
+
+/// As many can share a stack's port.
+const POOLERS_MAX: u32 = 4;
 
 /// The arguments of `poolbench sweep`.
 #[derive(Debug, Args)]
@@ -77,6 +83,13 @@ pub(crate) struct Sweep {
     /// Cells of a published table with more clients are left out
     #[arg(long, value_name = "N", default_value_t = 1000, requires = "published")]
     max_clients: u32,
+    /// PgBouncer processes behind one port: a private stack is started for each number, and all
+    /// cells are measured on it
+    #[arg(long, value_name = "LIST", conflicts_with_all = ["file", "published", "pool_size", "pool_mode", "log"])]
+    poolers: Option<Steps>,
+    /// Server connections of all processes together
+    #[arg(long, value_name = "N", default_value_t = 24, requires = "poolers", value_parser = clap::value_parser!(u32).range(1..=50))]
+    pool_budget: u32,
     /// Only this operation; several with several of these
     #[arg(long, value_name = "NAME")]
     operation: Vec<String>,
@@ -104,6 +117,9 @@ pub(crate) struct Sweep {
 impl Sweep {
     /// Does it and gives the exit code.
     pub(crate) fn run(self) -> Result<u8, CommandError> {
+        if let Some(Steps(poolers)) = &self.poolers {
+            return self.finish(&self.compare(poolers)?);
+        }
         let published = self.published.as_deref().map(Published::named).transpose()?;
         let mut scenario = self.scenario(published.as_ref())?;
         output::warn(&scenario.report);
@@ -115,14 +131,48 @@ impl Sweep {
                 .map_err(LimitError::from)?,
         };
         let summary = sweep::run(&scenario, &plan, &mut log, &mut say)?;
+        self.finish(&summary)
+    }
+
+    fn finish(&self, summary: &Summary) -> Result<u8, CommandError> {
         if let Some(file) = &self.csv {
-            output::write(file, sweep::csv(&summary))?;
+            output::write(file, sweep::csv(summary))?;
         }
-        self.output.show(&summary, &sweep::text(&summary))?;
+        self.output.show(summary, &sweep::text(summary))?;
         Ok(match summary.validity.valid {
             Level::Invalid => exit::INVALID_RUN,
             Level::Valid | Level::Suspect => exit::OK,
         })
+    }
+
+    /// The same cells on each number of pooler processes.
+    fn compare(&self, poolers: &[u32]) -> Result<Summary, CommandError> {
+        let started = SystemTime::now();
+        let mut cells = Vec::new();
+        let mut found = None;
+        for count in poolers {
+            if *count > POOLERS_MAX {
+                return Err(CommandError::Poolers(*count));
+            }
+            let pool_size = (self.pool_budget / count).max(1);
+            let options = Options { poolers: *count, pool_size, ..Options::default() };
+            let stack = Stack::start(&options, &mut say)?;
+            let mut scenario = nova::scenario(stack.info())?;
+            choose(&self.operation, &mut scenario.operations)?;
+            let mut plan = self.plan(&scenario, None)?;
+            plan.grid.pool_sizes = vec![pool_size * count];
+            plan.grid.modes = vec![Mode::Transaction];
+            plan.grid.has_direct = false;
+            let pids: Vec<_> = stack.info().more_poolers.iter().map(|server| server.pid).collect();
+            cells.extend(sweep::run_as_it_is(&scenario, &plan, &pids, &mut say)?);
+            stack.stop()?;
+            found = Some((scenario.name, plan));
+        }
+        let (name, plan) = found.ok_or(CommandError::NothingToMeasure)?;
+        for (number, cell) in cells.iter_mut().enumerate() {
+            cell.number = number;
+        }
+        Ok(Summary::of_poolers(&name, &plan, started, cells))
     }
 
     fn scenario(&self, published: Option<&Published>) -> Result<Scenario, CommandError> {

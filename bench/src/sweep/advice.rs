@@ -32,7 +32,7 @@ const QUEUE_BEGINS: f64 = 0.5;
 const SPARE_SHARE: f64 = 1.1;
 
 /// All answers that the cells have.
-pub(super) fn advise(cells: &[Cell], now: &Configuration) -> Vec<Advice> {
+pub(super) fn advise(cells: &[Cell], now: Option<&Configuration>) -> Vec<Advice> {
     let mut all = Vec::new();
     let measured: Vec<_> = cells.iter().filter(|cell| cell.is_measured()).collect();
     let mut groups: Vec<(Mode, WireProtocol, Option<u64>)> = measured
@@ -45,6 +45,10 @@ pub(super) fn advise(cells: &[Cell], now: &Configuration) -> Vec<Advice> {
     groups.sort_unstable();
     groups.dedup();
     for (mode, protocol, rate) in groups {
+        if measured.iter().any(|cell| cell.setting.poolers.is_some()) {
+            all.extend(scaling(&measured, protocol));
+            continue;
+        }
         let is_of = |cell: &&&Cell| {
             cell.setting.protocol == protocol && cell.setting.rate.map(f64::to_bits) == rate
         };
@@ -74,13 +78,54 @@ pub(super) fn advise(cells: &[Cell], now: &Configuration) -> Vec<Advice> {
     all
 }
 
+/// How much more several processes behind one port do than the fewest of them.
+fn scaling(measured: &[&Cell], protocol: WireProtocol) -> Option<Advice> {
+    let of = || {
+        let is_it =
+            |cell: &&&Cell| cell.setting.protocol == protocol && cell.setting.poolers.is_some();
+        measured.iter().filter(is_it)
+    };
+    let clients = of().map(|cell| cell.setting.clients).max()?;
+    let mut cells: Vec<_> = of().filter(|cell| cell.setting.clients == clients).collect();
+    cells.sort_by_key(|cell| cell.setting.poolers);
+    let (first, last) = (cells.first()?, cells.last()?);
+    let [low, high] = first.throughput_ci;
+    let processes = |cell: &Cell| cell.setting.poolers.unwrap_or(1);
+    let budget = last.setting.pool_size.unwrap_or_default();
+    Some(Advice {
+        question: "how much more several pooler processes do under one budget of server connections",
+        about: format!(
+            "{} against {} processes, {budget} server connections, {clients} clients, {} protocol",
+            processes(last),
+            processes(first),
+            protocol.name()
+        ),
+        value: Some(last.throughput / first.throughput),
+        interval: [Some(last.throughput_ci[0] / high), Some(last.throughput_ci[1] / low)],
+        unit: "times",
+        settings: vec![
+            "so_reuseport = 1".into(),
+            format!("default_pool_size = {}", budget / processes(last).max(1)),
+        ],
+        remarks: cells
+            .iter()
+            .map(|cell| {
+                let ci = cell.throughput_ci;
+                let rate = cell.throughput;
+                format!("{} processes: {rate:.0}/s [{:.0}, {:.0}]", processes(cell), ci[0], ci[1])
+            })
+            .collect(),
+    })
+}
+
 /// The cells of one mode, protocol and rate.
 struct Group<'a> {
     about: String,
     pooled: Vec<&'a Cell>,
     /// The same without a pool.
     direct: Vec<&'a Cell>,
-    now: &'a Configuration,
+    /// As it was before.
+    now: Option<&'a Configuration>,
 }
 
 impl Group<'_> {
@@ -274,14 +319,14 @@ impl Group<'_> {
             format!("default_pool_size = {size}"),
             format!("max_db_connections = {size}"),
             "reserve_pool_size = 0".into(),
-            format!("max_client_conn = {}", clients.max(self.now.max_client_conn)),
+            format!(
+                "max_client_conn = {}",
+                clients.max(self.now.map_or(0, |now| now.max_client_conn))
+            ),
         ]
     }
 
     fn remarks(&self, cell: &Cell, rate: f64) -> Vec<String> {
-        let Configuration {
-            pool_size, max_db_connections, reserve_pool_size, max_client_conn, ..
-        } = self.now;
         let mut remarks = Vec::new();
         if let Some(query_ns) = cell.pool.as_ref().and_then(|pool| pool.query_ns) {
             let busy = rate * query_ns / SECOND as f64;
@@ -290,10 +335,13 @@ impl Group<'_> {
                 crate::duration::show(query_ns)
             ));
         }
-        remarks.push(format!(
-            "now: default_pool_size = {pool_size}, max_db_connections = {max_db_connections}, \
-             reserve_pool_size = {reserve_pool_size}, max_client_conn = {max_client_conn}"
-        ));
+        remarks.extend(self.now.map(|now| {
+            format!(
+                "now: default_pool_size = {}, max_db_connections = {}, reserve_pool_size = {}, \
+                 max_client_conn = {}",
+                now.pool_size, now.max_db_connections, now.reserve_pool_size, now.max_client_conn
+            )
+        }));
         remarks
     }
 }
@@ -310,7 +358,7 @@ mod tests {
     #[test]
     fn a_machine_of_four_cores_gets_a_pool_of_four() {
         let (cells, now) = surface();
-        let advice = advise(&cells, &now);
+        let advice = advise(&cells, Some(&now));
         let smallest = find(&advice, "within 5 %");
         assert_eq!((smallest.value, smallest.interval), (Some(4.0), [Some(4.0), Some(4.0)]));
         assert_eq!(smallest.settings[..2], ["default_pool_size = 4", "max_db_connections = 4"]);
@@ -337,7 +385,7 @@ mod tests {
                 is_met_by_service: is_met,
             }];
         }
-        let advice = advise(&cells, &now);
+        let advice = advise(&cells, Some(&now));
         let smallest = find(&advice, "at a rate");
         assert_eq!((smallest.value, smallest.interval), (Some(2.0), [Some(2.0), Some(2.0)]));
         assert!(smallest.remarks[0].contains("keep 1.50 server connections"), "{smallest:?}");

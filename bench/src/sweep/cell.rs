@@ -247,6 +247,7 @@ mod tests {
             pool_mode: Some(Mode::Session),
             protocol: WireProtocol::Simple,
             rate: None,
+            poolers: None,
         }
     }
 

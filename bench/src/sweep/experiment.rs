@@ -28,7 +28,8 @@ const PIECES: u64 = 10;
 struct Experiment<'a> {
     scenario: Scenario,
     plan: &'a Plan,
-    control: Control,
+    /// `None` where the pooler's settings stay as they are, and nothing is asked of its console.
+    control: Option<Control>,
     processes: Processes,
 }
 
@@ -43,7 +44,8 @@ pub(crate) fn run(
     let control = Control::open(scenario, &plan.pooler)?;
     let original = control.original.clone();
     let processes = scenario.processes().map_err(RigError::from)?;
-    let mut experiment = Experiment { scenario: scenario.clone(), plan, control, processes };
+    let mut experiment =
+        Experiment { scenario: scenario.clone(), plan, control: Some(control), processes };
     let order = plan.grid.order(plan.reference_every, plan.seed);
     let mut cells = Vec::with_capacity(order.len());
     if log.left() > 0 {
@@ -66,12 +68,38 @@ pub(crate) fn run(
     Ok(Summary::new(&experiment.scenario, plan, started, original, cells))
 }
 
+/// Measures all cells on a pooler that is left as it is: so many processes behind one port, the
+/// first of which the scenario knows; `pids` are the others'.
+pub(crate) fn run_as_it_is(
+    scenario: &Scenario,
+    plan: &Plan,
+    pids: &[u32],
+    say: &mut dyn FnMut(&str),
+) -> Result<Vec<Cell>, RigError> {
+    let mut processes = scenario.processes()?;
+    let names = (2..).map(|number| format!("{}-{number}", plan.pooler));
+    processes.extend(names.zip(pids.iter().copied()));
+    let mut experiment = Experiment { scenario: scenario.clone(), plan, control: None, processes };
+    let order = plan.grid.order(usize::MAX, plan.seed);
+    let mut cells = Vec::new();
+    for (number, place) in order.iter().filter(|place| !place.is_reference).enumerate() {
+        let mut place = *place;
+        place.setting.poolers = Some(1 + pids.len() as u32);
+        let cell = experiment.cell(number, &place)?;
+        say(&super::table::progress(&cell));
+        cells.push(cell);
+    }
+    Ok(cells)
+}
+
 impl Experiment<'_> {
     /// One cell. What a target refuses is the cell's result.
     fn cell(&mut self, number: usize, place: &Place) -> Result<Cell, RigError> {
         let mut cell = Cell::new(number, place);
-        let configured = self.control.apply(&place.setting, self.plan.mode_command.as_deref())?;
-        cell.configuration = place.setting.pool_size.map(|_| configured);
+        if let Some(control) = &mut self.control {
+            let configured = control.apply(&place.setting, self.plan.mode_command.as_deref())?;
+            cell.configuration = place.setting.pool_size.map(|_| configured);
+        }
         match self.measure(&mut cell) {
             Err(RigError::Target(problem)) => cell.problem = Some(problem),
             other => other?,
@@ -100,26 +128,27 @@ impl Experiment<'_> {
             ..rig.stream(0, load, (0, 0), seed)
         };
         rig.warm_up(stream(&rig, load(&setting, WARM_UP_NS), !seed))?;
-        let before = Totals::new(&self.control.pooler().table("SHOW STATS_TOTALS")?);
+        let before = self.totals()?;
         let cpu_before = self.cpu();
         let (mut looks, mut pieces, mut failed) = (Vec::new(), Vec::new(), None);
         let measured = stream(&rig, load(&setting, plan.cell_ns), seed);
-        let pooler = self.control.pooler();
+        let mut pooler = self.control.as_mut().map(Control::pooler);
         let report = rig.watch_every(plan.cell_ns / PIECES, vec![measured], |interval| {
             if interval.end_ns > plan.cell_ns + plan.cell_ns / PIECES / 2 {
                 return ControlFlow::Continue(());
             }
             let recording = interval.streams[0].recording.whole();
             pieces.push(recording.completed() - recording.failed.len());
-            match pooler.table("SHOW POOLS") {
-                Ok(rows) => looks.push(Look::new(&rows)),
-                Err(error) => failed = Some(error),
+            match pooler.as_mut().map(|pooler| pooler.table("SHOW POOLS")) {
+                Some(Ok(rows)) => looks.push(Look::new(&rows)),
+                Some(Err(error)) => failed = Some(error),
+                None => {}
             }
             if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         interrupt::check()?;
         failed.map_or(Ok(()), Err)?;
-        let after = Totals::new(&self.control.pooler().table("SHOW STATS_TOTALS")?);
+        let after = self.totals()?;
         let names: Vec<_> =
             self.scenario.operations.iter().map(|operation| operation.name.as_str()).collect();
         let length_ns = plan.cell_ns.max(report.end.saturating_sub(report.start));
@@ -127,18 +156,31 @@ impl Experiment<'_> {
         let is_drained = length_ns < plan.cell_ns + GRACEFUL_STOP_NS;
         let length_ns = if is_drained { length_ns } else { plan.cell_ns };
         cell.measure(&report, length_ns, &pieces, &names);
-        if setting.pool_size.is_some() {
+        if setting.pool_size.is_some()
+            && let (Some(before), Some(after)) = (before, after)
+        {
             let totals = (before, after);
             cell.pool = Some(PoolFigures::new(&setting, &looks, totals, length_ns));
         }
         let requests = cell.requests.max(1) as f64;
         for (name, ns) in self.cpu_since(&cpu_before) {
-            if name == "postgres" || (name == plan.pooler && setting.pool_size.is_some()) {
-                cell.cpu_ns_per_request.insert(name, ns as f64 / requests);
-            }
+            let of = match name.as_str() {
+                "postgres" => name,
+                // All of its processes together.
+                name if name.starts_with(&plan.pooler) && setting.pool_size.is_some() => {
+                    plan.pooler.clone()
+                }
+                _ => continue,
+            };
+            *cell.cpu_ns_per_request.entry(of).or_default() += ns as f64 / requests;
         }
         cell.goals = self.judge(&target, &report, length_ns)?;
         Ok(())
+    }
+
+    fn totals(&mut self) -> Result<Option<Totals>, RigError> {
+        let Some(control) = &mut self.control else { return Ok(None) };
+        Ok(Some(Totals::new(&control.pooler().table("SHOW STATS_TOTALS")?)))
     }
 
     fn judge(

@@ -74,6 +74,10 @@ pub(crate) struct Setting {
     pub(crate) protocol: WireProtocol,
     /// Requests a second; `None` for clients that never pause.
     pub(crate) rate: Option<f64>,
+    /// PgBouncer's processes behind one port, which share the pool's size out among them; `None`
+    /// where that was not varied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) poolers: Option<u32>,
 }
 
 /// Every combination of these is a cell.
@@ -119,6 +123,7 @@ impl Grid {
                         pool_mode: *pool_mode,
                         protocol: *protocol,
                         rate: *rate,
+                        poolers: None,
                     }));
                 }
             }
@@ -135,6 +140,7 @@ impl Grid {
             pool_mode: Some(self.modes[0]),
             protocol: self.protocols[0],
             rate: self.rates.first().copied(),
+            poolers: None,
         }
     }
 

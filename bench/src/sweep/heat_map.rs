@@ -16,24 +16,30 @@ const CELL_CHARS: usize = 8;
 /// right. It has colours: whoever prints it takes them away where they are not wanted.
 pub(super) fn heat_map(cells: &[&Cell]) -> String {
     let mut clients: Vec<_> = cells.iter().map(|cell| cell.setting.clients).collect();
-    let mut sizes: Vec<_> = cells.iter().map(|cell| cell.setting.pool_size).collect();
+    let mut sizes: Vec<_> =
+        cells.iter().map(|cell| (cell.setting.pool_size, cell.setting.poolers)).collect();
     clients.sort_unstable();
     clients.dedup();
     // No pool is the last row.
-    sizes.sort_unstable_by_key(|size| size.unwrap_or(u32::MAX));
+    sizes.sort_unstable_by_key(|(size, poolers)| (size.unwrap_or(u32::MAX), *poolers));
     sizes.dedup();
     let most = cells.iter().map(|cell| cell.throughput).fold(0.0, f64::max);
     let mut text = format!("{:>9}", "clients");
     clients.iter().for_each(|count| {
         let _ = write!(text, "{count:>CELL_CHARS$}");
     });
-    for size in sizes {
-        let _ =
-            write!(text, "\n{:>9}", size.map_or("direct".into(), |size| format!("pool {size}")));
+    for (size, poolers) in sizes {
+        let label = match (size, poolers) {
+            (None, _) => "direct".to_owned(),
+            (Some(size), None) => format!("pool {size}"),
+            (Some(size), Some(poolers)) => format!("{poolers} x {}", size / poolers),
+        };
+        let _ = write!(text, "\n{label:>9}");
         for count in &clients {
-            let found = cells
-                .iter()
-                .find(|cell| cell.setting.pool_size == size && cell.setting.clients == *count);
+            let found = cells.iter().find(|cell| {
+                let setting = cell.setting;
+                (setting.pool_size, setting.poolers) == (size, poolers) && setting.clients == *count
+            });
             match found {
                 Some(cell) if cell.problem.is_none() => {
                     let style = colour(cell.throughput / most.max(1.0));

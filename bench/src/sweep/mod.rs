@@ -15,7 +15,7 @@ mod table;
 use engine::Nanos;
 use md5::{Digest, Md5};
 
-pub(crate) use self::experiment::run;
+pub(crate) use self::experiment::{run, run_as_it_is};
 pub(crate) use self::export::csv;
 pub(crate) use self::grid::{Grid, Mode, Steps, WireProtocol};
 pub(crate) use self::published::{Published, PublishedError};

@@ -26,8 +26,8 @@ pub(crate) struct Summary {
     pub(super) seed: u64,
     #[serde(flatten)]
     pub(crate) validity: Validity,
-    /// As it was before, and is again.
-    pub(super) configuration: Configuration,
+    /// As it was before, and is again; null where several poolers were measured.
+    pub(super) configuration: Option<Configuration>,
     /// In the order in which they were measured.
     pub(crate) cells: Vec<Cell>,
     pub(super) drift: Option<Drift>,
@@ -73,10 +73,26 @@ impl Summary {
         cells: Vec<Cell>,
     ) -> Self {
         let started = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        Self { started, ..Self::of(&scenario.name, plan, configuration, cells) }
+        Self { started, ..Self::of(&scenario.name, plan, Some(configuration), cells) }
     }
 
-    fn of(scenario: &str, plan: &Plan, configuration: Configuration, cells: Vec<Cell>) -> Self {
+    /// Of cells that were measured on several poolers, one after the other.
+    pub(crate) fn of_poolers(
+        scenario: &str,
+        plan: &Plan,
+        started: SystemTime,
+        cells: Vec<Cell>,
+    ) -> Self {
+        let started = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        Self { started, ..Self::of(scenario, plan, None, cells) }
+    }
+
+    fn of(
+        scenario: &str,
+        plan: &Plan,
+        configuration: Option<Configuration>,
+        cells: Vec<Cell>,
+    ) -> Self {
         let drift = Drift::new(&cells);
         let mut validity = Validity::default();
         if let Some(drift) = drift.as_ref().filter(|drift| drift.spread > SPREAD_MAX) {
@@ -98,7 +114,7 @@ impl Summary {
             phase_ns: plan.cell_ns,
             seed: plan.seed,
             validity,
-            advice: advise(&cells, &configuration),
+            advice: advise(&cells, configuration.as_ref()),
             published: plan.published.as_ref().map(|published| published.compare(&cells)),
             configuration,
             drift,
@@ -200,7 +216,7 @@ pub(super) mod tests {
             seed: 1,
         };
         let (cells, configuration) = surface();
-        Summary::of("nova", &plan, configuration, cells)
+        Summary::of("nova", &plan, Some(configuration), cells)
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(crate) fn text(summary: &Summary) -> String {
     let mut text = String::new();
     let _ = writeln!(
         text,
-        "{}: {} cells of {}, in shuffled order, seed {}; the pooler's settings are as before again\n",
+        "{}: {} cells of {}, in shuffled order, seed {}\n",
         summary.scenario,
         summary.cells.len(),
         show(summary.phase_ns as f64),
@@ -116,7 +116,7 @@ fn cells(cells: &[Cell]) -> String {
         table.row(vec![
             mode(&cell.setting).into(),
             protocol.name().into(),
-            pool_size.map_or_else(none, |size| size.to_string()),
+            pool_size.map_or_else(none, |size| shown(size, cell.setting.poolers)),
             clients.to_string(),
             rate.map_or_else(none, |rate| rate.to_string()),
             format!("{:.0}", cell.throughput),
@@ -136,6 +136,11 @@ fn cells(cells: &[Cell]) -> String {
     table.to_string()
 }
 
+/// A pool's size; of several processes, how it is shared out.
+fn shown(size: u32, poolers: Option<u32>) -> String {
+    poolers.map_or_else(|| size.to_string(), |poolers| format!("{poolers} x {}", size / poolers))
+}
+
 /// What is odd about a cell.
 fn remark(cell: &Cell) -> String {
     if let Some(problem) = &cell.problem {
@@ -150,7 +155,8 @@ fn remark(cell: &Cell) -> String {
 /// A cell in one line.
 pub(super) fn progress(cell: &Cell) -> String {
     let Setting { clients, pool_size, protocol, rate, .. } = cell.setting;
-    let pool = pool_size.map_or(String::new(), |size| format!(", a pool of {size}"));
+    let pool = pool_size
+        .map_or(String::new(), |size| format!(", a pool of {}", shown(size, cell.setting.poolers)));
     let rate = rate.map_or(String::new(), |rate| format!(", {rate}/s"));
     let reference = if cell.is_reference { " (reference)" } else { "" };
     let found = match &cell.problem {
