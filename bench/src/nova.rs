@@ -35,6 +35,7 @@ fn variable(info: &StackInfo, name: &str) -> Option<String> {
         "NOVA_POSTGRES" => info.postgres_conninfo(DIRECT_NAME).with_password(),
         "NOVA_CONSOLE" => info.console_conninfo().with_password(),
         "NOVA_OBSERVER" => info.observer_conninfo().with_password(),
+        "NOVA_GATEWAY_METRICS" => info.gateway_pooled_metrics(),
         "NOVA_GATEWAY_PID" => info.gateway_pooled.pid.to_string(),
         "NOVA_GATEWAY_DIRECT_PID" => info.gateway_direct.pid.to_string(),
         "NOVA_POOLER_PID" => info.pgbouncer.pid.to_string(),

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use core_affinity::CoreId;
 use engine::{
     Fleet, FleetError, Interval, Load, LoadError, MILLISECOND, Mix, Nanos, Phase, PhaseReport,
     SECOND, Stream, StreamReport,
@@ -144,6 +145,17 @@ impl Rig {
             arm.logins = Logins(opened.logins);
         }
         Ok(rig)
+    }
+
+    /// The workers' cores.
+    pub(crate) fn cores(&self) -> &[CoreId] {
+        &self.generator.cores
+    }
+
+    /// The share of the workers' time in a phase that was no work but spinning, 0 to 1.
+    pub(crate) fn spun_share(&self, report: &PhaseReport) -> f64 {
+        let available_ns = (report.end.saturating_sub(report.start)) * self.cores().len() as u64;
+        report.spun_ns as f64 / available_ns.max(1) as f64
     }
 
     /// How the generator ran.

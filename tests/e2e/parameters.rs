@@ -54,10 +54,13 @@ fn a_set_comes_where_clients_differ_and_not_where_they_are_alike() {
     assert_eq!(queries(&stack) - queries_before, 300, "ours, and no others");
     assert_eq!(sets(&stack), sets_before);
 
-    // One is called poolbench, the other has no name.
+    // One is called poolbench.
     let place: &Place = &stack.place("pooler");
     let mut one = Client::open(place).unwrap_or_else(|failed| panic!("{failed:?}"));
-    let mut other = stack.connect("pooler");
+    let mut other = postgres::Config::new();
+    other.host("127.0.0.1").port(place.port).user(&place.user).dbname(&place.database);
+    other.password(&place.password).application_name("other");
+    let mut other = other.connect(postgres::NoTls).expect("the stack is up");
     let (queries_before, sets_before) = (queries(&stack), sets(&stack));
     for _ in 0..10 {
         one.sql("SELECT 1").expect("it works");

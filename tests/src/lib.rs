@@ -3,6 +3,7 @@
 pub mod logins;
 pub mod relay;
 pub mod session;
+pub mod squeeze;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -173,6 +174,13 @@ impl Stack {
             database: config.get_dbname().expect("a database").to_owned(),
             user,
         }
+    }
+
+    /// The process of one of the stack's servers: `postgres`, `pgbouncer`, `gateway-pooled`, ….
+    pub fn pid(&self, server: &str) -> u64 {
+        let servers = self.description["servers"].as_array().expect("servers");
+        let described = servers.iter().find(|one| one["name"] == server).expect("the server");
+        described["pid"].as_u64().expect("a pid")
     }
 
     /// Ends one of the stack's servers with a signal, and waits until it is gone. What it takes to

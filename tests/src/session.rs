@@ -173,7 +173,7 @@ impl Client {
             let count = match self.stream.read(&mut buffer) {
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
-                Err(error) => panic!("no answer: {error}"),
+                Err(error) => panic!("no answer to {:?}: {error}", self.operation),
             };
             if count == 0 {
                 return (bytes, self.session.end_of_stream());

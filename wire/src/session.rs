@@ -210,4 +210,14 @@ impl Session {
         };
         Reply { outcome, service_ns, http }
     }
+
+    /// What an HTTP server says of the time that the request which has just got its outcome took
+    /// it; empty where it says nothing.
+    pub fn server_timing(&self) -> http::ServerTiming {
+        match self {
+            Session::Http(session) => session.server_timing(),
+            Session::Postgres(_) => http::ServerTiming::default(),
+            Session::Tls(session) => session.inner().server_timing(),
+        }
+    }
 }

@@ -15,7 +15,7 @@ use wire::postgres::Fallback;
 
 pub(crate) use self::logins::{Logins, difference as login_difference};
 pub(crate) use self::security::{Securities, difference, heading};
-pub(crate) use self::summary::{ArmSummary, Quantiles};
+pub(crate) use self::summary::{ArmSummary, Quantiles, ServerTimingSummary};
 use crate::statistics::Sample;
 
 /// A way through the stack.

@@ -18,8 +18,8 @@ use crate::{duration, nova, stack};
 
 const HELP: &str = "\
 Each client sends SELECT pg_sleep(LENGTH) and, once AFTER is over, a CancelRequest over a connection \
-of its own, which the server closes when it has taken note. The next statement waits for that. The \
-outcomes:
+of its own, which the server closes when it has taken note. The next statement waits for that. A \
+worker has 64 such connections at most. The outcomes:
 
   hit           the statement ended by it (SQLSTATE 57014, \"due to user request\")
   lost          the statement ran when it was sent, and on to its end

@@ -183,13 +183,34 @@ impl Conninfo {
         let tls = conninfo.tls().map_err(|error| error.to_string())?;
         let mut result = Err(String::new());
         for &mode in conninfo.attempts(tls.is_some()) {
-            let mut config = conninfo.blocking();
-            config.ssl_mode(mode);
+            let config = postgres::Config::from(conninfo.client(mode));
             result = match tls.clone().filter(|_| mode != SslMode::Disable) {
-                Some(tls) => config.connect(crate::tls::Blocking(tls)),
+                Some(tls) => config.connect(crate::tls::Secure(tls)),
                 None => config.connect(NoTls),
             }
             .map_err(|error| with_sources(&error));
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
+    /// Logs in as [`Self::connect`] does, on a runtime of one thread, which then serves the
+    /// connection too. The error says why not.
+    pub(crate) async fn connect_here(self) -> Result<tokio_postgres::Client, String> {
+        // It tries addresses, which may take its time.
+        let reached = tokio::task::spawn_blocking(|| self.reached()).await;
+        let conninfo = reached.map_err(|error| error.to_string())?;
+        let conninfo = conninfo.map_err(|error| error.to_string())?;
+        let tls = conninfo.tls().map_err(|error| error.to_string())?;
+        let mut result = Err(String::new());
+        for &mode in conninfo.attempts(tls.is_some()) {
+            let config = conninfo.client(mode);
+            result = match tls.clone().filter(|_| mode != SslMode::Disable) {
+                Some(tls) => serve(config.connect(crate::tls::Secure(tls)).await),
+                None => serve(config.connect(NoTls).await),
+            };
             if result.is_ok() {
                 break;
             }
@@ -243,10 +264,11 @@ impl Conninfo {
         &self.hosts[self.chosen]
     }
 
-    /// For the blocking client, without what is said of TLS.
-    fn blocking(&self) -> postgres::Config {
+    /// For rust-postgres' clients.
+    fn client(&self, mode: SslMode) -> tokio_postgres::Config {
         let host = self.host();
-        let mut config = postgres::Config::new();
+        let mut config = tokio_postgres::Config::new();
+        config.ssl_mode(mode);
         match (&host.place, self.address.as_ref().and_then(SockAddr::as_socket)) {
             (Place::Unix(folder), _) => config.host_path(folder),
             (Place::Tcp(name), Some(address)) => config.host(name).hostaddr(address.ip()),
@@ -272,7 +294,7 @@ impl Conninfo {
         config
     }
 
-    /// What the blocking client tries one after the other.
+    /// What the clients try one after the other.
     fn attempts(&self, can_secure: bool) -> &'static [SslMode] {
         match self.ssl.mode {
             _ if !can_secure => &[SslMode::Disable],
@@ -303,6 +325,20 @@ impl Conninfo {
             }
         }
     }
+}
+
+/// Has a new connection served until its client is dropped.
+fn serve<S, T>(
+    opened: Result<(tokio_postgres::Client, tokio_postgres::Connection<S, T>), postgres::Error>,
+) -> Result<tokio_postgres::Client, String>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+{
+    let (client, connection) = opened.map_err(|error| with_sources(&error))?;
+    // How it ends is the client's to tell.
+    tokio::task::spawn_local(async { drop(connection.await) });
+    Ok(client)
 }
 
 /// An error with what caused it: postgres says "db error" and leaves the rest to its sources.
@@ -356,7 +392,7 @@ mod tests {
             conninfo.login().unwrap(),
             parse("host=127.0.0.1 user=nova").unwrap().login().unwrap()
         );
-        assert_eq!(conninfo.blocking().get_options(), Some("-c TimeZone=Asia/Tokyo"));
+        assert_eq!(conninfo.client(SslMode::Disable).get_options(), Some("-c TimeZone=Asia/Tokyo"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod load;
 mod locate;
 mod mistake;
 mod node;
+mod observe;
 mod operation;
 mod pooling;
 mod renewal;
@@ -41,6 +42,7 @@ pub(crate) use load::{
     GRACEFUL_STOP_NS, MAX_DURATION_NS, PRE_ALLOCATED_VUS, ScenarioLoad, WARM_UP_NS,
 };
 pub(crate) use mistake::{Report, counted};
+pub(crate) use observe::ObserveFile;
 pub(crate) use operation::OperationFile;
 pub(crate) use pooling::PoolingError;
 pub(crate) use renewal::Renewal;
@@ -121,6 +123,8 @@ pub(crate) struct Scenario {
     pub(crate) warm_up_ns: Option<Nanos>,
     /// By target, the pid of its process on this machine, or a file that holds it.
     pub(crate) processes: BTreeMap<String, String>,
+    /// What is looked at beside the targets and these.
+    pub(crate) observe: ObserveFile,
     /// Whether each request to a gateway is its connection's last and says so, as those of clients
     /// that keep none do.
     pub(crate) is_closing: bool,
@@ -211,6 +215,7 @@ impl Scenario {
             loads: loads.loads,
             warm_up_ns: loads.warm_up_ns,
             processes: target::processes(&root),
+            observe: observe::read(&root),
             is_closing: false,
             tags: target::tags(&root),
             thresholds: section(&root, "thresholds"),
@@ -230,7 +235,7 @@ impl Scenario {
             weight: operation.weight,
             // Each repetition has values of its own.
             generators: {
-                let repeat = operation.sql.as_ref().map_or(1, |sql| sql.repeat);
+                let repeat = operation.sql.as_ref().map_or(1, |sql| sql.repeat());
                 std::iter::repeat_n(&operation.variables.generators, repeat)
                     .flatten()
                     .cloned()
@@ -293,14 +298,18 @@ impl Scenario {
         self.processes
             .iter()
             .map(|(target, place)| {
-                let pid = place.parse().or_else(|_| {
-                    let text = std::fs::read_to_string(place).unwrap_or_default();
-                    text.lines().next().unwrap_or_default().trim().parse()
-                });
                 let problem = || format!("{place} is neither a pid nor a file that holds one");
-                pid.map(|pid| (target.clone(), pid))
-                    .map_err(|_| ScenarioError::value(format!("processes.{target}"), problem()))
+                let wrong = || ScenarioError::value(format!("processes.{target}"), problem());
+                Ok((target.clone(), pid(place).ok_or_else(wrong)?))
             })
             .collect()
     }
+}
+
+/// A pid, given as such or by the path of a file whose first line it is.
+pub(crate) fn pid(place: &str) -> Option<u32> {
+    place.parse().ok().or_else(|| {
+        let text = std::fs::read_to_string(place).ok()?;
+        text.lines().next()?.trim().parse().ok()
+    })
 }

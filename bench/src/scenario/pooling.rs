@@ -17,7 +17,8 @@ impl Scenario {
         let Some(conninfo) = file.conninfo.as_ref().filter(|_| !demands.is_empty()) else {
             return Ok(Vec::new());
         };
-        let mode = match &file.console {
+        // Several processes behind one port have one configuration.
+        let mode = match file.consoles.first() {
             Some(console) => {
                 let database = Conninfo::parse(conninfo).map(|one| one.database().to_owned());
                 Pooler::connect(console)?.pool_mode(&database.unwrap_or_default())?

@@ -92,6 +92,11 @@ impl StackInfo {
         format!("http://{}/graphql", self.gateway_pooled.address())
     }
 
+    /// What the gateway before PgBouncer counts, as Prometheus text.
+    pub(crate) fn gateway_pooled_metrics(&self) -> String {
+        format!("http://{}/metrics", self.gateway_pooled.address())
+    }
+
     /// GraphQL straight on Postgres.
     pub(crate) fn gateway_direct_url(&self) -> String {
         format!("http://{}/graphql", self.gateway_direct.address())

@@ -41,7 +41,7 @@ impl Control {
     /// Opens the console of the target called `target`.
     pub(super) fn open(scenario: &Scenario, target: &str) -> Result<Self, RigError> {
         let file = scenario.target(target)?;
-        let console = file.console.as_deref().ok_or_else(|| {
+        let console = file.consoles.first().ok_or_else(|| {
             RigError::Target(format!(
                 "targets.{target} has no console: a sweep changes the pooler's settings there; add \
                  console = \"host=… dbname=pgbouncer user=…\" of one of its admin_users"

@@ -18,8 +18,8 @@ use wire::{Class, Code, Operation, Outcome, Progress, Values};
 
 use self::{cancels::Cancels, share::Share};
 use crate::{
-    ConnectionId, Nanos, Opened, Opening, Phase, PhaseReport, Refusal, Stream, StreamReport,
-    Target, Transport,
+    ConnectionId, Nanos, Opened, Phase, PhaseReport, Refusal, Stream, StreamReport, Target,
+    Transport,
     load::MILLISECOND,
     pool::{Connection, Job, Pool, State},
 };
@@ -152,9 +152,8 @@ impl Worker {
             connections.extend((0..places).map(|_| Connection::new(number, target.session())));
             pools.push(Pool::new(first..first + places, beforehand));
         }
-        let is_postgres =
-            |one: &&Connection| matches!(targets[one.target].opening, Opening::Postgres(_));
-        let cancellable = connections.iter().filter(is_postgres).count();
+        let has_cancel = |one: &&Connection| targets[one.target].opening.has_cancel();
+        let cancellable = connections.iter().filter(has_cancel).count();
         let cancels = Cancels::new(connections.len() as ConnectionId, cancellable);
         let shortest = targets.iter().map(|target| target.timeout_ns).min().unwrap_or(0);
         Self {

@@ -203,6 +203,9 @@ impl Worker {
         if let Some(delay_ns) = self.receive_delay_ns {
             share.report.recording.delayed(operation, delay_ns);
         }
+        if outcome.is_ok() {
+            share.report.recording.timed(operation, connection.session.server_timing());
+        }
         if let Some(times) = share.report.connections.as_mut().filter(|_| outcome.is_ok()) {
             times.answered(now.saturating_sub(connection.step_since));
         }

@@ -55,7 +55,7 @@ impl Scenario {
 impl TargetFile {
     /// Postgres itself, as far as one can tell: it has no pooler's console.
     fn is_server(&self) -> bool {
-        self.conninfo.is_some() && self.console.is_none()
+        self.conninfo.is_some() && self.consoles.is_empty()
     }
 
     /// A mistake at the value of one of its keys.
