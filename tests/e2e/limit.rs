@@ -55,6 +55,8 @@ fn the_limit_of_a_pool_is_what_a_closed_loop_reaches() {
     let most = number(&limit["beyond"]["throughput_max"]);
     assert!((low * 0.95..high * 1.05).contains(&most), "{low} {high}: {limit}");
     assert_eq!(limit["goals"][0]["is_held"], true, "{limit}");
+    let limiter = limit["limiter"]["name"].as_str().unwrap_or_default();
+    assert!(limiter.contains("pool"), "{limit}");
     // Every trial but those that met nothing was waited for until the pool was empty.
     let trials = limit["trials"].as_array().expect("trials");
     assert!(trials.iter().all(|trial| trial["recovery_ns"].is_u64()), "{limit}");

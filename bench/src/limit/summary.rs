@@ -13,6 +13,7 @@ use super::usl::Usl;
 use super::{Plan, TargetPlan, Variable};
 use crate::arm::{ArmKind, Quantiles};
 use crate::generator::GeneratorSummary;
+use crate::limiter::Limiter;
 use crate::scenario::Scenario;
 use crate::validity::Validity;
 
@@ -57,6 +58,8 @@ pub(crate) struct Limit {
     pub(crate) generator_limit: Option<f64>,
     /// Whether the search ended for want of time.
     pub(super) is_out_of_time: bool,
+    /// What ran out where the goals were first missed; null where nothing was seen to.
+    pub(super) limiter: Option<Limiter>,
     pub(super) beyond: Option<Beyond>,
     /// The load at which latency begins to rise steeply.
     pub(super) knee: Option<f64>,
@@ -144,6 +147,7 @@ impl Limit {
             goal: first.map(|goal| goal.goal.clone()),
             generator_limit: search.generator_limit(),
             is_out_of_time,
+            limiter: limiter(&trials),
             beyond: Beyond::new(&trials),
             knee: knee(&curve(&trials, |trial| at(&trial.response_ns, quantile) as f64)),
             usl: match variable {
@@ -184,6 +188,14 @@ impl Limit {
             validity.suspect(format!("{}: the limit was not verified by a hold", self.target));
         }
     }
+}
+
+/// What ran out at the lowest load that missed its goals.
+fn limiter(trials: &[Trial]) -> Option<Limiter> {
+    let mut missed: Vec<_> =
+        trials.iter().filter(|trial| trial.judgement == Judgement::Missed).collect();
+    missed.sort_by(|one, other| one.load.total_cmp(&other.load));
+    missed.into_iter().find_map(|trial| trial.limiter.clone())
 }
 
 /// Absent values first.
@@ -308,7 +320,7 @@ mod tests {
         let json = serde_json::to_value(Summary::example()).unwrap();
         assert_eq!(json["command"], "limit");
         let limit = &json["limits"][0];
-        for key in ["variable", "value", "interval", "goal", "trials", "knee", "usl", "beyond"] {
+        for key in ["variable", "value", "interval", "goal", "trials", "knee", "usl", "limiter"] {
             assert!(limit.get(key).is_some(), "{key}: {limit}");
         }
         assert_eq!(limit["beyond"]["behaviour"], "graceful");

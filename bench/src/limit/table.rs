@@ -98,6 +98,7 @@ fn interval(goal: &GoalLimit) -> String {
 /// What is to be known of a target beside its limit.
 fn remarks(limit: &Limit) -> Vec<String> {
     let mut lines = Vec::new();
+    lines.extend(limit.limiter.as_ref().map(|limiter| format!("what ran out: {limiter}")));
     lines.extend(limit.beyond.as_ref().map(beyond));
     if let Some(knee) = limit.knee {
         let light =

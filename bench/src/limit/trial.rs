@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::goal::{Goal, GoalResult};
 use super::search::{self, Verdict};
 use crate::arm::Quantiles;
+use crate::limiter::Limiter;
 use crate::metric::{Gauges, Loads, Tally};
 
 /// What was measured in a trial: a line of the trial log. Times in ns, rates in 1/s.
@@ -33,6 +34,8 @@ pub(crate) struct Trial {
     pub(crate) generator_share: f64,
     pub(crate) goals: Vec<GoalResult>,
     pub(crate) judgement: Judgement,
+    /// The resource that ran out, if one was seen to.
+    pub(crate) limiter: Option<Limiter>,
     /// From the end of the load until latency was back at its light-load level and no client waited
     /// in the pool; `None` where that took longer than was waited for.
     pub(crate) recovery_ns: Option<Nanos>,
@@ -113,6 +116,7 @@ impl Trial {
             generator_share: busy_ns / (length_ns as f64 * workers.max(1) as f64),
             goals: goals.iter().map(|goal| goal.judge(&metrics)).collect(),
             judgement: Judgement::Met,
+            limiter: None,
             recovery_ns: None,
             elapsed_ns: 0,
         };
@@ -192,6 +196,7 @@ impl Trial {
             generator_share: 0.1,
             goals: vec![goal],
             judgement: Judgement::Met,
+            limiter: None,
             recovery_ns: Some(300 * engine::MILLISECOND),
             elapsed_ns: 6 * SECOND,
         };
