@@ -255,9 +255,10 @@ impl Group<'_> {
             .collect();
         // Where Postgres lets no more connections in, the pool wins.
         let most = pairs.last().map(|(cell, _)| cell.setting.clients)?;
+        // From there on, and not once by chance.
         let clients = |is_it: &dyn Fn(&Cell, &Cell) -> bool| {
-            let found = pairs.iter().find(|(pooled, direct)| is_it(pooled, direct))?;
-            Some(f64::from(found.0.setting.clients))
+            let from = pairs.iter().rev().take_while(|(pooled, direct)| is_it(pooled, direct));
+            Some(f64::from(from.last()?.0.setting.clients))
         };
         let value = clients(&|pooled, direct| pooled.throughput > direct.throughput);
         let low = clients(&|pooled, direct| pooled.throughput_ci[1] >= direct.throughput_ci[0]);

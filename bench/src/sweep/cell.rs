@@ -146,8 +146,11 @@ impl PoolFigures {
             transactions_per_server: (servers > 0.0)
                 .then(|| counted(|totals| totals.transactions) / seconds / servers),
             wait_ns: each_ns(counted(|totals| totals.wait_us)),
-            query_ns: each_ns(counted(|totals| totals.query_us)),
-            clients_stuck: if is_stuck { waiting_min } else { 0 },
+            // PgBouncer counts a query's time from when its client sent it, its wait included.
+            query_ns: each_ns(
+                (counted(|totals| totals.query_us) - counted(|totals| totals.wait_us)).max(0.0),
+            ),
+            clients_stuck: if is_stuck { waiting_min.min(setting.clients.into()) } else { 0 },
         }
     }
 }
@@ -200,6 +203,14 @@ impl Cell {
             .collect();
         let each = |ns: Nanos| ns as f64 / self.requests.max(1) as f64;
         self.cpu_ns_per_request.insert("generator".into(), each(report.cpu_ns));
+    }
+
+    /// Widens the interval by how much the same cell differs from one time to the next: a standard
+    /// deviation of this share.
+    pub(super) fn widen(&mut self, deviation: f64) {
+        let own = (self.throughput_ci[1] - self.throughput_ci[0]) / 2.0;
+        let spread = own.hypot(2.0 * deviation * self.throughput);
+        self.throughput_ci = [(self.throughput - spread).max(0.0), self.throughput + spread];
     }
 
     /// Whether it was measured, and is no reference point.
@@ -256,7 +267,7 @@ mod tests {
         let figures = |seconds| {
             let looks: Vec<_> = (0..=seconds).map(|s| Look::new(&rows(6, s))).collect();
             let before = Totals { transactions: 10, queries: 10, wait_us: 0, query_us: 100 };
-            let after = Totals { transactions: 210, queries: 210, wait_us: 400, query_us: 300 };
+            let after = Totals { transactions: 210, queries: 210, wait_us: 400, query_us: 700 };
             PoolFigures::new(&setting(), &looks, (before, after), 5 * SECOND)
         };
         assert_eq!((figures(4).clients_stuck, figures(1).clients_stuck), (6, 0));

@@ -1,7 +1,6 @@
 //! The pooler's settings, changed through its console and looked up again.
 
 use std::process::Command;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -34,6 +33,7 @@ pub(super) struct Control {
 
 /// A command that changes the mode may restart the pooler: it is waited for so long.
 const PATIENCE: Duration = Duration::from_secs(10);
+const TURN: Duration = Duration::from_millis(50);
 /// Clients beside the load's: the console's own, and those that have not quite gone.
 const SPARE_CLIENTS: u32 = 20;
 
@@ -77,6 +77,7 @@ impl Control {
             self.set("max_client_conn", &clients.to_string())?;
         }
         self.pooler.table("RECONNECT")?;
+        self.settle()?;
         let found = self.read()?;
         let refused = |name: &str, wanted: &str, found: &str| {
             RigError::Target(format!(
@@ -93,6 +94,24 @@ impl Control {
             return Err(refused("pool_size", &wanted, &found));
         }
         Ok(found)
+    }
+
+    /// Waits until the clients of the cell before are gone: PgBouncer does not notice that one has
+    /// left while it waits for a server connection.
+    fn settle(&mut self) -> Result<(), RigError> {
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            let rows = self.pooler.table("SHOW POOLS")?;
+            let waiting = rows
+                .iter()
+                .filter_map(|row| row.get("cl_waiting")?.parse::<u64>().ok())
+                .sum::<u64>();
+            if waiting == 0 {
+                break;
+            }
+            interrupt::sleep(TURN)?;
+        }
+        Ok(())
     }
 
     /// The console, to look through.
@@ -128,8 +147,7 @@ impl Control {
                     mode.name()
                 )));
             }
-            interrupt::check()?;
-            thread::sleep(Duration::from_millis(50));
+            interrupt::sleep(TURN)?;
         }
         Ok(())
     }

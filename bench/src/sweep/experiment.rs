@@ -7,7 +7,7 @@ use engine::{Gaps, Load, MILLISECOND, Nanos, Random, Stream};
 
 use super::cell::{Cell, Look, PoolFigures, Totals};
 use super::configuration::Control;
-use super::grid::{Place, Setting};
+use super::grid::{Mode, Place, Setting};
 use super::{Plan, Summary};
 use crate::arm::ArmKind;
 use crate::check::Checks;
@@ -127,7 +127,13 @@ impl Experiment<'_> {
             graceful_stop_ns: GRACEFUL_STOP_NS,
             ..rig.stream(0, load, (0, 0), seed)
         };
-        rig.warm_up(stream(&rig, load(&setting, WARM_UP_NS), !seed))?;
+        // Where clients keep their server connections, those that get none would be given up in the
+        // warm-up, and be missing.
+        let keeps = setting.pool_mode == Some(Mode::Session)
+            && setting.pool_size.is_some_and(|size| setting.clients > size);
+        if !keeps {
+            rig.warm_up(stream(&rig, load(&setting, WARM_UP_NS), !seed))?;
+        }
         let before = self.totals()?;
         let cpu_before = self.cpu();
         let (mut looks, mut pieces, mut failed) = (Vec::new(), Vec::new(), None);

@@ -50,6 +50,14 @@ pub(super) struct Drift {
 const SPREAD_MAX: f64 = 0.1;
 
 impl Drift {
+    /// The standard deviation, as a share of the mean.
+    fn deviation(&self) -> f64 {
+        let count = self.throughputs.len() as f64;
+        let mean = self.throughputs.iter().sum::<f64>() / count;
+        let squares = self.throughputs.iter().map(|rate| (rate - mean).powi(2)).sum::<f64>();
+        (squares / (count - 1.0).max(1.0)).sqrt() / mean
+    }
+
     fn new(cells: &[Cell]) -> Option<Self> {
         let references = cells.iter().filter(|cell| cell.is_reference && cell.problem.is_none());
         let throughputs: Vec<_> = references.map(|cell| cell.throughput).collect();
@@ -91,9 +99,12 @@ impl Summary {
         scenario: &str,
         plan: &Plan,
         configuration: Option<Configuration>,
-        cells: Vec<Cell>,
+        mut cells: Vec<Cell>,
     ) -> Self {
         let drift = Drift::new(&cells);
+        if let Some(drift) = &drift {
+            cells.iter_mut().for_each(|cell| cell.widen(drift.deviation()));
+        }
         let mut validity = Validity::default();
         if let Some(drift) = drift.as_ref().filter(|drift| drift.spread > SPREAD_MAX) {
             validity.suspect(format!(

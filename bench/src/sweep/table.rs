@@ -174,15 +174,16 @@ fn answer(advice: &Advice) -> String {
     let Advice { question, about, value, interval, unit, settings, remarks } = advice;
     let number = |value: f64| match *unit {
         "ns" => show(value),
-        unit => {
+        _ => {
             let decimals = if value.fract() == 0.0 { 0 } else { 2 };
-            format!("{value:.decimals$} {unit}")
+            format!("{value:.decimals$}")
         }
     };
+    let unit = if *unit == "ns" { String::new() } else { format!(" {unit}") };
     let bound = |bound: Option<f64>| bound.map_or("?".into(), number);
     let value = value.map_or("none of those measured".into(), number);
     let mut text = format!(
-        "{question} ({about}):\n  {value} [{}, {}]\n",
+        "{question} ({about}):\n  {value} [{}, {}]{unit}\n",
         bound(interval[0]),
         bound(interval[1])
     );
