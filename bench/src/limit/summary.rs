@@ -36,12 +36,14 @@ pub(crate) struct Summary {
     pub(super) generator: Option<GeneratorSummary>,
     #[serde(flatten)]
     pub(crate) validity: Validity,
+    /// Of the target that takes the least.
+    limit: Option<Limit>,
     /// Of each target, in the order in which they were searched.
     pub(crate) limits: Vec<Limit>,
 }
 
 /// One target's limit: that of the goal that breaks first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Limit {
     /// The arm's name.
     pub(super) target: String,
@@ -70,7 +72,7 @@ pub(crate) struct Limit {
 }
 
 /// One goal's limit.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct GoalLimit {
     pub(super) goal: String,
     pub(super) value: Option<f64>,
@@ -109,6 +111,7 @@ impl Summary {
             seed: plan.seed,
             generator,
             validity,
+            limit: limits.iter().min_by(|one, other| order(one.value, other.value)).cloned(),
             limits,
         }
     }
@@ -319,7 +322,8 @@ mod tests {
     fn the_keys_of_the_contract_are_there() {
         let json = serde_json::to_value(Summary::example()).unwrap();
         assert_eq!(json["command"], "limit");
-        let limit = &json["limits"][0];
+        assert_eq!(json["limit"], json["limits"][0], "the pooler takes the least");
+        let limit = &json["limit"];
         for key in ["variable", "value", "interval", "goal", "trials", "knee", "usl", "limiter"] {
             assert!(limit.get(key).is_some(), "{key}: {limit}");
         }
