@@ -31,7 +31,7 @@ pub(crate) fn text(summary: &Summary) -> String {
 fn headline(summary: &Summary) -> String {
     let what = summary.limits.first().map_or("load", |limit| what(limit.variable));
     format!(
-        "{}: the highest {what} that meets its goals, to within {} %; trials of {}, a hold of {}, {} in \
+        "{}: the highest {what} that meets its goals, bracketed to {} %; trials of {}, a hold of {}, {} in \
          all, seed {}",
         summary.scenario,
         summary.width * 100.0,
