@@ -89,7 +89,7 @@ fn slope(moments: &[&Moment]) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use engine::Gaps;
 
     use super::*;
@@ -97,7 +97,7 @@ mod tests {
 
     const MOMENT_NS: Nanos = SECOND / 10;
 
-    fn plan() -> Plan {
+    pub(in crate::limit::step) fn plan() -> Plan {
         Plan {
             targets: vec!["pooler".into()],
             rates: (50.0, 500.0),
@@ -112,7 +112,7 @@ mod tests {
     }
 
     /// A queue that serves 200 a second, in order, of the plan's load.
-    fn queue() -> Vec<Moment> {
+    pub(in crate::limit::step) fn queue() -> Vec<Moment> {
         let mut in_system = 0;
         (1..=200)
             .map(|number| {

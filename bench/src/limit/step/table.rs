@@ -101,3 +101,41 @@ fn course(summary: &Summary, step: &Step) -> String {
     }
     table.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use engine::{Recording, StreamReport};
+
+    use super::super::recovery::tests::{plan, queue};
+    use super::*;
+    use crate::arm::ArmKind;
+    use crate::generator::GeneratorSummary;
+    use crate::scenario::Scenario;
+
+    fn shown(moments: Vec<Moment>) -> String {
+        let stream = StreamReport {
+            planned: moments.iter().map(|moment| moment.planned).sum(),
+            late: 3,
+            ..StreamReport::new(Recording::new(1))
+        };
+        let recovery = Recovery::new(&plan(), &moments);
+        let step = Step::new(&ArmKind::of("pooler"), recovery, &stream, moments);
+        let scenario = Scenario { name: "nova".into(), ..Scenario::default() };
+        let generator = Some(GeneratorSummary::example());
+        text(&Summary::new(&scenario, &plan(), UNIX_EPOCH, generator, vec![step]))
+    }
+
+    #[test]
+    fn the_whole_text() {
+        insta::assert_snapshot!(shown(queue()));
+    }
+
+    #[test]
+    fn what_was_not_back_in_time_is_told_with_the_remedy() {
+        let text = shown(queue().into_iter().take(60).collect());
+        assert!(text.contains("time to drain: not seen"), "{text}");
+        assert!(text.contains("raise --after"), "{text}");
+    }
+}
