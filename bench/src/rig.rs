@@ -196,7 +196,17 @@ impl Rig {
         streams: Vec<Stream>,
         tell: impl FnMut(&Interval) -> ControlFlow<()>,
     ) -> Result<PhaseReport, RigError> {
-        self.run(streams, Some(INTERVAL_NS), tell)
+        self.watch_every(INTERVAL_NS, streams, tell)
+    }
+
+    /// As [`Self::watch`], told every `interval_ns`.
+    pub(crate) fn watch_every(
+        &mut self,
+        interval_ns: Nanos,
+        streams: Vec<Stream>,
+        tell: impl FnMut(&Interval) -> ControlFlow<()>,
+    ) -> Result<PhaseReport, RigError> {
+        self.run(streams, Some(interval_ns), tell)
     }
 
     fn run(

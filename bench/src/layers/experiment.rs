@@ -14,7 +14,7 @@ use super::{Plan, Summary, cost};
 use crate::arm::Block;
 use crate::check::Checks;
 use crate::interrupt;
-use crate::observe::{self, CpuSample, ObserveError, Pooler, Server, Totals};
+use crate::observe::{self, CpuSample, ObserveError, Poolers, Server, Totals};
 use crate::rig::{Rig, RigError};
 use crate::scenario::{Processes, Scenario};
 use crate::statistics::{Estimate, FixedWidth};
@@ -33,8 +33,8 @@ pub(super) struct Experiment<'a> {
     pub(super) levels: Vec<Level>,
     processes: Processes,
     pub(super) server: Option<Server>,
-    /// Its processes, if all of them can be asked.
-    pub(super) poolers: Vec<Pooler>,
+    /// If all of its processes can be asked.
+    pub(super) poolers: Option<Poolers>,
     watcher: Option<Watcher>,
     /// In what sessions differ with the pool and without, if they do.
     pub(super) settings: Option<String>,
@@ -99,16 +99,16 @@ impl<'a> Experiment<'a> {
         let checks = Checks::default();
         let rig = Rig::open(scenario, &kinds, &connections, &plan.generator, &checks, say)?;
         let (mut poolers, server) = observe::connect(scenario)?;
-        if let [pooler] = &mut poolers[..]
-            && pooler.shares_port()?
+        if let Some(one) = &mut poolers
+            && one.is_one_of_several()?
         {
             say(
                 "so_reuseport is on, and the console shows one pooler process of several: nothing \
                  is counted there (list the socket of each in `console`)",
             );
-            poolers.clear();
+            poolers = None;
         }
-        let watched = if poolers.is_empty() { Vec::new() } else { observe::consoles(scenario)? };
+        let watched = poolers.as_ref().map(|_| Poolers::connect(scenario)).transpose()?.flatten();
         Ok(Self {
             scenario,
             plan,
@@ -119,7 +119,7 @@ impl<'a> Experiment<'a> {
             processes,
             server,
             poolers,
-            watcher: (!watched.is_empty()).then(|| Watcher::start(watched)),
+            watcher: watched.map(Watcher::start),
             watcher_error: None,
         })
     }
@@ -261,8 +261,7 @@ impl<'a> Experiment<'a> {
     }
 
     pub(super) fn totals(&mut self) -> Result<Option<Totals>, RigError> {
-        let each = self.poolers.iter_mut().map(Pooler::totals).collect::<Result<Vec<_>, _>>()?;
-        Ok((!each.is_empty()).then(|| Totals::sum(&each)))
+        Ok(self.poolers.as_mut().map(Poolers::totals).transpose()?)
     }
 
     fn cpu(&self) -> Vec<(String, CpuSample)> {

@@ -4,7 +4,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::observe::{ObserveError, Pooler, Pools};
+use crate::observe::{ObserveError, Poolers, Pools};
 
 /// Looks at a pooler's processes every few milliseconds from [`Watcher::begin`] to [`Watcher::end`], on a thread
 /// and console connections of its own.
@@ -25,8 +25,8 @@ pub(super) const INTERVAL: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Watcher {
-    /// Takes over a connection to each process.
-    pub(super) fn start(mut poolers: Vec<Pooler>) -> Self {
+    /// Takes over the connections.
+    pub(super) fn start(mut poolers: Poolers) -> Self {
         let (orders, ordered) = mpsc::channel();
         let (sender, seen) = mpsc::channel();
         thread::spawn(move || {
@@ -56,7 +56,7 @@ impl Watcher {
     }
 }
 
-fn watch(poolers: &mut [Pooler], orders: &Receiver<Order>) -> Result<Vec<Pools>, ObserveError> {
+fn watch(poolers: &mut Poolers, orders: &Receiver<Order>) -> Result<Vec<Pools>, ObserveError> {
     let mut seen = Vec::new();
     let started = Instant::now();
     for number in 1.. {
@@ -65,8 +65,7 @@ fn watch(poolers: &mut [Pooler], orders: &Receiver<Order>) -> Result<Vec<Pools>,
         if orders.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
             break;
         }
-        let each = poolers.iter_mut().map(Pooler::pools).collect::<Result<Vec<_>, _>>()?;
-        seen.push(Pools::sum(&each));
+        seen.push(poolers.pools()?);
     }
     Ok(seen)
 }

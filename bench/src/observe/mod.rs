@@ -22,7 +22,7 @@ pub(crate) use cpu::CpuSample;
 pub(crate) use machine::{MachineSample, MachineUse};
 pub(crate) use network::{Network, NetworkSample};
 pub(crate) use observer::{Look, Observations, Observed, Observer};
-pub(crate) use pooler::{FullPool, Pooler, PoolerSample, Pools, Totals, pool_mode};
+pub(crate) use pooler::{FullPool, Pooler, PoolerSample, Poolers, Pools, Totals, pool_mode};
 pub(crate) use process::{ProcessSample, ProcessUse};
 pub(crate) use prometheus::Exposition;
 pub(crate) use server::{Server, ServerSample};
@@ -51,18 +51,12 @@ pub(crate) enum ObserveError {
     Process { target: String, pid: u32 },
 }
 
-/// Opens what the scenario gives to look through: the consoles of the pooler's processes, and
-/// Postgres.
-pub(crate) fn connect(scenario: &Scenario) -> Result<(Vec<Pooler>, Option<Server>), ObserveError> {
+/// Opens what the scenario gives to look through: the pooler's console and Postgres.
+pub(crate) fn connect(
+    scenario: &Scenario,
+) -> Result<(Option<Poolers>, Option<Server>), ObserveError> {
     let postgres = scenario.targets.get("postgres");
     let observer =
         postgres.and_then(|target| target.observer.as_deref().or(target.conninfo.as_deref()));
-    Ok((consoles(scenario)?, observer.map(Server::connect).transpose()?))
-}
-
-/// More connections to the consoles of the pooler's processes.
-pub(crate) fn consoles(scenario: &Scenario) -> Result<Vec<Pooler>, ObserveError> {
-    let mut consoles = scenario.targets.values().map(|target| &target.consoles);
-    let consoles = consoles.find(|consoles| !consoles.is_empty());
-    consoles.into_iter().flatten().map(|one| Pooler::connect(one)).collect()
+    Ok((Poolers::connect(scenario)?, observer.map(Server::connect).transpose()?))
 }

@@ -1,12 +1,14 @@
 //! The pooler's admin console.
 
 mod pools;
+mod processes;
 mod sample;
 mod totals;
 
 use postgres::Client;
 
 pub(crate) use self::pools::{FullPool, Pools};
+pub(crate) use self::processes::Poolers;
 pub(crate) use self::sample::PoolerSample;
 pub(super) use self::sample::PoolerSource;
 pub(crate) use self::totals::Totals;
@@ -59,7 +61,7 @@ impl Pooler {
     }
 
     /// Whether it is one process of several behind one port (PgBouncer manual, "so_reuseport").
-    pub(crate) fn shares_port(&mut self) -> Result<bool, ObserveError> {
+    pub(super) fn shares_port(&mut self) -> Result<bool, ObserveError> {
         Ok(self.settings()?.get("so_reuseport").is_some_and(|on| on == "1"))
     }
 
