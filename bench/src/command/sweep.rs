@@ -163,7 +163,9 @@ impl Sweep {
             plan.grid.pool_sizes = vec![pool_size * count];
             plan.grid.modes = vec![Mode::Transaction];
             plan.grid.has_direct = false;
-            let pids: Vec<_> = stack.info().more_poolers.iter().map(|server| server.pid).collect();
+            let info = stack.info();
+            let servers = std::iter::once(&info.pgbouncer).chain(&info.more_poolers);
+            let pids: Vec<_> = servers.map(|server| server.pid).collect();
             cells.extend(sweep::run_as_it_is(&scenario, &plan, &pids, &mut say)?);
             stack.stop()?;
             found = Some((scenario.name, plan));

@@ -68,8 +68,8 @@ pub(crate) fn run(
     Ok(Summary::new(&experiment.scenario, plan, started, original, cells))
 }
 
-/// Measures all cells on a pooler that is left as it is: so many processes behind one port, the
-/// first of which the scenario knows; `pids` are the others'.
+/// Measures all cells on a pooler that is left as it is; `pids` are those of its processes, which
+/// share one port.
 pub(crate) fn run_as_it_is(
     scenario: &Scenario,
     plan: &Plan,
@@ -77,14 +77,15 @@ pub(crate) fn run_as_it_is(
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<Cell>, RigError> {
     let mut processes = scenario.processes()?;
-    let names = (2..).map(|number| format!("{}-{number}", plan.pooler));
+    let names = (1..).map(|number| format!("{}-{number}", plan.pooler));
+    processes.remove(&plan.pooler);
     processes.extend(names.zip(pids.iter().copied()));
     let mut experiment = Experiment { scenario: scenario.clone(), plan, control: None, processes };
     let order = plan.grid.order(usize::MAX, plan.seed);
     let mut cells = Vec::new();
     for (number, place) in order.iter().filter(|place| !place.is_reference).enumerate() {
         let mut place = *place;
-        place.setting.poolers = Some(1 + pids.len() as u32);
+        place.setting.poolers = Some(pids.len() as u32);
         let cell = experiment.cell(number, &place)?;
         say(&super::table::progress(&cell));
         cells.push(cell);
