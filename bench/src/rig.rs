@@ -6,11 +6,11 @@ use std::sync::atomic::AtomicBool;
 
 use engine::{
     Fleet, FleetError, Interval, Load, LoadError, MILLISECOND, Mix, Nanos, Phase, PhaseReport,
-    SECOND, Stream,
+    SECOND, Stream, StreamReport,
 };
 use thiserror::Error;
 use wire::postgres::Fallback;
-use wire::{Operation, Request};
+use wire::Operation;
 
 use crate::arm::{Arm, ArmKind, Securities};
 use crate::check::Checks;
@@ -72,10 +72,8 @@ const INTERVAL_NS: Nanos = SECOND;
 
 /// What the operations of a target share if their statements may be sent unnamed.
 fn fallback(operations: &[Operation]) -> Option<Fallback> {
-    operations.iter().find_map(|operation| match &operation.request {
-        Request::Postgres(statement) => statement.fallback().cloned(),
-        Request::Http(_) => None,
-    })
+    let statements = operations.iter().flat_map(|operation| operation.request.statements());
+    statements.filter_map(|statement| statement.fallback()).next().cloned()
 }
 
 impl Rig {
@@ -209,6 +207,7 @@ impl Rig {
             }
         }
         self.arms[arm].completed += report.completed();
+        self.arms[arm].queries += report.streams.iter().map(StreamReport::queries).sum::<u64>();
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! What came of a phase, whole or second by second.
 
+use wire::Counts;
+
 use crate::{ConnectionTimes, Nanos, Recording, Stream};
 
 /// Virtual users of a stream. In an open loop a user is what carries one request at a time: those
@@ -48,6 +50,8 @@ pub struct StreamReport {
     pub data_sent: u64,
     /// Bytes read from connections.
     pub data_received: u64,
+    /// What requests of several statements came to, notices, and what was copied.
+    pub counts: Counts,
     /// Virtual users.
     pub vus: Vus,
 }
@@ -72,8 +76,14 @@ impl StreamReport {
             is_out: false,
             data_sent: 0,
             data_received: 0,
+            counts: Counts::default(),
             vus: Vus::default(),
         }
+    }
+
+    /// Statements that were sent for the requests that got their outcome; a request over HTTP is one.
+    pub fn queries(&self) -> u64 {
+        (self.recording.completed() + self.counts.queries).saturating_sub(self.counts.requests)
     }
 
     /// An empty one for `stream`.
@@ -125,6 +135,7 @@ impl StreamReport {
         self.outage_ns = self.outage_ns.max(other.outage_ns);
         self.data_sent += other.data_sent;
         self.data_received += other.data_received;
+        self.counts.add(&other.counts);
     }
 }
 

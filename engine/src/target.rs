@@ -57,11 +57,8 @@ impl Target {
             }
             Opening::Http => Session::Http(http::Session::new()),
             Opening::Postgres(login) => {
-                let statements =
-                    self.operations.iter().filter_map(|operation| match &operation.request {
-                        Request::Postgres(statement) => Some(statement),
-                        Request::Http(_) => None,
-                    });
+                let requests = self.operations.iter().map(|operation| &operation.request);
+                let statements = requests.flat_map(Request::statements);
                 Session::Postgres(postgres::Session::new(Arc::clone(login), statements))
             }
         }

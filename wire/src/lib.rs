@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod counts;
 pub mod http;
 mod operation;
 mod outcome;
@@ -21,6 +22,7 @@ mod session;
 pub mod tls;
 
 pub use check::{CHECKS_MAX, Check, Condition, HttpReply, Reply};
+pub use counts::Counts;
 pub use operation::{Kind, Operation, Piece, Request, Template, Values};
 pub use outcome::{Class, Code, Failure, Outcome};
 pub use session::{Progress, Session};

@@ -1,5 +1,7 @@
 //! A named request with pre-encoded bytes and typed holes.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 
 use crate::{Check, http, postgres};
@@ -55,6 +57,12 @@ impl Values {
     pub fn push_pieces<'a>(&mut self, pieces: impl IntoIterator<Item = &'a str>) {
         self.text.extend(pieces);
         self.ends.push((self.text.len(), Kind::Text));
+    }
+
+    /// Makes it the same as `other`, and keeps the space.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        self.text.clone_from(&other.text);
+        self.ends.clone_from(&other.ends);
     }
 
     /// How many values there are.
@@ -119,6 +127,19 @@ pub enum Request {
     Http(http::Request),
     /// A statement over the Postgres protocol.
     Postgres(postgres::Statement),
+    /// Several statements over the Postgres protocol.
+    PostgresBatch(Arc<postgres::Batch>),
+}
+
+impl Request {
+    /// The SQL statements that it is made of.
+    pub fn statements(&self) -> &[postgres::Statement] {
+        match self {
+            Request::Http(_) => &[],
+            Request::Postgres(statement) => std::slice::from_ref(statement),
+            Request::PostgresBatch(batch) => batch.statements(),
+        }
+    }
 }
 
 /// One logical operation, encoded for one target.
@@ -136,11 +157,12 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// Appends the request's bytes to `out`.
+    /// Appends the request's bytes to `out`, as far as they do not wait for a reply.
     pub(crate) fn encode(&self, values: &Values, out: &mut BytesMut) {
         match &self.request {
             Request::Http(request) => request.encode(values, out),
             Request::Postgres(statement) => statement.encode(values, out),
+            Request::PostgresBatch(batch) => batch.encode(values, out),
         }
     }
 }

@@ -4,14 +4,14 @@ use bytes::BytesMut;
 
 use crate::postgres::Channel;
 use crate::tls::Security;
-use crate::{Failure, Operation, Outcome, Reply, Request, Values, http, postgres, tls};
+use crate::{Counts, Failure, Operation, Outcome, Reply, Request, Values, http, postgres, tls};
 
 /// What [`Session::receive`] made of the bytes it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// Everything was taken; nothing is complete yet.
     NeedMore,
-    /// The handshake goes on: `out` holds bytes to send.
+    /// `out` holds bytes to send: the handshake goes on, or the request in flight.
     Write,
     /// The handshake is over: requests may be sent. Comes once in a connection's life.
     Ready,
@@ -58,6 +58,9 @@ impl Session {
             (Session::Http(session), Request::Http(request)) => session.begin(request, values),
             (Session::Postgres(session), Request::Postgres(statement)) => {
                 session.begin(statement, values);
+            }
+            (Session::Postgres(session), Request::PostgresBatch(batch)) => {
+                session.begin_batch(batch, values);
             }
             (Session::Tls(session), _) => return session.request(operation, values, out),
             _ => unreachable!("operations are encoded for their target's protocol"),
@@ -146,6 +149,15 @@ impl Session {
             Session::Http(session) => session.failure(),
             Session::Postgres(session) => session.failure(),
             Session::Tls(session) => session.failure(),
+        }
+    }
+
+    /// What was counted since this was last asked, if anything was.
+    pub fn take_counts(&mut self) -> Option<Counts> {
+        match self {
+            Session::Http(_) => None,
+            Session::Postgres(session) => session.take_counts(),
+            Session::Tls(session) => session.inner_mut().take_counts(),
         }
     }
 

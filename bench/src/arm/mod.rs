@@ -1,5 +1,6 @@
 //! One way through the stack, and what was measured on it.
 
+mod queries;
 mod security;
 mod summary;
 
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 
 use engine::{Nanos, OperationRecording, PhaseReport, Recording, StreamReport};
 use hdrhistogram::Histogram;
+use wire::Counts;
 use wire::postgres::Fallback;
 
 pub(crate) use self::security::{Securities, difference, heading};
@@ -64,6 +66,10 @@ pub(crate) struct Arm {
     pub(crate) whole: Option<Recording>,
     /// Requests that got their outcome, the warm-up's included.
     pub(crate) completed: u64,
+    /// Statements that were sent for those.
+    pub(crate) queries: u64,
+    /// What requests of several statements came to, notices, and what was copied.
+    pub(crate) counts: Counts,
     pub(crate) planned: u64,
     pub(crate) dropped: u64,
     pub(crate) unserved: u64,
@@ -116,6 +122,8 @@ impl Arm {
             blocks: Vec::new(),
             whole: None,
             completed: 0,
+            queries: 0,
+            counts: Counts::default(),
             planned: 0,
             dropped: 0,
             unserved: 0,
@@ -143,6 +151,8 @@ impl Arm {
     pub(crate) fn push(&mut self, block: Block) {
         let Block { report, generator_cpu_ns, length_ns, cpu_ns } = block;
         self.completed += report.recording.completed();
+        self.queries += report.queries();
+        self.counts.add(&report.counts);
         self.planned += report.planned;
         self.dropped += report.dropped;
         self.unserved += report.unserved;

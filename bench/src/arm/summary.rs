@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 use wire::postgres::Fallback;
 
+use super::queries::{CopiedSummary, QueriesSummary};
 use super::{Arm, Securities};
 
 /// One arm's results. Times in ns, rates in 1/s.
@@ -40,6 +41,14 @@ pub(crate) struct ArmSummary {
     /// Whether prepared statements were sent unnamed in the end.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     fell_back_to_unnamed: bool,
+    /// Statements, where requests had several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queries: Option<QueriesSummary>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    copied: Option<CopiedSummary>,
+    /// NOTICE, WARNING and their like, from Postgres or the pooler.
+    #[serde(skip_serializing_if = "is_zero")]
+    notices: u64,
     pub(crate) response_ns: Quantiles,
     pub(crate) service_ns: Quantiles,
     pub(crate) lateness_ns: Quantiles,
@@ -141,6 +150,9 @@ impl ArmSummary {
             outage_ns: arm.outage_ns,
             is_out: arm.is_out,
             fell_back_to_unnamed: arm.fallback.as_ref().is_some_and(Fallback::has_happened),
+            queries: QueriesSummary::new(arm.requests(), &arm.counts),
+            copied: CopiedSummary::new(&arm.counts),
+            notices: arm.counts.notices,
             response_ns: quantiles(|whole| &whole.response),
             service_ns: quantiles(|whole| &whole.service),
             lateness_ns: quantiles(|whole| &whole.lateness),
@@ -160,8 +172,15 @@ impl ArmSummary {
 }
 
 impl ArmSummary {
-    /// What is to be known of its connections, if anything is: a line each.
-    pub(crate) fn connections(&self) -> Vec<String> {
+    /// What is to be known of its statements and connections, if anything is: a line each.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let queries = self.queries.iter().map(QueriesSummary::line);
+        let copied = self.copied.iter().map(CopiedSummary::line);
+        let notices = (self.notices > 0).then(|| format!("notices: {}", self.notices));
+        queries.chain(copied).chain(notices).chain(self.connections()).collect()
+    }
+
+    fn connections(&self) -> Vec<String> {
         let show = |ns| crate::duration::show(ns as f64);
         let mut lines = Vec::new();
         if self.disconnected_ns > 0 {
@@ -187,8 +206,8 @@ impl ArmSummary {
     }
 }
 
-fn is_zero(ns: &Nanos) -> bool {
-    *ns == 0
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn errors(recording: &OperationRecording) -> BTreeMap<&'static str, u64> {

@@ -91,7 +91,7 @@ impl Checks {
                         Condition::Path(number.expect("the path was read before"))
                     }
                     // There is nothing to look at in an SQL reply.
-                    (Asks::Path { .. }, Request::Postgres(_)) => continue,
+                    (Asks::Path { .. }, _) => continue,
                 };
                 operation.checks.push(Check { place, condition });
             }

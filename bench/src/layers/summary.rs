@@ -12,6 +12,7 @@ use crate::arm::{Arm, ArmSummary, Quantiles, difference};
 use crate::generator::GeneratorSummary;
 use crate::observe::{Pooler, Server};
 use crate::rig::RigError;
+use crate::scenario::OperationFile;
 use crate::validity::{self, Validity};
 
 /// The result of `layers`. Times in ns, rates in 1/s.
@@ -62,6 +63,7 @@ pub(super) struct BeforeAfter {
 /// Whether the pooler saw what was sent through it, the warm-up included.
 #[derive(Debug, Serialize)]
 pub(super) struct Counts {
+    /// Requests, and where these have several statements, each of those.
     pub(super) completed_through_pooler: u64,
     pub(super) pooler_queries: u64,
 }
@@ -83,8 +85,14 @@ impl Experiment<'_> {
         let names: Vec<_> = self.scenario.operations.iter().map(|op| op.name.as_str()).collect();
         let arms: Vec<_> = self.rig.arms.iter().map(|arm| ArmSummary::new(arm, &names)).collect();
         let through_pooler = self.rig.arms.iter().filter(|arm| arm.kind.has("pooler"));
-        let completed_through_pooler = through_pooler.map(|arm| arm.completed).sum();
+        let completed_through_pooler = through_pooler.map(|arm| arm.queries).sum();
+        // PgBouncer counts what comes before the first reply as one query.
+        let is_pipelined = |operation: &OperationFile| {
+            operation.sql.as_ref().is_some_and(|statements| statements.is_pipelined())
+        };
+        let has_pipelines = self.scenario.operations.iter().any(is_pipelined);
         let counts = pooler_queries
+            .filter(|_| !has_pipelines)
             .map(|pooler_queries| Counts { completed_through_pooler, pooler_queries });
         let costs = costs(&self.rig.arms, self.plan.seed);
         let mut validity = validity(&self.rig.arms);

@@ -27,14 +27,14 @@ pub(crate) fn text(summary: &Summary) -> String {
     for (arm, line) in summary
         .arms
         .iter()
-        .flat_map(|arm| arm.connections().into_iter().map(move |line| (arm, line)))
+        .flat_map(|arm| arm.notes().into_iter().map(move |line| (arm, line)))
     {
         let _ = writeln!(text, "{}: {line}", arm.name);
     }
     if let Some(counts) = &summary.counts {
         let _ = writeln!(
             text,
-            "counted: {} requests through the pool here, {} queries in the pooler",
+            "counted: {} queries through the pool here, {} queries in the pooler",
             counts.completed_through_pooler, counts.pooler_queries
         );
     }

@@ -99,7 +99,7 @@ fn latencies(arm: &ArmSummary, seconds: f64) -> String {
     if !arm.errors.is_empty() {
         let _ = writeln!(text, "errors: {}", errors(arm));
     }
-    for line in arm.connections() {
+    for line in arm.notes() {
         let _ = writeln!(text, "{line}");
     }
     text.push('\n');

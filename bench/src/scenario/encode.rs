@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use engine::{Opening, SECOND, Target};
 use wire::http::Expect;
-use wire::postgres::{Fallback, Protocol, Statement};
+use wire::postgres::{Fallback, Protocol};
 use wire::{Operation, Request};
 
 use super::jwt;
@@ -178,19 +178,13 @@ impl OperationFile {
         protocol: Protocol,
         fallback: Option<&Fallback>,
     ) -> Result<Operation, ScenarioError> {
-        let sql = self.sql.as_deref().ok_or_else(|| {
+        let sql = self.sql.as_ref().ok_or_else(|| {
             self.bad("sql", format!("is missing, and target {target} speaks SQL"))
         })?;
-        let parameters: Vec<_> = self.params.iter().map(|param| param.parameter).collect();
-        let mut statement = Statement::new(sql, &parameters, protocol, &self.name)
-            .map_err(|error| self.bad("sql", error.to_string()))?;
-        if let Some(fallback) = fallback {
-            statement = statement.or_unnamed(fallback);
-        }
-        if let Some((hole, _)) = &self.expect {
-            statement = statement.expect_first_column(*hole);
-        }
-        Ok(self.operation(Request::Postgres(statement)))
+        let (values, expect) = (self.variables.generators.len(), self.expect.as_ref());
+        let expect = expect.map(|(hole, _)| *hole);
+        let request = sql.encode(&self.name, values, expect, protocol, fallback);
+        Ok(self.operation(request.map_err(|error| self.bad("sql", error.to_string()))?))
     }
 
     fn operation(&self, request: Request) -> Operation {

@@ -18,6 +18,7 @@ mod node;
 mod operation;
 mod renewal;
 mod secret;
+mod statements;
 mod substitute;
 mod target;
 #[cfg(test)]
@@ -225,7 +226,14 @@ impl Scenario {
     pub(crate) fn mix(&self) -> Result<Mix, ScenarioError> {
         let entry = |operation: &OperationFile| MixEntry {
             weight: operation.weight,
-            generators: operation.variables.generators.clone(),
+            // Each repetition has values of its own.
+            generators: {
+                let repeat = operation.sql.as_ref().map_or(1, |sql| sql.repeat);
+                std::iter::repeat_n(&operation.variables.generators, repeat)
+                    .flatten()
+                    .cloned()
+                    .collect()
+            },
         };
         Mix::new(self.operations.iter().map(entry).collect()).ok_or_else(|| {
             ScenarioError::value("operations", "at least one needs a weight above 0")

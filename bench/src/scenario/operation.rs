@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use graphql_tools::parser::query::parse_query;
 use wire::http::Expect;
-use wire::postgres::{Parameter, Protocol, Statement, parameter_type};
+use wire::postgres::{Command, commands};
 
 use super::fields::{self, Fields};
 use super::mistake::{Mistake, Mistakes, suggest};
 use super::node::{Node, Value};
+use super::statements::{self, Statements};
 use super::variables::Variables;
 
 /// One operation.
@@ -18,26 +19,14 @@ pub(crate) struct OperationFile {
     /// Its share of all requests, relative to the others'.
     pub(crate) weight: u32,
     pub(crate) graphql: Option<String>,
-    pub(crate) sql: Option<String>,
+    pub(crate) sql: Option<Statements>,
     /// Whether it writes. What writes is never sent twice.
     pub(crate) writes: bool,
-    /// What `$1`, `$2`, … are.
-    pub(super) params: Vec<Param>,
     /// The value that the reply must carry, and its path in the JSON; in SQL the first column.
     pub(super) expect: Option<(usize, String)>,
     pub(super) variables: Variables,
-    /// The texts with their places, for mistakes that only the server knows of.
+    /// The text with its place, for mistakes that only the server knows of.
     pub(super) graphql_node: Option<Node>,
-    pub(super) sql_node: Option<Node>,
-}
-
-/// One `$n`: a variable's name and a type, as in `id:int8`.
-#[derive(Debug, Clone)]
-pub(super) struct Param {
-    pub(super) parameter: Parameter,
-    /// The type's name, where one is given.
-    pub(super) type_name: Option<String>,
-    pub(super) node: Node,
 }
 
 /// Reads `[[operations]]`. `folders` has the folder of each of the scenario's files.
@@ -105,52 +94,41 @@ fn operation(node: &Node, folders: &[PathBuf], mistakes: &Mistakes) -> Option<Op
     let variables = fields.get("variables").and_then(|_| fields.entries("variables"));
     let sql_variables = fields.get("sql_variables").and_then(|_| fields.entries("sql_variables"));
     let variables = Variables::read(variables, sql_variables, folders, mistakes);
-    let (graphql_node, sql_node) = (fields.get("graphql"), fields.get("sql"));
-    if graphql_node.is_none() && sql_node.is_none() {
+    let graphql_node = fields.get("graphql");
+    if graphql_node.is_none() && fields.get("sql").is_none() {
         fields.missing("graphql", "give it graphql, sql or both: what is to be sent");
     }
     let graphql = fields.text("graphql");
     if let (Some(graphql), Some(node)) = (graphql, graphql_node) {
         check_syntax(graphql, node, mistakes);
     }
-    let sql = fields.text("sql");
-    let params = params(&fields, &variables);
-    if let (Some(sql), Some(params), Some(node)) = (sql, &params, sql_node) {
-        let parameters: Vec<_> = params.iter().map(|param| param.parameter).collect();
-        if let Err(error) = Statement::new(sql, &parameters, Protocol::Extended, "") {
-            let place = fields.get("params").map_or(&node.place, |params| &params.place);
-            let help = "entry n of `params` is for $n";
-            mistakes.push(Mistake::error(place, error.to_string()).help(help));
-        }
-    }
+    let sql = statements::read(&fields, &variables);
     let expect = expect(&fields, &variables);
     let writes = match fields.get("writes") {
         Some(_) => fields.boolean("writes").unwrap_or(true),
-        None => writes(graphql, sql),
+        None => {
+            let texts = sql.iter().flat_map(|sql| &sql.list).map(|statement| &*statement.text);
+            writes(graphql, texts)
+        }
     };
     fields.finish();
     Some(OperationFile {
         name: name?.into(),
         weight: weight.unwrap_or(1),
         graphql: graphql.map(Into::into),
-        sql: sql.map(Into::into),
+        sql,
         writes,
-        params: params.unwrap_or_default(),
         expect,
         variables,
         graphql_node: graphql_node.cloned(),
-        sql_node: sql_node.cloned(),
     })
 }
 
-/// A mutation writes, and so does whatever SQL is no SELECT.
-fn writes(graphql: Option<&str>, sql: Option<&str>) -> bool {
-    let is_read = |sql: &str| {
-        let verb = sql.trim_start().get(..6).unwrap_or_default();
-        verb.eq_ignore_ascii_case("select")
-    };
+/// A mutation writes, and so does whatever SQL does more than read.
+fn writes<'a>(graphql: Option<&str>, sql: impl IntoIterator<Item = &'a str>) -> bool {
+    let reads = |command| matches!(command, Command::Read | Command::Begin | Command::End);
     let is_mutation = |query: &str| query.trim_start().starts_with("mutation");
-    graphql.is_some_and(is_mutation) || sql.is_some_and(|sql| !is_read(sql))
+    graphql.is_some_and(is_mutation) || !sql.into_iter().flat_map(commands).all(reads)
 }
 
 fn check_syntax(graphql: &str, node: &Node, mistakes: &Mistakes) {
@@ -167,42 +145,6 @@ fn check_syntax(graphql: &str, node: &Node, mistakes: &Mistakes) {
         let reason = lines.collect::<Vec<_>>().join(", ");
         mistakes.push(Mistake::error(&place, format!("`graphql` is not GraphQL: {reason}")));
     }
-}
-
-fn params(fields: &Fields<'_>, variables: &Variables) -> Option<Vec<Param>> {
-    fields.get("params").map_or(Some(&[][..]), |_| fields.list("params")).map(|nodes| {
-        let params: Vec<_> =
-            nodes.iter().map(|node| param(node, variables, fields.mistakes)).collect();
-        params.into_iter().collect::<Option<Vec<_>>>()
-    })?
-}
-
-fn param(node: &Node, variables: &Variables, mistakes: &Mistakes) -> Option<Param> {
-    let text = fields::text(node, "params", mistakes)?;
-    let (name, type_name) = match text.split_once(':') {
-        Some((name, type_name)) => (name, Some(type_name)),
-        None => (text, None),
-    };
-    let hole = variables.hole(name);
-    if hole.is_none() {
-        let message = format!("`params` names `{name}`, and there is no such variable");
-        let help = suggest(name, variables.names());
-        mistakes.push(Mistake::error(&node.place, message).help(help));
-    }
-    let type_oid = type_name.map_or(Some(0), parameter_type);
-    if type_oid.is_none() {
-        let message = format!("`{}` is no type that is known here", type_name.unwrap_or_default());
-        let help = format!(
-            "known are int2, int4, int8, float4, float8, numeric, bool, text, varchar, uuid, date, \
-             timestamp, timestamptz, json and jsonb; or write \"{name}\", and the server infers it"
-        );
-        mistakes.push(Mistake::error(&node.place, message).help(help));
-    }
-    Some(Param {
-        parameter: Parameter { hole: hole?, type_oid: type_oid? },
-        type_name: type_name.map(Into::into),
-        node: node.clone(),
-    })
 }
 
 /// `expect = { id = "data.user.id" }`.
@@ -241,6 +183,8 @@ mod tests {
             (Some(" mutation A { a }"), None, true),
             (None, Some("\n select 1"), false),
             (None, Some("INSERT INTO a VALUES (1)"), true),
+            (None, Some("BEGIN; SELECT 1; COMMIT"), false),
+            (None, Some("BEGIN; DELETE FROM a; COMMIT"), true),
         ] {
             assert_eq!(writes(graphql, sql), expected, "{graphql:?} {sql:?}");
         }

@@ -180,6 +180,9 @@ impl Worker {
             share.waits(job.vu);
             return share.waiting.push_front(Job { is_resent: true, ..job });
         }
+        if let Some(counts) = connection.session.take_counts() {
+            share.report.counts.add(&counts);
+        }
         share.note(outcome, now);
         // The peer did not say anything of a time-out.
         let silence = Failure::default();

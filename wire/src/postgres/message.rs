@@ -16,6 +16,8 @@ const HEADER_BYTES: usize = 5;
 pub(super) struct Message<'a> {
     pub(super) kind: u8,
     pub(super) body: &'a [u8],
+    /// The body's whole length in bytes.
+    pub(super) length: usize,
 }
 
 /// The peer sent a length that no message can have.
@@ -50,7 +52,8 @@ impl Walk {
             if input.len() - HEADER_BYTES >= body_len {
                 let (message, rest) = input.split_at(HEADER_BYTES + body_len);
                 *input = rest;
-                return Ok(Some(Message { kind: message[0], body: &message[HEADER_BYTES..] }));
+                let body = &message[HEADER_BYTES..];
+                return Ok(Some(Message { kind: message[0], body, length: body.len() }));
             }
         }
         self.next_in_pieces(input)
@@ -78,7 +81,8 @@ impl Walk {
             return Ok(None);
         }
         self.header_len = 0;
-        Ok(Some(Message { kind: self.header[0], body: &self.held }))
+        let length = body_len(&self.header)?;
+        Ok(Some(Message { kind: self.header[0], body: &self.held, length }))
     }
 }
 
@@ -130,10 +134,10 @@ mod tests {
         let mut kinds = Vec::new();
         for mut piece in bytes.chunks(1000) {
             while let Some(message) = walk.next(&mut piece).unwrap() {
-                kinds.push((message.kind, message.body.len()));
+                kinds.push((message.kind, message.body.len(), message.length));
             }
         }
-        assert_eq!(kinds, [(b'D', HELD_BYTES_MAX), (b'Z', 1)]);
+        assert_eq!(kinds, [(b'D', HELD_BYTES_MAX, 3 * HELD_BYTES_MAX), (b'Z', 1, 1)]);
         assert!(walk.held.capacity() <= 2 * HELD_BYTES_MAX);
     }
 

@@ -7,13 +7,15 @@ use postgres_protocol::message::frontend;
 
 use super::{
     Fallback,
+    batch::{Batch, InFlight, Next},
     error::ErrorResponse,
     login::{Authentication, Channel, Login, Refusal, Step},
-    message::{BadLength, Message, Walk, first_column},
+    message::{BadLength, Message, Walk},
+    reply::Reply,
     statement::Statement,
 };
 use crate::tls::Fault;
-use crate::{Class, Code, Failure, Outcome, Progress, Values};
+use crate::{Class, Code, Counts, Failure, Outcome, Progress, Values};
 
 /// One connection to Postgres or to a pooler. See [`crate::Session`] for the order of calls.
 #[derive(Debug)]
@@ -34,6 +36,10 @@ pub struct Session {
     /// The process id and the secret by which this connection's request can be cancelled.
     key: Option<(i32, i32)>,
     reply: Reply,
+    /// Once there was a batch.
+    in_flight: Option<Box<InFlight>>,
+    /// Once there was something to count.
+    counts: Option<Box<Counts>>,
     failure: Failure,
 }
 
@@ -45,18 +51,19 @@ enum State {
     Starting,
     Preparing,
     Idle,
+    /// A statement is in flight.
     Busy,
+    /// A batch is in flight.
+    Batch,
+    /// What the request left of its transaction is being rolled back.
+    RollingBack,
 }
 
-/// What has come of the reply to the request in flight.
-#[derive(Debug, Default)]
-struct Reply {
-    /// Whether any byte came.
-    is_begun: bool,
-    error: Option<Class>,
-    expects: bool,
-    expected: Vec<u8>,
-    found: Option<bool>,
+impl State {
+    /// Whether a request is in flight.
+    fn has_request(self) -> bool {
+        matches!(self, Self::Busy | Self::Batch | Self::RollingBack)
+    }
 }
 
 /// BackendKeyData as protocol 3.0 has it; 3.2, which we do not ask for, has longer secrets.
@@ -67,14 +74,15 @@ fn key(body: &[u8]) -> Option<(i32, i32)> {
 
 impl Session {
     /// A connection that will log in as `login` and then prepare those of `statements` that are
-    /// [`super::Protocol::Prepared`].
+    /// [`super::Protocol::Prepared`], each once.
     pub fn new<'a>(login: Arc<Login>, statements: impl IntoIterator<Item = &'a Statement>) -> Self {
-        let mut prepare = BytesMut::new();
+        let mut parses = Vec::new();
         let mut fallback = None;
         for statement in statements {
-            prepare.extend_from_slice(statement.prepare().unwrap_or_default());
+            parses.extend(statement.prepare().filter(|parse| !parses.contains(parse)));
             fallback = fallback.or_else(|| statement.fallback().cloned());
         }
+        let mut prepare = BytesMut::from(&parses.concat()[..]);
         if !prepare.is_empty() {
             frontend::sync(&mut prepare);
         }
@@ -93,6 +101,8 @@ impl Session {
             negotiations: 0,
             key: None,
             reply: Reply::default(),
+            in_flight: None,
+            counts: None,
             failure: Failure::default(),
         }
     }
@@ -108,6 +118,7 @@ impl Session {
         self.is_used = false;
         self.negotiations = 0;
         self.key = None;
+        self.counts = None;
         self.reply.error = None;
         self.login.startup(out);
         Progress::Write
@@ -117,13 +128,20 @@ impl Session {
     pub(crate) fn begin(&mut self, statement: &Statement, values: &Values) {
         debug_assert_eq!(self.state, State::Idle);
         self.state = State::Busy;
-        self.reply.is_begun = false;
-        self.reply.error = None;
-        self.reply.found = None;
-        self.reply.expects = statement.expect().is_some();
-        if let Some(hole) = statement.expect() {
-            self.reply.expected.clear();
-            self.reply.expected.extend_from_slice(values.at(hole).0.as_bytes());
+        self.reply.begin(statement, values);
+    }
+
+    /// Remembers what the reply to `batch` must carry, and what is still to be sent.
+    pub(crate) fn begin_batch(&mut self, batch: &Arc<Batch>, values: &Values) {
+        debug_assert_eq!(self.state, State::Idle);
+        self.state = State::Batch;
+        self.reply.begin(&batch.statements()[0], values);
+        let counts = self.counts.get_or_insert_default();
+        counts.requests += 1;
+        counts.queries += batch.sent_at_once() as u64;
+        match &mut self.in_flight {
+            Some(in_flight) => in_flight.begin(batch, values),
+            None => self.in_flight = Some(Box::new(InFlight::new(batch, values))),
         }
     }
 
@@ -164,8 +182,10 @@ impl Session {
         self.is_reusable = false;
         match (state, self.reply.error) {
             (State::Idle | State::Closed, _) => Progress::NeedMore,
-            (State::Busy, Some(class)) => Progress::Response(Outcome::Failed(class)),
-            (State::Busy, None) => {
+            (state, Some(class)) if state.has_request() => {
+                Progress::Response(Outcome::Failed(class))
+            }
+            (state, None) if state.has_request() => {
                 self.failure.set(Code::None, b"the server closed the connection");
                 let is_stale = self.is_used && !self.reply.is_begun;
                 let class = if is_stale { Class::StaleConnection } else { Class::Disconnected };
@@ -203,6 +223,11 @@ impl Session {
         &self.failure
     }
 
+    /// See [`crate::Session::take_counts`].
+    pub(crate) fn take_counts(&mut self) -> Option<Counts> {
+        self.counts.as_deref_mut().map(std::mem::take)
+    }
+
     /// What the next connection goes over.
     pub(crate) fn secure(&mut self, channel: Channel) {
         self.channel = channel;
@@ -221,12 +246,19 @@ impl Session {
     #[inline]
     fn message(&mut self, message: Message<'_>, out: &mut BytesMut) -> Option<Progress> {
         match (self.state, message.kind) {
-            (State::Busy, b'D') => self.row(message.body),
+            (State::Busy | State::Batch, b'D') => self.reply.row(message.body, &mut self.failure),
             (State::Busy, b'1' | b'2' | b'C' | b'T') => {}
-            (State::Busy, b'Z') => return Some(self.response()),
-            (State::Busy, b'I' | b'n' | b's' | b'H' | b'd' | b'c') => {}
-            // Asynchronous: NoticeResponse, ParameterStatus, NotificationResponse.
-            (_, b'N' | b'S' | b'A') => {}
+            (State::Busy, b'Z') => return Some(self.ready(message.body, out)),
+            (State::Batch, b'C' | b'I') => self.completed(),
+            (State::Batch, b'Z') => return self.ready_in_batch(message.body, out),
+            (State::RollingBack, b'Z') => return Some(self.rolled_back(message.body)),
+            (State::Busy | State::Batch, b'd') => self.copied(message),
+            (State::Busy | State::Batch, b'G') => return Some(self.refuse_data(out)),
+            (state, b'1' | b'2' | b'C' | b'T' | b'I' | b'n' | b's' | b'H' | b'c')
+                if state.has_request() => {}
+            (_, b'N') => self.counts.get_or_insert_default().notices += 1,
+            // As asynchronous as that: ParameterStatus, NotificationResponse.
+            (_, b'S' | b'A') => {}
             (_, b'E') => return self.error(message.body),
             (State::Login, b'R') => return self.authenticate(message.body, out),
             (State::Login | State::Starting, b'v') => {
@@ -247,35 +279,105 @@ impl Session {
         None
     }
 
+    /// The server is ready for a query, and with that the request is at its end.
     #[inline]
-    fn row(&mut self, body: &[u8]) {
-        let reply = &mut self.reply;
-        if !reply.expects || reply.found.is_some() {
-            return;
-        }
-        let Some(found) = first_column(body) else {
-            return;
-        };
-        reply.found = Some(found == reply.expected);
-        if found != reply.expected {
-            let words = [b"asked for ", &reply.expected[..], b", got ", found].concat();
-            self.failure.set(Code::None, &words);
+    fn ready(&mut self, status: &[u8], out: &mut BytesMut) -> Progress {
+        match (self.state, status) {
+            (State::Busy | State::Batch, b"E") => self.roll_back(out),
+            (State::Batch, b"T") => {
+                let words = "the transaction was left open, and was rolled back: end it with COMMIT";
+                self.reply.fail(Class::Sql, words, &mut self.failure);
+                self.roll_back(out)
+            }
+            _ => self.response(),
         }
     }
 
+    #[inline]
     fn response(&mut self) -> Progress {
         self.state = State::Idle;
         self.is_used = true;
-        let reply = &self.reply;
-        Progress::Response(match (reply.error, reply.expects, reply.found) {
-            (Some(class), ..) => Outcome::Failed(class),
-            (None, false, _) | (None, true, Some(true)) => Outcome::Ok,
-            (None, true, Some(false)) => Outcome::Failed(Class::WrongReply),
-            (None, true, None) => {
-                self.failure.set(Code::None, b"no row for what was asked for");
-                Outcome::Failed(Class::EmptyReply)
+        Progress::Response(self.reply.outcome(&mut self.failure))
+    }
+
+    /// A statement of the batch has come to its end.
+    fn completed(&mut self) {
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.completed(&mut self.reply, &mut self.failure);
+        }
+    }
+
+    fn ready_in_batch(&mut self, status: &[u8], out: &mut BytesMut) -> Option<Progress> {
+        let in_flight = self.in_flight.as_mut()?;
+        let counts = self.counts.get_or_insert_default();
+        counts.transactions += u64::from(status == b"I");
+        match in_flight.ready(&mut self.reply, &mut self.failure, out) {
+            Next::Wait => None,
+            Next::Sent => {
+                counts.queries += 1;
+                Some(Progress::Write)
             }
-        })
+            Next::End { skipped } => {
+                counts.skipped += skipped as u64;
+                Some(self.ready(status, out))
+            }
+        }
+    }
+
+    /// The next request must not find this one's transaction.
+    #[cold]
+    fn roll_back(&mut self, out: &mut BytesMut) -> Progress {
+        let counts = self.counts.get_or_insert_default();
+        if std::mem::replace(&mut self.state, State::RollingBack) == State::Busy {
+            counts.requests += 1;
+            counts.queries += 1;
+            counts.failed += 1;
+        }
+        counts.queries += 1;
+        frontend::query("ROLLBACK", out).expect("no zero byte");
+        Progress::Write
+    }
+
+    fn rolled_back(&mut self, status: &[u8]) -> Progress {
+        let is_clean = status == b"I";
+        self.counts.get_or_insert_default().transactions += u64::from(is_clean);
+        self.is_reusable &= is_clean;
+        self.response()
+    }
+
+    /// A row of COPY TO STDOUT; in the binary format the last message is a trailer (Postgres manual,
+    /// COPY, "File Trailer").
+    fn copied(&mut self, message: Message<'_>) {
+        const TRAILER: &[u8] = &[0xff, 0xff];
+        let counts = self.counts.get_or_insert_default();
+        counts.copied_rows += u64::from(message.body != TRAILER);
+        counts.copied_bytes += message.length as u64;
+    }
+
+    /// COPY FROM STDIN waits for data (Postgres manual, 55.2.6 "COPY Operations").
+    #[cold]
+    fn refuse_data(&mut self, out: &mut BytesMut) -> Progress {
+        let words = "COPY FROM STDIN waits for data, and none is sent here: use INSERT";
+        self.failure.set(Code::None, words.as_bytes());
+        let class = *self.reply.error.get_or_insert(Class::Sql);
+        let is_pipelined = self.in_flight.as_ref().is_some_and(|batch| batch.is_pipelined());
+        if self.state == State::Batch && is_pipelined {
+            // What follows in the pipeline has ended the copying, or was swallowed by it.
+            return self.broken_off(class);
+        }
+        frontend::copy_fail("no data is sent", out).expect("no zero byte");
+        if !self.reply.is_simple {
+            // The one that was sent with the statement is passed over while it waits.
+            frontend::sync(out);
+        }
+        Progress::Write
+    }
+
+    /// The request fails, and the connection with it.
+    fn broken_off(&mut self, class: Class) -> Progress {
+        self.is_reusable = false;
+        self.state = State::Closed;
+        Progress::Response(Outcome::Failed(class))
     }
 
     /// The first error counts: a pooler that fails after the server did only repeats it.
@@ -294,15 +396,14 @@ impl Session {
             }
             _ => false,
         };
+        if self.state == State::Batch {
+            self.counts.get_or_insert_default().failed += 1;
+        }
         match self.state {
             // ReadyForQuery follows, and then all statements are sent unnamed.
             State::Preparing if falls_back && !error.is_fatal() => None,
-            State::Busy if !error.is_fatal() => None,
-            State::Busy => {
-                self.is_reusable = false;
-                self.state = State::Closed;
-                Some(Progress::Response(Outcome::Failed(class)))
-            }
+            state if state.has_request() && !error.is_fatal() => None,
+            state if state.has_request() => Some(self.broken_off(class)),
             // A failed Parse: ReadyForQuery follows, but without its statements the connection
             // is of no use.
             _ => Some(self.refused(class)),
@@ -356,10 +457,9 @@ impl Session {
     #[cold]
     fn violation(&mut self, words: &str) -> Progress {
         self.failure.set(Code::None, words.as_bytes());
-        let was_busy = self.state == State::Busy;
-        match self.refused(Class::Protocol) {
-            Progress::Refused(outcome) if was_busy => Progress::Response(outcome),
-            progress => progress,
+        match self.state.has_request() {
+            true => self.broken_off(Class::Protocol),
+            false => self.refused(Class::Protocol),
         }
     }
 }

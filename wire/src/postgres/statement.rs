@@ -120,6 +120,9 @@ struct Bound {
     tail: Box<[u8]>,
 }
 
+/// Each execution ends with a Sync message.
+const SYNC_BYTES: usize = 5;
+
 /// Bind ends with the number of result format codes; this many bytes of `tail` belong to Bind.
 const RESULT_FORMATS_BYTES: usize = 2;
 
@@ -176,6 +179,11 @@ impl Statement {
         self.expect
     }
 
+    /// Whether it is sent as a Query message.
+    pub(super) fn is_simple(&self) -> bool {
+        matches!(self.encoding, Encoding::Simple(_))
+    }
+
     /// The Parse message to send once a connection, for a prepared statement.
     pub(super) fn prepare(&self) -> Option<&[u8]> {
         match &self.encoding {
@@ -188,7 +196,7 @@ impl Statement {
     #[inline]
     pub(crate) fn encode(&self, values: &Values, out: &mut BytesMut) {
         match &self.encoding {
-            Encoding::Simple(template) => encode_query(template, values, out),
+            Encoding::Simple(text) => encode_query([text], values, out),
             Encoding::Prepared { named, .. }
                 if !self.fallback.as_ref().is_some_and(Fallback::has_happened) =>
             {
@@ -198,6 +206,29 @@ impl Statement {
                 out.extend_from_slice(&unnamed.parse);
                 unnamed.bind(values, out);
             }
+        }
+    }
+}
+
+/// Appends one execution of each to `out`, with one Sync behind them all: where one fails, the server
+/// passes over the rest. In the simple protocol they are one Query message, which is to the same
+/// effect (Postgres manual, 55.2.3.1 "Multiple Statements in a Simple Query", 55.2.4 "Pipelining").
+pub(super) fn encode_under_one_sync(
+    statements: &[Statement],
+    values: &Values,
+    out: &mut BytesMut,
+) {
+    let texts = statements.iter().filter_map(|statement| match &statement.encoding {
+        Encoding::Simple(text) => Some(text),
+        Encoding::Extended(_) | Encoding::Prepared { .. } => None,
+    });
+    if statements.first().is_some_and(Statement::is_simple) {
+        return encode_query(texts, values, out);
+    }
+    for (number, statement) in statements.iter().enumerate() {
+        statement.encode(values, out);
+        if number + 1 < statements.len() {
+            out.truncate(out.len() - SYNC_BYTES);
         }
     }
 }
@@ -265,14 +296,25 @@ fn literal_template(
     Template::new(pieces)
 }
 
-fn encode_query(template: &Template, values: &Values, out: &mut BytesMut) {
+#[inline]
+fn encode_query<'a>(
+    texts: impl IntoIterator<Item = &'a Template>,
+    values: &Values,
+    out: &mut BytesMut,
+) {
     let start = out.len();
     out.put_u8(b'Q');
     out.put_i32(0);
-    for piece in template.pieces() {
-        match piece {
-            Piece::Bytes(bytes) => out.extend_from_slice(bytes),
-            Piece::Hole(hole) => encode_literal(values.at(*hole), out),
+    for (number, text) in texts.into_iter().enumerate() {
+        if number > 0 {
+            // A comment may end the text before.
+            out.extend_from_slice(b"\n;");
+        }
+        for piece in text.pieces() {
+            match piece {
+                Piece::Bytes(bytes) => out.extend_from_slice(bytes),
+                Piece::Hole(hole) => encode_literal(values.at(*hole), out),
+            }
         }
     }
     out.put_u8(0);

@@ -201,6 +201,11 @@ impl Session {
         &self.inner
     }
 
+    /// The same, to be changed.
+    pub(crate) fn inner_mut(&mut self) -> &mut crate::Session {
+        &mut self.inner
+    }
+
     /// See [`crate::Session::security`].
     pub(crate) fn security(&self) -> Option<Security> {
         let connection = self.connection.as_ref().filter(|_| self.state == State::Secured)?;

@@ -8,7 +8,8 @@ use postgres::error::ErrorPosition;
 use postgres::types::Type;
 
 use super::super::mistake::Mistake;
-use super::super::operation::{OperationFile, Param};
+use super::super::operation::OperationFile;
+use super::super::statements::{Param, StatementFile};
 use super::{OFFLINE, Scenario, TargetFile, counted, mistake_in, value};
 use crate::conninfo::{Conninfo, with_sources};
 
@@ -38,17 +39,16 @@ pub(super) fn ask(
     is_asked: bool,
     mistakes: &mut Vec<Mistake>,
 ) -> String {
-    let operations: Vec<_> = scenario
-        .operations
-        .iter()
-        .filter_map(|operation| Some((operation, operation.sql.clone()?)))
-        .filter(|_| is_asked)
-        .collect();
-    let question = |(operation, sql): &(&OperationFile, String)| Question {
-        sql: sql.clone(),
-        oids: operation.params.iter().map(|param| param.parameter.type_oid).collect(),
+    let statements = scenario.operations.iter().flat_map(|operation| {
+        let list = operation.sql.iter().flat_map(|sql| &sql.list);
+        list.map(move |statement| (operation, statement))
+    });
+    let statements: Vec<_> = statements.filter(|_| is_asked).collect();
+    let question = |(_, statement): &(&OperationFile, &StatementFile)| Question {
+        sql: statement.text.clone(),
+        oids: statement.params.iter().map(|param| param.parameter.type_oid).collect(),
     };
-    let questions: Vec<_> = operations.iter().map(question).collect();
+    let questions: Vec<_> = statements.iter().map(question).collect();
     let answers = Conninfo::parse(target.conninfo.as_deref().unwrap_or_default())
         .map_err(|error| error.to_string())
         .and_then(|conninfo| {
@@ -63,11 +63,11 @@ pub(super) fn ask(
             return String::new();
         }
     };
-    for ((operation, sql), answer) in operations.iter().zip(answers) {
-        compare(operation, sql, answer, mistakes);
+    for ((operation, statement), answer) in statements.iter().zip(answers) {
+        compare(operation, statement, answer, mistakes);
     }
     match is_asked {
-        true => format!("{} prepared", counted(operations.len(), "SQL statement")),
+        true => format!("{} prepared", counted(statements.len(), "SQL statement")),
         false => "the login works; statements were prepared on the server behind it".into(),
     }
 }
@@ -121,12 +121,17 @@ fn attempt(client: &mut Client, sql: &str, types: &[Type]) -> Result<Answer, pos
     Ok(answer)
 }
 
-fn compare(operation: &OperationFile, sql: &str, answer: Answer, mistakes: &mut Vec<Mistake>) {
-    let Some(node) = &operation.sql_node else { return };
+fn compare(
+    operation: &OperationFile,
+    statement: &StatementFile,
+    answer: Answer,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let StatementFile { text, params, node } = statement;
     match answer {
         Answer::Wrong { message, position } => {
             let before: String =
-                sql.chars().take(position.unwrap_or(1).saturating_sub(1)).collect();
+                text.chars().take(position.unwrap_or(1).saturating_sub(1)).collect();
             let line = before.matches('\n').count() + 1;
             let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
             let message = format!("operation {}: Postgres says: {message}", operation.name);
@@ -136,7 +141,7 @@ fn compare(operation: &OperationFile, sql: &str, answer: Answer, mistakes: &mut 
             });
         }
         Answer::Fits(inferred) => {
-            for (number, (param, inferred)) in operation.params.iter().zip(&inferred).enumerate() {
+            for (number, (param, inferred)) in params.iter().zip(&inferred).enumerate() {
                 mistakes.extend(compare_type(operation, number + 1, param, inferred));
             }
         }

@@ -1,0 +1,6 @@
+//! The Postgres protocol against a scripted server.
+
+mod batches;
+mod peer;
+mod properties;
+mod session;
