@@ -55,7 +55,10 @@ fn begun(operation: &Operation) -> (Session, BytesMut) {
     one.open(&mut BytesMut::new());
     let events = feed(&mut one, &login(), &[1000]);
     if events == [Progress::Write] {
-        assert_eq!(feed(&mut one, &[message(b'1', b""), ready()].concat(), &[9]), [Progress::Ready]);
+        assert_eq!(
+            feed(&mut one, &[message(b'1', b""), ready()].concat(), &[9]),
+            [Progress::Ready]
+        );
     }
     let mut values = Values::new();
     (42..45).for_each(|number| values.push_integer(number));
@@ -178,8 +181,7 @@ fn with_a_sync_each_one_that_fails_leaves_the_others_standing() {
         let ends = if protocol == Protocol::Simple { b'Q' } else { b'S' };
         assert_eq!(kinds(&sent).iter().filter(|kind| **kind == ends).count(), 3);
         let failed = error("ERROR", "22012", "division by zero");
-        let reply =
-            [selected("42"), ready(), failed, ready(), selected("44"), ready()].concat();
+        let reply = [selected("42"), ready(), failed, ready(), selected("44"), ready()].concat();
         let (sent, outcome, counts, one) = played(&operation, &reply);
         assert_eq!((sent.len(), outcome), (0, Outcome::Failed(Class::Sql)));
         assert_eq!(one.failure().message, "division by zero");
@@ -279,7 +281,8 @@ fn rows_that_are_copied_out_are_counted() {
         let mut one = busy_with("COPY a TO STDOUT", Protocol::Simple);
         assert_eq!(feed(&mut one, &copied, &[piece]), [Progress::Response(Outcome::Ok)]);
         let counts = one.take_counts().unwrap();
-        let expected = Counts { copied_rows: 2, copied_bytes: LONG as u64 + 4, ..Counts::default() };
+        let expected =
+            Counts { copied_rows: 2, copied_bytes: LONG as u64 + 4, ..Counts::default() };
         assert_eq!(counts, expected, "the trailer of the binary format is no row");
     }
 }
