@@ -6,11 +6,11 @@ use std::sync::atomic::AtomicBool;
 
 use engine::{
     Fleet, FleetError, Interval, Load, LoadError, MILLISECOND, Mix, Nanos, Phase, PhaseReport,
-    SECOND, Stream, StreamReport,
+    SECOND, Script, Stream, StreamReport,
 };
 use thiserror::Error;
-use wire::postgres::Fallback;
 use wire::Operation;
+use wire::postgres::Fallback;
 
 use crate::arm::{Arm, ArmKind, Securities};
 use crate::check::Checks;
@@ -150,7 +150,7 @@ impl Rig {
     ) -> Stream {
         Stream {
             target: arm,
-            mix: Arc::clone(&self.mix),
+            script: Script::Mix(Arc::clone(&self.mix)),
             load,
             think_time_ns,
             start_ns: 0,

@@ -12,8 +12,7 @@ pub(crate) struct Connection {
     pub(crate) target: usize,
     pub(crate) session: Session,
     pub(crate) state: State,
-    /// When the state's time is up, if it is [`State::Opening`], [`State::Busy`] or
-    /// [`State::Cancelling`].
+    /// When the state's time is up, unless it is one without end.
     pub(crate) deadline: Nanos,
     /// When it began to open; of one that is opened for an iteration, when its last step ended.
     pub(crate) step_since: Nanos,
@@ -61,6 +60,10 @@ pub(crate) enum State {
     OpeningFor,
     Idle,
     Busy,
+    /// A request of a script is in flight; more may follow.
+    InScript,
+    /// The script sleeps; the connection stays with it.
+    Asleep,
     /// Its request was given up. It is kept until the server knows: a cancel that came later than
     /// the end of the connection would cancel nothing, or somebody else's request.
     Cancelling,
@@ -71,7 +74,7 @@ pub(crate) enum State {
 impl State {
     /// Whether an iteration is under way on the connection.
     pub(crate) fn has_flight(self) -> bool {
-        matches!(self, Self::Busy | Self::OpeningFor)
+        matches!(self, Self::Busy | Self::InScript | Self::Asleep | Self::OpeningFor)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use wire::Counts;
 
-use crate::{ConnectionTimes, Nanos, Recording, Stream};
+use crate::pgbench::ScriptReport;
+use crate::{ConnectionTimes, Nanos, Recording, Script, Stream};
 
 /// Virtual users of a stream. In an open loop a user is what carries one request at a time: those
 /// pre-allocated, and those added while all were busy.
@@ -52,6 +53,8 @@ pub struct StreamReport {
     pub data_received: u64,
     /// What requests of several statements came to, notices, and what was copied.
     pub counts: Counts,
+    /// What only pgbench's scripts have.
+    pub script: Option<Box<ScriptReport>>,
     /// Virtual users.
     pub vus: Vus,
 }
@@ -77,6 +80,7 @@ impl StreamReport {
             data_sent: 0,
             data_received: 0,
             counts: Counts::default(),
+            script: None,
             vus: Vus::default(),
         }
     }
@@ -89,7 +93,8 @@ impl StreamReport {
     /// An empty one for `stream`.
     pub(crate) fn of(stream: &Stream) -> Self {
         let connections = stream.reconnect.then(Box::default);
-        Self { connections, ..Self::new(Recording::new(stream.mix.len())) }
+        let script = matches!(stream.script, Script::Pgbench(_)).then(Box::default);
+        Self { connections, script, ..Self::new(Recording::new(stream.script.recordings())) }
     }
 
     /// Adds what another worker did in the same time.
@@ -114,7 +119,9 @@ impl StreamReport {
         recording.reset();
         let mut connections = self.connections.take();
         connections.iter_mut().for_each(|connections| connections.reset());
-        *self = Self { connections, ..Self::new(recording) };
+        let mut script = self.script.take();
+        script.iter_mut().for_each(|script| script.reset());
+        *self = Self { connections, script, ..Self::new(recording) };
     }
 
     fn add(&mut self, other: &Self) {
@@ -136,6 +143,9 @@ impl StreamReport {
         self.data_sent += other.data_sent;
         self.data_received += other.data_received;
         self.counts.add(&other.counts);
+        if let Some(theirs) = &other.script {
+            self.script.get_or_insert_default().add(theirs);
+        }
     }
 }
 

@@ -63,6 +63,12 @@ impl Values {
         self.ends.push((self.text.len(), Kind::Verbatim));
     }
 
+    /// Appends a name behind a sign, as it is written in a script.
+    pub fn push_written(&mut self, sign: &str, name: &str) {
+        self.text.push_str(sign);
+        self.push_verbatim(name);
+    }
+
     /// Appends NULL.
     pub fn push_null(&mut self) {
         self.text.push_str("null");

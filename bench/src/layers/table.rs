@@ -24,10 +24,8 @@ pub(crate) fn text(summary: &Summary) -> String {
     for arm in summary.arms.iter().filter(|arm| !arm.errors.is_empty()) {
         let _ = writeln!(text, "{}: {}", arm.name, errors(arm));
     }
-    for (arm, line) in summary
-        .arms
-        .iter()
-        .flat_map(|arm| arm.notes().into_iter().map(move |line| (arm, line)))
+    for (arm, line) in
+        summary.arms.iter().flat_map(|arm| arm.notes().into_iter().map(move |line| (arm, line)))
     {
         let _ = writeln!(text, "{}: {line}", arm.name);
     }

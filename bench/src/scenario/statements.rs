@@ -51,7 +51,8 @@ pub(super) fn read(fields: &Fields<'_>, variables: &Variables) -> Option<Stateme
     let mistakes = fields.mistakes;
     let params = params(fields, variables);
     let transaction = fields.boolean("transaction").unwrap_or(false);
-    let repeat = fields.get("repeat").map_or(Some(1), |_| fields.count("repeat", 1..=STATEMENTS_MAX));
+    let repeat =
+        fields.get("repeat").map_or(Some(1), |_| fields.count("repeat", 1..=STATEMENTS_MAX));
     let pipelines = [Pipeline::Off, Pipeline::SyncEach, Pipeline::SyncOnce];
     let words = pipelines.map(|pipeline| (pipeline.name(), pipeline));
     let pipeline = fields.word("pipeline", &words).unwrap_or(Pipeline::Off);
@@ -118,7 +119,10 @@ impl<'a> Blocks<'a> {
         for command in commands {
             match command {
                 Command::Begin | Command::End if self.transaction => {
-                    wrong("`transaction = true` sends BEGIN and COMMIT by itself", "leave this out");
+                    wrong(
+                        "`transaction = true` sends BEGIN and COMMIT by itself",
+                        "leave this out",
+                    );
                 }
                 Command::Begin => self.open = Some(node),
                 Command::End => self.open = None,

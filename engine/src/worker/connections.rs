@@ -252,6 +252,9 @@ impl Worker {
                 return self.vacate(id, now, transport);
             }
         }
+        if self.connections[id as usize].state == State::Asleep {
+            self.conclude(id, refusal.outcome, Some(&refusal.failure), now);
+        }
         transport.close(id);
         let connection = &mut self.connections[id as usize];
         let pool = &mut self.pools[connection.target];
@@ -288,7 +291,7 @@ impl Worker {
                 continue;
             }
             match connection.state {
-                State::Busy => {
+                State::Busy | State::InScript => {
                     self.respond(id, Outcome::Failed(Class::Timeout), now);
                     self.cancel(id, now, transport);
                 }
@@ -298,7 +301,7 @@ impl Worker {
                     refusal.failure.set(Code::None, b"no answer within the time limit");
                     self.lost(id, refusal, now, transport);
                 }
-                State::Unopened | State::Idle | State::Down | State::Vacant => {}
+                State::Unopened | State::Idle | State::Asleep | State::Down | State::Vacant => {}
             }
         }
     }

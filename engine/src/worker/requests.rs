@@ -4,7 +4,7 @@ use wire::{Class, Failure, Outcome};
 
 use super::{Worker, share::Share};
 use crate::{
-    ConnectionId, Nanos, StreamReport, Transport,
+    ConnectionId, Nanos, Script, StreamReport, Transport,
     pool::{Flight, Job, State},
 };
 
@@ -104,10 +104,22 @@ impl Worker {
         self.in_flight += 1;
         connection.stream = Some(job.stream);
         let (seed, number) = (share.stream.seed, job.arrival.number);
-        let operation = share.stream.mix.fill(seed, number, &mut self.values) as u32;
+        let operation = match &share.stream.script {
+            Script::Mix(mix) => mix.fill(seed, number, &mut self.values) as u32,
+            // Which script it is falls to whoever has the connection, once that is there.
+            Script::Pgbench(_) => 0,
+        };
         connection.flight = Flight { job, operation, sent: now };
         if connection.state == State::Idle && !share.stream.reconnect {
-            return self.ask(id, now, transport);
+            if share.clients.is_none() {
+                return self.ask(id, now, transport);
+            }
+            if self.begin_transaction(id, now, transport) {
+                // Whoever waits is served by whoever called.
+                let target = self.connections[id as usize].target;
+                self.pools[target].idle.push_back(id);
+            }
+            return;
         }
         if connection.state == State::Idle {
             self.part(id, transport);
@@ -126,7 +138,13 @@ impl Worker {
         let Flight { job, .. } = self.connections[id as usize].flight;
         let Some(phase) = &self.phase else { return };
         let stream = &phase.shares[job.stream as usize].stream;
-        stream.mix.fill(stream.seed, job.arrival.number, &mut self.values);
+        let Script::Mix(mix) = &stream.script else {
+            if self.begin_transaction(id, now, transport) {
+                self.release(id, now, transport);
+            }
+            return;
+        };
+        mix.fill(stream.seed, job.arrival.number, &mut self.values);
         self.connections[id as usize].step_since = now;
         self.ask(id, now, transport);
     }
@@ -165,6 +183,9 @@ impl Worker {
         let Some(phase) = &mut self.phase else { return };
         let Flight { job, operation, sent } = connection.flight;
         let operation = operation as usize;
+        // A transaction of a script is sent again by no one, and nothing is checked about it.
+        let request = self.targets[connection.target].operations.get(operation);
+        let request = request.filter(|_| phase.shares[job.stream as usize].clients.is_none());
         let share = &mut phase.shares[job.stream as usize];
         self.in_flight -= 1;
         phase.end = now;
@@ -174,7 +195,7 @@ impl Worker {
         }
         if outcome == Outcome::Failed(Class::StaleConnection)
             && !job.is_resent
-            && self.targets[connection.target].operations[operation].idempotent
+            && request.is_some_and(|request| request.idempotent)
         {
             share.report.resent += 1;
             share.waits(job.vu);
@@ -199,11 +220,12 @@ impl Worker {
         if let Some(times) = share.report.connections.as_mut().filter(|_| outcome.is_ok()) {
             times.answered(now.saturating_sub(connection.step_since));
         }
-        let checks = &self.targets[connection.target].operations[operation].checks;
+        let checks = request.map_or(&[][..], |request| &request.checks);
         let reply = connection.session.reply(outcome, now.saturating_sub(sent));
         share.report.recording.check(operation, checks, &reply);
         share.report.iterations += 1;
-        self.rest(job.stream, job.vu, now);
+        // What took no time must not be followed by the next at once, or nothing else would be done.
+        self.rest(job.stream, job.vu, now.max(sent + 1));
     }
 
     /// Breaks off the request in flight: it stays without an outcome.
@@ -214,7 +236,7 @@ impl Worker {
         transport: &mut impl Transport,
     ) {
         let Job { stream, vu, .. } = self.connections[id as usize].flight.job;
-        self.connections[id as usize].state = State::Idle;
+        let state = std::mem::replace(&mut self.connections[id as usize].state, State::Idle);
         self.in_flight -= 1;
         if let Some(share) = self.share(stream) {
             share.landed(now);
@@ -223,6 +245,10 @@ impl Worker {
                 share.gone(vu);
             }
         }
-        self.cancel(id, now, transport);
+        match state {
+            // Nothing is running that could be cancelled.
+            State::Asleep => self.replace(id, now, transport),
+            _ => self.cancel(id, now, transport),
+        }
     }
 }
