@@ -19,6 +19,7 @@ mod layers;
 mod metric;
 mod nova;
 mod observe;
+mod pgbench;
 mod remedy;
 mod rig;
 mod rules;

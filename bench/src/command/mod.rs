@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod layers;
 mod output;
+mod pgbench;
 mod run;
 mod run_options;
 mod stack;
@@ -15,6 +16,7 @@ use std::io;
 use clap::{Parser, Subcommand};
 
 use self::run_options::OptionsError;
+use crate::pgbench::PgbenchError;
 use crate::rig::RigError;
 use crate::scenario::ScenarioError;
 use crate::stack::StackError;
@@ -41,6 +43,8 @@ enum Command {
     Layers(layers::Layers),
     /// What it costs to connect: connections opened for one query each, before and after the pool
     Churn(Box<churn::Churn>),
+    /// pgbench's scripts and options, with percentiles, and a load that goes on after errors
+    Pgbench(Box<pgbench::Pgbench>),
     /// The whole of it: start a private stack, compare its layers for 30 s, stop it
     Demo(demo::Demo),
 }
@@ -60,6 +64,12 @@ pub(crate) enum CommandError {
     /// An experiment has no result.
     #[error(transparent)]
     Rig(#[from] RigError),
+    /// The command line of `pgbench` can't be used.
+    #[error(transparent)]
+    PgbenchOptions(#[from] pgbench::PgbenchOptionsError),
+    /// `pgbench` has no result.
+    #[error(transparent)]
+    Pgbench(#[from] crate::pgbench::PgbenchError),
     /// No scenario was given, and no stack is up.
     #[error(
         "no scenario file was given and no stack is up: `poolbench stack up` starts one, \
@@ -85,6 +95,8 @@ pub(crate) mod exit {
     pub(crate) const ABORTED: u8 = 108;
     /// The generator, or the stack itself, spoilt the run: its numbers are not about the target.
     pub(crate) const INVALID_RUN: u8 = 111;
+    /// A script can't be read, or can't go on.
+    pub(crate) const SCRIPT: u8 = 107;
     /// Stopped by a signal.
     pub(crate) const INTERRUPTED: u8 = 105;
 }
@@ -93,12 +105,14 @@ impl CommandError {
     /// What the process ends with.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Stack(StackError::Interrupted) | Self::Rig(RigError::Interrupted) => {
-                exit::INTERRUPTED
-            }
+            Self::Stack(StackError::Interrupted)
+            | Self::Rig(RigError::Interrupted)
+            | Self::Pgbench(PgbenchError::Interrupted) => exit::INTERRUPTED,
+            Self::Pgbench(PgbenchError::Script(_)) => exit::SCRIPT,
+            Self::Pgbench(PgbenchError::Fleet(_)) => exit::FAILED,
             Self::Scenario(_) | Self::Options(_) | Self::NothingToMeasure => exit::INVALID,
             Self::Rig(RigError::Fleet(_)) => exit::FAILED,
-            Self::Rig(_) => exit::INVALID,
+            Self::Rig(_) | Self::Pgbench(_) | Self::PgbenchOptions(_) => exit::INVALID,
             Self::Stack(_) | Self::Output { .. } => exit::FAILED,
         }
     }
@@ -114,6 +128,7 @@ impl Cli {
             Command::Doctor(doctor) => doctor.run(),
             Command::Layers(layers) => layers.run(),
             Command::Churn(churn) => churn.run(),
+            Command::Pgbench(pgbench) => pgbench.run(),
             Command::Demo(demo) => demo.run(),
         }
     }
