@@ -1,0 +1,2 @@
+-- error: 2:1: \setshell starts a program, which is not done here
+\setshell a echo 1
