@@ -168,7 +168,9 @@ pub(crate) fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<Summary, Pgb
     let begun = SystemTime::now();
     let mut tell = |interval: &Interval| {
         let report = &interval.streams[0];
-        if plan.progress_ns.is_some() {
+        // The last one is as short as it happens to be.
+        let is_whole = |ns: Nanos| interval.end_ns - interval.start_ns > ns / 2;
+        if plan.progress_ns.is_some_and(is_whole) {
             say(&progress::line(plan, interval, begun));
         }
         let script = report.script.as_deref();

@@ -45,7 +45,9 @@ fn write(summary: &Summary, out: &mut String) -> std::fmt::Result {
         writeln!(out, "total number of retries: {}", summary.retries)?;
     }
     above_limit(all, summary, out)?;
-    latency(all, out)?;
+    if all.transactions > 0 {
+        latency(all, out)?;
+    }
     if let Some(rate) = summary.rate {
         let Quantiles { mean, max, .. } = all.lateness_ns;
         writeln!(
@@ -120,7 +122,7 @@ fn latency(all: &Transactions, out: &mut String) -> std::fmt::Result {
 
 /// What had no end by the end.
 fn not_ended(summary: &Summary, out: &mut String) -> std::fmt::Result {
-    if summary.interrupted > 0 {
+    if summary.interrupted > 0 && summary.script_error.is_none() {
         writeln!(
             out,
             "clients that still waited at the end: {} of {}",

@@ -104,8 +104,8 @@ impl Compiler<'_> {
     }
 
     fn push(&mut self, at: usize, step: Step) -> usize {
-        let line = script::line_of(&self.source.text, at) as u32;
-        self.commands.push(Command { line, step });
+        let (line, column) = script::place(&self.source.text, at);
+        self.commands.push(Command { line: line as u32, column: column as u32, step });
         self.commands.len() - 1
     }
 

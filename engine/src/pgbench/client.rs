@@ -105,8 +105,9 @@ impl Client {
 
     pub(super) fn error(&self, workload: &Workload, fault: Fault) -> ScriptError {
         let program = &workload.programs[self.program];
-        let line = self.last(workload).map_or(1, |command| command.line);
-        ScriptError { script: program.name.clone(), line, fault }
+        let place = |command: &Command| (command.line, command.column);
+        let (line, column) = self.last(workload).map_or((1, 1), place);
+        ScriptError { script: program.name.clone(), line, column, fault }
     }
 
     /// The statement that was sent last was answered, with these rows if it keeps any.

@@ -65,8 +65,10 @@ pub struct Program {
 /// One command of a script.
 #[derive(Clone, Debug)]
 pub struct Command {
-    /// Where it begins in its script.
+    /// The line in which it begins in its script, from 1 on.
     pub line: u32,
+    /// Its place in that line, in characters from 1 on.
+    pub column: u32,
     /// What it does.
     pub step: Step,
 }
@@ -117,12 +119,14 @@ pub struct KeepRows {
 
 /// A script can't go on: not a failure of the target, but of what it was told to do.
 #[derive(Clone, Debug, Error, PartialEq)]
-#[error("{script}:{line}: {fault}")]
+#[error("{script}:{line}:{column}: {fault}")]
 pub struct ScriptError {
     /// The script's name.
     pub script: String,
     /// The command's line.
     pub line: u32,
+    /// The command's place in that line.
+    pub column: u32,
     /// What is wrong.
     pub fault: Fault,
 }

@@ -99,12 +99,12 @@ impl Value {
     }
 }
 
-/// As C's `%.15g`.
+/// As Postgres' own `%.15g` (src/port/snprintf.c).
 fn write_double(value: f64, text: &mut String) {
     const DIGITS: i32 = 15;
     if !value.is_finite() {
-        let word = if value.is_nan() { "nan" } else { "inf" };
-        let sign = if value.is_sign_negative() { "-" } else { "" };
+        let word = if value.is_nan() { "NaN" } else { "Infinity" };
+        let sign = if value < 0.0 { "-" } else { "" };
         text.extend([sign, word]);
         return;
     }
@@ -135,8 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn doubles_are_written_as_c_writes_them() {
-        // By printf("%.15g").
+    fn doubles_are_written_as_postgres_writes_them() {
         for (value, expected) in [
             (0.0, "0"),
             (-0.0, "-0"),
@@ -149,8 +148,8 @@ mod tests {
             (0.00001, "1e-05"),
             (1.25e-7, "1.25e-07"),
             (1e300, "1e+300"),
-            (f64::NAN, "nan"),
-            (f64::NEG_INFINITY, "-inf"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-Infinity"),
             (std::f64::consts::PI, "3.14159265358979"),
         ] {
             let mut text = String::new();

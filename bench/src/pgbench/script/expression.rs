@@ -44,6 +44,7 @@ mod power {
 
 /// Reads all of `text`; the offset of a problem is one in `text`.
 pub(super) fn read(text: &str, names: &Names) -> Result<Expression, Problem> {
+    let text = text.trim_end();
     let operands = Cell::new(0);
     let state = State { names, operands: &operands };
     let mut input = Stateful { input: LocatingSlice::new(text), state };
@@ -207,15 +208,15 @@ fn operand(input: &mut Input<'_>) -> Result<Expression, Problem> {
         let message = format!("an expression can have {OPERANDS_MAX} operands at most");
         return Err(Problem::new(input.current_token_start(), message));
     }
-    alt((
-        number,
-        delimited(literal("("), whole, sign(")")),
-        variable,
-        case,
-        constant_word.map(Expression::Constant),
-        function,
-    ))
-    .parse_next(input)
+    alt((number, bracketed, variable, case, constant_word.map(Expression::Constant), function))
+        .parse_next(input)
+}
+
+fn bracketed(input: &mut Input<'_>) -> Result<Expression, Problem> {
+    literal("(").parse_next(input)?;
+    let inner = whole.parse_next(input).map_err(Problem::last)?;
+    sign(")").parse_next(input).map_err(Problem::last)?;
+    Ok(inner)
 }
 
 fn variable(input: &mut Input<'_>) -> Result<Expression, Problem> {
@@ -227,8 +228,8 @@ fn variable(input: &mut Input<'_>) -> Result<Expression, Problem> {
 fn constant_word(input: &mut Input<'_>) -> Result<Value, Problem> {
     alt((
         word("null").value(Value::Null),
-        alt((word("true"), word("on"))).value(Value::Boolean(true)),
-        alt((word("false"), word("off"))).value(Value::Boolean(false)),
+        word("true").value(Value::Boolean(true)),
+        word("false").value(Value::Boolean(false)),
     ))
     .parse_next(input)
 }

@@ -70,15 +70,15 @@ pub(crate) struct ScriptMistake {
 impl ScriptMistake {
     /// At an offset in `text`.
     pub(super) fn new(script: &str, text: &str, at: usize, message: impl Into<String>) -> Self {
-        let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
-        let before = &text[..at.unwrap_or_default()];
+        let (line, column) = place(text, at);
+        let before = text.get(..at).unwrap_or(text);
         let start = before.rfind('\n').map_or(0, |end| end + 1);
         let line_text = text[start..].lines().next().unwrap_or_default();
         let is_tab = |c| if c == '\t' { '\t' } else { ' ' };
         Self {
             script: script.into(),
-            line: line_of(text, before.len()),
-            column: before[start..].chars().count() + 1,
+            line,
+            column,
             message: message.into(),
             text: line_text.into(),
             mark: before[start..].chars().map(is_tab).collect(),
@@ -86,9 +86,11 @@ impl ScriptMistake {
     }
 }
 
-/// The number of the line with this offset.
-pub(super) fn line_of(text: &str, at: usize) -> usize {
-    text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1
+/// The line and the column of an offset, both from 1 on.
+pub(super) fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    (before.split('\n').count(), line.chars().count() + 1)
 }
 
 /// Reads a script; its variables get their places in `names`.

@@ -1,2 +1,2 @@
--- error: 2:1: the script is empty
+-- error: 1:1: the script is empty
 -- nothing

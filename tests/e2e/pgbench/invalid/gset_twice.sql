@@ -1,3 +1,3 @@
--- error: 2:22: \gset and \aset must follow an SQL command
+-- error: 3:1: \gset and \aset must follow an SQL command
 SELECT 1 AS a \gset 
 \gset

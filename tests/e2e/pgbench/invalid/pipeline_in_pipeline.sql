@@ -1,4 +1,4 @@
 -- options: -M extended
--- error: 3:1: \startpipeline in a pipeline
+-- error: 4:1: \startpipeline in a pipeline
 \startpipeline
 \startpipeline

@@ -1,6 +1,6 @@
 \set v0 TRUE
-\set v1 Off
-\set v2 oN
+\set v1 False
+\set v2 tRUE
 \set v3 NULL
 \set v4 Case When True Then ABS(-1) Else NULL End
 \set v5 not FALSE And True
