@@ -100,6 +100,9 @@ pub(crate) struct Pgbench {
     /// For so many seconds
     #[arg(short = 'T', long, value_name = "SECONDS", value_parser = seconds)]
     time: Option<Nanos>,
+    /// Transactions in flight at the end have so long to finish (pgbench waits for ever)
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
+    graceful_stop: Nanos,
     /// Gives the first error of every class, also of those that may be tried again
     #[arg(long)]
     failures_detailed: bool,
@@ -186,6 +189,7 @@ impl Pgbench {
             },
             clients: self.client,
             length,
+            graceful_stop_ns: self.graceful_stop,
             rate: self.rate,
             connects: self.connect,
             latency_limit_ns: self.latency_limit,

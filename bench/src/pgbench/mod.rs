@@ -41,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) protocol: Protocol,
     pub(crate) clients: u32,
     pub(crate) length: Length,
+    /// Transactions in flight at the end have so long to finish.
+    pub(crate) graceful_stop_ns: Nanos,
     /// Transactions a second, over all clients.
     pub(crate) rate: Option<f64>,
     /// A connection for each transaction.
@@ -110,9 +112,6 @@ const TARGET: &str = "pgbench";
 /// one to a server that is gone without a word.
 const TIMEOUT_NS: Nanos = 24 * 3600 * SECOND;
 
-/// Transactions in flight at the end have so long to finish. pgbench waits for ever.
-const GRACEFUL_STOP_NS: Nanos = 30 * SECOND;
-
 /// So many arrivals of a rate wait for a client, so that a server that stands still costs bounded
 /// memory.
 const WAITING_MAX: usize = 1_000_000;
@@ -158,7 +157,7 @@ pub(crate) fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<Summary, Pgb
         load: load(plan),
         think_time_ns: (0, 0),
         start_ns: 0,
-        graceful_stop_ns: GRACEFUL_STOP_NS,
+        graceful_stop_ns: plan.graceful_stop_ns,
         reconnect: plan.connects,
         seed: plan.seed,
     };
