@@ -107,6 +107,9 @@ fn remedy(class: Class, failure: &Failure, name: &str, place: &str) -> String {
             // A pooler that takes no connection without.
             _ => secure(name),
         },
+        Class::Cancelled | Class::WrongCancel => {
+            "who cancels there: an administrator, or another client whose cancel comes late?".into()
+        }
         Class::EmptyReply => "is the data loaded that the variables ask for?".into(),
         Class::GraphqlError | Class::GraphqlPartial | Class::NoData | Class::Sql => {
             "check the operation in the scenario file against the server's schema".into()

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use core_affinity::CoreId;
 use engine::{
     Fleet, FleetError, Interval, Load, LoadError, MILLISECOND, Mix, Nanos, Phase, PhaseReport,
     SECOND, Script, Stream, StreamReport,
@@ -12,14 +13,14 @@ use thiserror::Error;
 use wire::Operation;
 use wire::postgres::Fallback;
 
-use crate::arm::{Arm, ArmKind, Securities};
+use crate::arm::{Arm, ArmKind, Logins, Securities};
 use crate::check::Checks;
 use crate::conninfo::Conninfo;
 use crate::generator::{Generator, GeneratorError, GeneratorOptions, GeneratorSummary, Work};
 use crate::interrupt::{self, Interrupted};
 use crate::observe::ObserveError;
 use crate::remedy;
-use crate::scenario::{self, Places, Renewal, Scenario, ScenarioError};
+use crate::scenario::{self, Places, PoolingError, Renewal, Scenario, ScenarioError};
 
 /// Why an experiment has no result.
 #[derive(Debug, Error)]
@@ -39,6 +40,15 @@ pub(crate) enum RigError {
     Fleet(FleetError),
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<PoolingError> for RigError {
+    fn from(error: PoolingError) -> Self {
+        match error {
+            PoolingError::Mode(error) => error.into(),
+            PoolingError::Observe(error) => error.into(),
+        }
+    }
 }
 
 impl From<Interrupted> for RigError {
@@ -94,6 +104,7 @@ impl Rig {
         let mut targets = Vec::new();
         for (kind, connections) in kinds.iter().zip(connections) {
             let file = scenario.target(&kind.target)?;
+            scenario.check_pooling(&kind.target)?;
             if let (Some(url), None) = (&file.url, &token) {
                 token = scenario::token(scenario, url)?;
             }
@@ -131,8 +142,20 @@ impl Rig {
         for (arm, opened) in rig.arms.iter_mut().zip(opened) {
             arm.connect = Some(opened.connect);
             arm.security = Securities(opened.security);
+            arm.logins = Logins(opened.logins);
         }
         Ok(rig)
+    }
+
+    /// The workers' cores.
+    pub(crate) fn cores(&self) -> &[CoreId] {
+        &self.generator.cores
+    }
+
+    /// The share of the workers' time in a phase that was no work but spinning, 0 to 1.
+    pub(crate) fn spun_share(&self, report: &PhaseReport) -> f64 {
+        let available_ns = (report.end.saturating_sub(report.start)) * self.cores().len() as u64;
+        report.spun_ns as f64 / available_ns.max(1) as f64
     }
 
     /// How the generator ran.
@@ -156,6 +179,7 @@ impl Rig {
             start_ns: 0,
             graceful_stop_ns: GRACEFUL_STOP_NS,
             reconnect: false,
+            cancel: None,
             seed,
         }
     }

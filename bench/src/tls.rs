@@ -1,4 +1,4 @@
-//! TLS with the machine's clock and certificates, and for the blocking client.
+//! TLS with the machine's clock and certificates, and for rust-postgres' clients.
 
 use std::future::Future;
 use std::io;
@@ -68,11 +68,11 @@ pub(crate) fn for_ureq(host: &str) -> Result<ureq::tls::TlsConfig, String> {
         .build())
 }
 
-/// TLS for the blocking client, the same as the load's.
+/// TLS for rust-postgres' clients, the same as the load's.
 #[derive(Clone)]
-pub(crate) struct Blocking(pub(crate) Arc<Config>);
+pub(crate) struct Secure(pub(crate) Arc<Config>);
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for Blocking {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for Secure {
     type Stream = Secured<S>;
     type TlsConnect = Self;
     type Error = io::Error;
@@ -82,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for B
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for Blocking {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for Secure {
     type Stream = Secured<S>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Secured<S>>> + Send>>;
@@ -94,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for Block
     }
 }
 
-/// A secured stream of the blocking client.
+/// A secured stream of theirs.
 pub(crate) struct Secured<S>(tokio_rustls::client::TlsStream<S>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Secured<S> {

@@ -5,6 +5,7 @@
 //! Knows no file format, prints nothing.
 
 mod arrivals;
+mod cancel_times;
 mod connection_times;
 pub mod driver;
 mod fleet;
@@ -31,6 +32,7 @@ mod worker;
 mod zipfian;
 
 pub use arrivals::{Arrival, Arrivals};
+pub use cancel_times::{Cancel, CancelTimes};
 pub use connection_times::ConnectionTimes;
 pub use fleet::{Exchange, Fleet, FleetError};
 pub use generator::{Column, Generator, Order};
@@ -42,7 +44,9 @@ pub use mix::{Mix, MixEntry};
 pub use opened::{Opened, Refusal};
 pub use phase::Phase;
 pub use random::Random;
-pub use recording::{Checked, HISTOGRAM_TOP_NS, OperationRecording, Recording, histogram};
+pub use recording::{
+    Checked, HISTOGRAM_TOP_NS, OperationRecording, Recording, ServerTimes, histogram,
+};
 pub use report::{PhaseReport, StreamReport, Vus};
 pub use script::Script;
 pub use stream::Stream;

@@ -1,7 +1,7 @@
 //! What opening a target's connections came to.
 
 use hdrhistogram::Histogram;
-use wire::{Failure, Outcome, tls::Security};
+use wire::{Failure, Outcome, postgres::Method, tls::Security};
 
 use crate::recording::histogram;
 
@@ -14,11 +14,13 @@ pub struct Opened {
     pub connect: Histogram<u64>,
     /// What was negotiated, each of it once; `None` stands for connections without TLS.
     pub security: Vec<Option<Security>>,
+    /// How the server asked who logs in, each way once; empty where the protocol has no login.
+    pub logins: Vec<Method>,
 }
 
 impl Default for Opened {
     fn default() -> Self {
-        Self { connections: 0, connect: histogram(), security: Vec::new() }
+        Self { connections: 0, connect: histogram(), security: Vec::new(), logins: Vec::new() }
     }
 }
 
@@ -28,12 +30,17 @@ impl Opened {
         self.connections += other.connections;
         self.connect.add(&other.connect).expect("all histograms share their bounds");
         other.security.iter().cloned().for_each(|security| self.add_security(security));
+        other.logins.iter().for_each(|method| self.add_login(Some(*method)));
     }
 
     pub(crate) fn add_security(&mut self, security: Option<Security>) {
         if !self.security.contains(&security) {
             self.security.push(security);
         }
+    }
+
+    pub(crate) fn add_login(&mut self, method: Option<Method>) {
+        self.logins.extend(method.filter(|method| !self.logins.contains(method)));
     }
 }
 

@@ -21,6 +21,10 @@ pub(crate) struct Connection {
     pub(crate) backoff_ns: u32,
     /// Since when it has been lost, and not counted as such.
     pub(crate) lost_since: Since,
+    /// When a CancelRequest was sent for the request in flight, if one was.
+    pub(crate) cancel_sent: Since,
+    /// Whether a connection to cancel by is wanted, or open.
+    pub(crate) is_being_cancelled: bool,
     pub(crate) flight: Flight,
     /// The phase's stream that used it last, or that its bytes are counted for before it is used.
     pub(crate) stream: Option<u32>,
@@ -67,6 +71,8 @@ pub(crate) enum State {
     /// Its request was given up. It is kept until the server knows: a cancel that came later than
     /// the end of the connection would cancel nothing, or somebody else's request.
     Cancelling,
+    /// Its request has its outcome, and the connection by which it was cancelled is still there.
+    Settling,
     /// Closed after its iteration: opened again for the next one.
     Vacant,
 }
@@ -111,6 +117,8 @@ impl Connection {
             step_since: 0,
             backoff_ns: 0,
             lost_since: Since::NEVER,
+            cancel_sent: Since::NEVER,
+            is_being_cancelled: false,
             flight: Flight { job, operation: 0, sent: 0 },
             stream: None,
         }

@@ -1,6 +1,7 @@
 //! What a phase measured: per operation HDR histograms and a count per outcome.
 
 use hdrhistogram::Histogram;
+use wire::http::ServerTiming;
 use wire::{CHECKS_MAX, Check, Class, Failure, Outcome, Reply};
 
 use crate::Nanos;
@@ -32,9 +33,26 @@ pub struct OperationRecording {
     /// How long the end of each reply lay with the kernel before it was processed, in ns: what is
     /// the generator's own of its response time. Empty where the kernel was not asked.
     pub receive_delay: Histogram<u64>,
+    /// What the server says of its own time, of requests that succeeded; none where it says nothing.
+    pub server_times: Option<Box<ServerTimes>>,
     failures: [u64; Class::COUNT],
     first_failures: [Option<Box<Failure>>; Class::COUNT],
     checks: [Checked; CHECKS_MAX],
+}
+
+/// What a server says of its own time ([`wire::http::ServerTiming`]).
+#[derive(Clone, Debug)]
+pub struct ServerTimes {
+    /// All of it, in ns.
+    pub total: Histogram<u64>,
+    /// Its database's, in ns.
+    pub database: Histogram<u64>,
+}
+
+impl Default for ServerTimes {
+    fn default() -> Self {
+        Self { total: histogram(), database: histogram() }
+    }
 }
 
 /// How often a check passed and failed.
@@ -54,6 +72,7 @@ impl OperationRecording {
             lateness: histogram(),
             failed: histogram(),
             receive_delay: histogram(),
+            server_times: None,
             failures: [0; Class::COUNT],
             first_failures: std::array::from_fn(|_| None),
             checks: [Checked::default(); CHECKS_MAX],
@@ -83,6 +102,10 @@ impl OperationRecording {
         ] {
             histogram.reset();
         }
+        if let Some(times) = &mut self.server_times {
+            times.total.reset();
+            times.database.reset();
+        }
         self.failures = [0; Class::COUNT];
         self.first_failures.fill(None);
         self.checks = [Checked::default(); CHECKS_MAX];
@@ -102,6 +125,14 @@ impl OperationRecording {
             (&mut self.receive_delay, &other.receive_delay),
         ] {
             ours.add(theirs).expect("all recordings share their bounds");
+        }
+        if let Some(theirs) = &other.server_times {
+            let ours = self.server_times.get_or_insert_default();
+            for (ours, theirs) in
+                [(&mut ours.total, &theirs.total), (&mut ours.database, &theirs.database)]
+            {
+                ours.add(theirs).expect("all recordings share their bounds");
+            }
         }
         for (ours, theirs) in self.failures.iter_mut().zip(&other.failures) {
             *ours += theirs;
@@ -165,6 +196,19 @@ impl Recording {
     /// Records how long a reply lay with the kernel before it was processed, in ns.
     pub fn delayed(&mut self, operation: usize, delay_ns: Nanos) {
         self.operations[operation].receive_delay.saturating_record(delay_ns);
+    }
+
+    /// Records what the server says of its own time. The first time in an operation it takes memory.
+    pub fn timed(&mut self, operation: usize, timing: ServerTiming) {
+        if timing.is_empty() {
+            return;
+        }
+        let times = self.operations[operation].server_times.get_or_insert_default();
+        for (times, ns) in
+            [(&mut times.total, timing.total_ns), (&mut times.database, timing.database_ns)]
+        {
+            ns.into_iter().for_each(|ns| times.saturating_record(ns));
+        }
     }
 
     /// Empties it without giving up its memory.
@@ -231,6 +275,8 @@ mod tests {
         let check = |place, condition| Check { place, condition };
         let checks = [check(0, Condition::NoErrors), check(31, Condition::Latency(1 << 40))];
         recording.delayed(operation, latency / 2);
+        let total_ns = (latency % 3 == 0).then_some(latency);
+        recording.timed(operation, ServerTiming { total_ns, database_ns: None });
         recording.check(operation, &checks, &Reply { outcome, service_ns: latency, http: None });
     }
 
@@ -259,6 +305,10 @@ mod tests {
                 prop_assert_eq!(&left.lateness, &right.lateness);
                 prop_assert_eq!(&left.failed, &right.failed);
                 prop_assert_eq!(&left.receive_delay, &right.receive_delay);
+                let total = |recording: &OperationRecording| {
+                    recording.server_times.as_ref().map(|times| times.total.clone())
+                };
+                prop_assert_eq!(total(left), total(right));
                 prop_assert!(left.failures().eq(right.failures()));
                 prop_assert_eq!(left.checks, right.checks);
                 let Checked { passes, fails } = left.check(0);

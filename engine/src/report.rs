@@ -3,7 +3,7 @@
 use wire::Counts;
 
 use crate::pgbench::ScriptReport;
-use crate::{ConnectionTimes, Nanos, Recording, Script, Stream};
+use crate::{CancelTimes, ConnectionTimes, Nanos, Recording, Script, Stream};
 
 /// Virtual users of a stream. In an open loop a user is what carries one request at a time: those
 /// pre-allocated, and those added while all were busy.
@@ -22,6 +22,8 @@ pub struct StreamReport {
     pub recording: Recording,
     /// The steps of its connections, of a stream that reconnects ([`crate::Stream::reconnect`]).
     pub connections: Option<Box<ConnectionTimes>>,
+    /// What became of its requests, of a stream that cancels them ([`crate::Stream::cancel`]).
+    pub cancels: Option<Box<CancelTimes>>,
     /// Arrivals that came due, or iterations that virtual users began.
     pub planned: u64,
     /// Requests handed to a connection, those sent again after a stale connection included.
@@ -65,6 +67,7 @@ impl StreamReport {
         Self {
             recording,
             connections: None,
+            cancels: None,
             planned: 0,
             sent: 0,
             iterations: 0,
@@ -94,7 +97,9 @@ impl StreamReport {
     pub(crate) fn of(stream: &Stream) -> Self {
         let connections = stream.reconnect.then(Box::default);
         let script = matches!(stream.script, Script::Pgbench(_)).then(Box::default);
-        Self { connections, script, ..Self::new(Recording::new(stream.script.recordings())) }
+        let cancels = stream.cancel.map(|_| Box::default());
+        let recording = Recording::new(stream.script.recordings());
+        Self { connections, cancels, script, ..Self::new(recording) }
     }
 
     /// Adds what another worker did in the same time.
@@ -121,13 +126,18 @@ impl StreamReport {
         connections.iter_mut().for_each(|connections| connections.reset());
         let mut script = self.script.take();
         script.iter_mut().for_each(|script| script.reset());
-        *self = Self { connections, script, ..Self::new(recording) };
+        let mut cancels = self.cancels.take();
+        cancels.iter_mut().for_each(|cancels| cancels.reset());
+        *self = Self { connections, cancels, script, ..Self::new(recording) };
     }
 
     fn add(&mut self, other: &Self) {
         self.recording.merge(&other.recording);
         if let Some(theirs) = &other.connections {
             self.connections.get_or_insert_default().merge(theirs);
+        }
+        if let Some(theirs) = &other.cancels {
+            self.cancels.get_or_insert_default().merge(theirs);
         }
         self.planned += other.planned;
         self.sent += other.sent;

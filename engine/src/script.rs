@@ -23,9 +23,3 @@ impl Script {
         }
     }
 }
-
-impl From<Arc<Mix>> for Script {
-    fn from(mix: Arc<Mix>) -> Self {
-        Self::Mix(mix)
-    }
-}

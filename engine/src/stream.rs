@@ -1,6 +1,6 @@
 //! One scenario of a run: a load on one target.
 
-use crate::{DURATION_MAX_NS, Load, LoadError, Nanos, Script};
+use crate::{Cancel, DURATION_MAX_NS, Load, LoadError, Nanos, Script};
 
 /// A load on one target; several may run at the same time (k6's `scenarios`).
 #[derive(Clone, Debug)]
@@ -23,6 +23,9 @@ pub struct Stream {
     /// what an application without a pool does. Its response time, and the time limit of its
     /// opening, begin with the connection.
     pub reconnect: bool,
+    /// Whether its requests are cancelled, each over a connection of its own. The next request on
+    /// a connection waits until the server has closed that one.
+    pub cancel: Option<Cancel>,
     /// With a request's number, decides what it holds; with an arrival's, when it is due.
     pub seed: u64,
 }
@@ -63,6 +66,7 @@ mod tests {
             start_ns: SECOND,
             graceful_stop_ns: Nanos::MAX,
             reconnect: false,
+            cancel: None,
             seed: 1,
         };
         let refusal = |stream: Stream| Phase::new(vec![good.clone(), stream]).unwrap_err();

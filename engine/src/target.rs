@@ -18,6 +18,17 @@ pub enum Opening {
     Secured(Arc<tls::Config>, Box<Opening>),
 }
 
+impl Opening {
+    /// Whether requests can be cancelled there.
+    pub(crate) fn has_cancel(&self) -> bool {
+        match self {
+            Self::Http => false,
+            Self::Postgres(_) => true,
+            Self::Secured(_, inner) => inner.has_cancel(),
+        }
+    }
+}
+
 /// One server that load goes to, with the operations encoded for it.
 #[derive(Clone, Debug)]
 pub struct Target {

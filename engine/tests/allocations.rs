@@ -103,6 +103,7 @@ fn stream(load: Load) -> Stream {
         start_ns: 0,
         graceful_stop_ns: SECOND,
         reconnect: false,
+        cancel: None,
         seed: 1,
     }
 }

@@ -81,6 +81,7 @@ fn stream(load: Load, think_time_ns: (Nanos, Nanos)) -> Stream {
         start_ns: 0,
         graceful_stop_ns: 600 * SECOND,
         reconnect: false,
+        cancel: None,
         seed: 1,
     }
 }

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use engine::driver::{self, Clock, Driver, DriverKind, Options, Pump, Setup};
 use engine::null_server::{Speaks, phase, stream, target};
-use engine::{Ending, Load, MILLISECOND, Nanos, SECOND, StreamReport, Worker};
-use wire::Class;
-use wire::postgres::{Protocol, Statement};
+use engine::{
+    Ending, Generator, Load, MILLISECOND, Mix, MixEntry, Nanos, SECOND, Stream, StreamReport,
+    Target, Worker,
+};
+use wire::postgres::{Batch, Parameter, Pipeline, Protocol, Statement};
+use wire::{Class, Operation, Request};
 
 const CONNECTIONS: u32 = 32;
 const REQUESTS: u32 = 128;
@@ -71,30 +74,30 @@ fn notice() -> Vec<u8> {
     message(b'N', format!("SNOTICE\0C00000\0M{text}\0\0").as_bytes())
 }
 
-/// Runs [`REQUESTS`] requests to their end.
-struct Run(Worker, Clock);
+/// Runs so many requests of a stream to their end.
+struct Run(Worker, Clock, Stream);
 
 impl Pump for Run {
     type Output = StreamReport;
 
     fn pump(self, mut driver: impl Driver) -> StreamReport {
-        let Self(mut worker, clock) = self;
+        let Self(mut worker, clock, stream) = self;
         worker.open(clock.now(), driver.transport());
         while worker.opened().is_none() {
             turn(&mut worker, &clock, &mut driver);
         }
-        let load = Load::SharedIterations {
-            vus: CONNECTIONS,
-            iterations: u64::from(REQUESTS),
-            max_duration_ns: 60 * SECOND,
-        };
-        worker.begin(&phase(stream(load)), clock.now());
+        worker.begin(&phase(stream), clock.now());
         while !worker.is_drained(clock.now()) {
             turn(&mut worker, &clock, &mut driver);
         }
         let now = clock.now();
         worker.finish(Ending::Complete, now, driver.transport()).unwrap().1.streams.remove(0)
     }
+}
+
+fn iterations(vus: u32, iterations: u32) -> Stream {
+    let iterations = u64::from(iterations);
+    stream(Load::SharedIterations { vus, iterations, max_duration_ns: 60 * SECOND })
 }
 
 fn turn(worker: &mut Worker, clock: &Clock, driver: &mut impl Driver) {
@@ -120,7 +123,8 @@ fn run(kind: DriverKind, speaks: Speaks, timeout_ns: Nanos, answer: Answer) -> (
         let worker = Worker::new(0, 1, Arc::new([target]));
         let options = Options { stamps: true, ..Options::new(kind) };
         let setup = Setup { connections: worker.connections(), workers: 1, options };
-        let report = driver::start(&setup, Run(worker, Clock::start())).unwrap();
+        let run = Run(worker, Clock::start(), iterations(CONNECTIONS, REQUESTS));
+        let report = driver::start(&setup, run).unwrap();
         let whole = report.recording.whole();
         outcomes.extend(whole.failures().map(|(class, count, _)| (class, count)));
         assert_eq!(report.recording.completed(), u64::from(REQUESTS));
@@ -158,6 +162,95 @@ fn replies_of_a_mebibyte_are_not_kept() {
 #[test]
 fn notices_of_a_mebibyte_are_not_kept() {
     assert_bounded(Speaks::Postgres, || row(b"", b"1"), || row(&notice(), b"1"), &[]);
+}
+
+/// How many statements a pipeline has; together they are a mebibyte, and so are the notices.
+const DEPTH: usize = 8;
+
+/// A server that says a mebibyte before it reads on, as soon as a pipeline begins.
+fn talk_before_reading(mut stream: TcpStream) {
+    let mut chunk = [0; 4096];
+    let _ = stream.read(&mut chunk);
+    let _ = stream.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I");
+    let noise = [
+        message(b'N', format!("SNOTICE\0M{}\0\0", "n".repeat(900)).as_bytes()),
+        message(b'S', b"application_name\0poolbench\0"),
+    ];
+    let noise = noise.concat().repeat(NOTICES as usize);
+    let replies = row(b"", b"1").unwrap_or_default().repeat(DEPTH);
+    let mut left = 0;
+    while let Ok(count @ 1..) = stream.read(&mut chunk) {
+        if left == 0 {
+            if stream.write_all(&noise).is_err() {
+                return;
+            }
+            left = pipeline_bytes();
+        }
+        left -= count;
+        if left == 0 && stream.write_all(&replies).is_err() {
+            return;
+        }
+    }
+}
+
+const NOTICES: u64 = 1100;
+
+fn pipeline() -> Operation {
+    let text = [Parameter { hole: 0, type_oid: 25 }];
+    let statement = Statement::new("SELECT length($1)", &text, Protocol::Extended, "").unwrap();
+    let request = Batch::new(vec![statement; DEPTH], Pipeline::SyncEach);
+    Operation {
+        name: "pipeline".into(),
+        idempotent: false,
+        request: Request::PostgresBatch(request.into()),
+        checks: Vec::new(),
+    }
+}
+
+/// How long a pipeline is on the wire.
+fn pipeline_bytes() -> usize {
+    let parse = 1 + 4 + 1 + "SELECT length($1)".len() + 1 + 2 + 4;
+    let bind = 1 + 4 + 2 + 2 + 2 + 4 + MEBIBYTE / DEPTH + 2;
+    let (describe, execute, sync) = (7, 10, 5);
+    DEPTH * (parse + bind + describe + execute + sync)
+}
+
+#[test]
+fn a_mebibyte_each_way_while_pipelining_blocks_nobody_and_is_not_kept() {
+    const FEW: u32 = 8;
+    for kind in DriverKind::ALL {
+        let most = |requests: u32| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap().into();
+            std::thread::spawn(move || {
+                for stream in listener.incoming().flatten() {
+                    std::thread::spawn(move || talk_before_reading(stream));
+                }
+            });
+            let target = target(address, Speaks::Postgres, 2);
+            let target = Target { operations: [pipeline()].into(), ..target };
+            let text = Generator::Text("t".repeat(MEBIBYTE / DEPTH));
+            let entry = MixEntry { weight: 1, generators: vec![text] };
+            let mix = Arc::new(Mix::new(vec![entry]).unwrap());
+            let counted = allocation_counter::measure(|| {
+                let worker = Worker::new(0, 1, Arc::new([target]));
+                let setup = Setup {
+                    connections: worker.connections(),
+                    workers: 1,
+                    options: Options::new(kind),
+                };
+                let stream = Stream { mix, ..iterations(2, requests) };
+                let report = driver::start(&setup, Run(worker, Clock::start(), stream)).unwrap();
+                assert_eq!(report.recording.whole().failures().count(), 0, "{kind:?}");
+                assert_eq!(report.recording.completed(), u64::from(requests), "{kind:?}");
+                assert_eq!(report.counts.notices, NOTICES * u64::from(requests), "{kind:?}");
+                assert_eq!(report.queries(), DEPTH as u64 * u64::from(requests), "{kind:?}");
+            });
+            counted.bytes_max
+        };
+        let (few, many) = (most(FEW), most(8 * FEW));
+        assert!(many < few + MEBIBYTE as u64, "{kind:?}: {few} bytes, and then {many}");
+    }
 }
 
 #[test]

@@ -138,6 +138,7 @@ impl Run {
             start_ns: 0,
             graceful_stop_ns: 60 * SECOND,
             reconnect: false,
+            cancel: None,
             seed: 1,
         };
         let mut phase = Phase::new(vec![stream]).unwrap();

@@ -100,6 +100,7 @@ fn stream(load: Load, reconnect: bool) -> Stream {
         start_ns: 0,
         graceful_stop_ns: 10 * SECOND,
         reconnect,
+        cancel: None,
         seed: 1,
     }
 }

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use engine::driver::{self, Clock, Driver, DriverKind, Options, Pump, Setup};
 use engine::null_server::{NullServer, Speaks, phase, stream, target};
-use engine::{Ending, Load, Nanos, SECOND, Stream, Target, Worker};
+use engine::{
+    Ending, Generator, Load, Mix, MixEntry, Nanos, SECOND, Script, Stream, Target, Worker,
+};
+use wire::postgres::{Batch, Parameter, Pipeline, Protocol, Statement};
+use wire::{Operation, Request};
 
 const CONNECTIONS: u32 = 16;
 const WARM_UP: u64 = 5_000;
@@ -52,19 +56,23 @@ impl<'a> Loaded<'a> {
     }
 }
 
-/// Gives the allocations of [`REQUESTS`] requests.
-struct Allocations<'a>(Loaded<'a>);
+/// Gives the allocations of [`REQUESTS`] requests of so many statements each.
+struct Allocations<'a>(Loaded<'a>, u64);
 
 impl Pump for Allocations<'_> {
     type Output = u64;
 
     fn pump(mut self, mut driver: impl Driver) -> u64 {
-        let loaded = &mut self.0;
+        let Self(loaded, statements) = &mut self;
         loaded.open(&mut driver);
         let load = stream(Load::ConstantVus { vus: CONNECTIONS, duration_ns: 600 * SECOND });
+        // Numbers of six digits: each request is as long as the one before it.
+        let entry = MixEntry { weight: 1, generators: vec![Generator::Uniform(100_000, 999_999)] };
+        let load = Stream { script: Script::Mix(Arc::new(Mix::new(vec![entry]).unwrap())), ..load };
         loaded.worker.begin(&phase(load), loaded.clock.now());
-        loaded.load(&mut driver, WARM_UP);
-        let counted = allocation_counter::measure(|| loaded.load(&mut driver, REQUESTS));
+        loaded.load(&mut driver, WARM_UP * *statements);
+        let requests = REQUESTS * *statements;
+        let counted = allocation_counter::measure(|| loaded.load(&mut driver, requests));
         let now = loaded.clock.now();
         let ended = loaded.worker.finish(Ending::Interrupted, now, driver.transport());
         let report = ended.unwrap().1.streams.remove(0);
@@ -77,7 +85,7 @@ impl Pump for Allocations<'_> {
 fn allocations(kind: DriverKind, speaks: Speaks) -> u64 {
     let server = NullServer::start(speaks, None).unwrap();
     let loaded = Loaded::new(&server, target(server.address(), speaks, CONNECTIONS));
-    driver::start(&loaded.setup(kind), Allocations(loaded)).unwrap()
+    driver::start(&loaded.setup(kind), Allocations(loaded, 1)).unwrap()
 }
 
 /// Over TLS, rustls' buffered interface allocates what it seals and what it opens, a buffer for each
@@ -91,6 +99,28 @@ fn a_hundred_thousand_requests_allocate_nothing_but_what_tls_needs() {
             let most = if speaks.is_secured() { RECORDS_MAX } else { 0 };
             let counted = allocations(kind, speaks);
             assert!(counted <= most, "{kind:?} {speaks:?}: {counted} allocations");
+        }
+    }
+}
+
+/// Three statements with the request's number.
+fn batch(pipeline: Pipeline) -> Operation {
+    let number = [Parameter { hole: 0, type_oid: 20 }];
+    let statement = Statement::new("SELECT $1", &number, Protocol::Prepared, "one").unwrap();
+    let request = Request::PostgresBatch(Batch::new(vec![statement; 3], pipeline).into());
+    Operation { name: "batch".into(), idempotent: false, request, checks: Vec::new() }
+}
+
+#[test]
+fn requests_of_several_statements_allocate_nothing_either() {
+    for kind in DriverKind::ALL {
+        for pipeline in [Pipeline::Off, Pipeline::SyncEach, Pipeline::SyncOnce] {
+            let server = NullServer::start(Speaks::Postgres, None).unwrap();
+            let target = target(server.address(), Speaks::Postgres, CONNECTIONS);
+            let operations = [batch(pipeline)].into();
+            let loaded = Loaded::new(&server, Target { operations, ..target });
+            let counted = driver::start(&loaded.setup(kind), Allocations(loaded, 3)).unwrap();
+            assert_eq!(counted, 0, "{kind:?} {pipeline:?}");
         }
     }
 }

@@ -7,7 +7,7 @@ use engine::driver::sim::{Event, Peer, Sim};
 use engine::null_server::tls;
 use engine::{ConnectionId, MILLISECOND, Nanos, Opened, Opening, SECOND, Target, Worker};
 use rustls::{ServerConfig, ServerConnection};
-use wire::postgres::Login;
+use wire::postgres::{Login, Method};
 use wire::tls::Begin;
 
 /// Every packet takes so long, either way.
@@ -89,6 +89,7 @@ fn open(begin: Begin, takes_secured: bool) -> (u32, Opened) {
         timeout_ns: SECOND,
     };
     let mut worker = Worker::new(0, 1, vec![target].into());
+    assert_eq!(worker.connections(), 2, "one more, to cancel by: in the clear, as libpq does");
     let mut sim = Sim::new(&worker, Postgres::new(takes_secured));
     sim.open(&mut worker);
     assert!(worker.refusal().is_none(), "{:?}", worker.refusal());
@@ -108,6 +109,7 @@ fn a_secured_login_takes_its_round_trips_and_tells_what_was_negotiated() {
     assert_eq!(round_trips(&opened), 4);
     let security = opened.security[0].as_ref().unwrap();
     assert_eq!(security.version, "TLSv1.3");
+    assert_eq!(opened.logins, [Method::Unasked]);
 }
 
 #[test]

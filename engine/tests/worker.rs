@@ -88,6 +88,7 @@ fn phase(load: Load, think_time_ns: Nanos) -> Phase {
         start_ns: 0,
         graceful_stop_ns: 60 * SECOND,
         reconnect: false,
+        cancel: None,
         seed: 1,
     };
     Phase::new(vec![stream]).unwrap()

@@ -115,3 +115,67 @@ fn without_a_stack_the_machine_is_looked_at() {
     assert_eq!(report["looked_at"], serde_json::json!(["this machine"]));
     assert_eq!(ended.stderr, "", "{ended:?}");
 }
+
+/// The verdicts on a target, as in `SET kept`.
+fn isolation(ended: &Ended, target: &str) -> Vec<String> {
+    let report = ended.json();
+    let targets = report["isolation"].as_array().expect("it was tried");
+    let tried = targets.iter().find(|tried| tried["target"] == target).expect("the target");
+    let states = tried["states"].as_array().expect("states").iter();
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    states.map(|one| format!("{} {}", text(&one["state"]), text(&one["isolation"]))).collect()
+}
+
+const STATES: [&str; 4] = ["SET", "temporary tables", "advisory locks", "prepared names"];
+
+#[test]
+fn sessions_leak_where_server_connections_pass_between_clients() {
+    let stack = Stack::up(&["--pool-size", "2"]);
+    let mut console = stack.connect("console");
+    for (mode, verdict, level) in [
+        ("transaction", "broken", Some("warning")),
+        ("session", "kept", None),
+        ("statement", "broken", Some("warning")),
+    ] {
+        console.simple_query(&format!("SET pool_mode = {mode}")).expect("the console obeys");
+        let ended = stack.home.run(&["doctor", "--isolation", "--json", "-"]);
+        let expected = |verdict: &str| STATES.map(|state| format!("{state} {verdict}"));
+        assert_eq!(isolation(&ended, "pooler"), expected(verdict), "{mode}: {ended:?}");
+        assert_eq!(isolation(&ended, "postgres"), expected("kept"), "{ended:?}");
+        let report = ended.json();
+        assert_eq!(report["isolation"][0]["pool_mode"], mode, "{ended:?}");
+        for state in report["isolation"][0]["states"].as_array().expect("states") {
+            assert_eq!(state["shared"], true, "what is kept was put to the test: {ended:?}");
+        }
+        let found = level.map(str::to_owned).into_iter().collect::<Vec<_>>();
+        assert_eq!(levels(&ended, "isolation-broken"), found, "{mode}: {ended:?}");
+        // What the probe left it took away, from the server connections that are open still.
+        let left = "SELECT (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory') \
+                    + (SELECT count(*) FROM pg_class WHERE relname = 'poolbench_isolation')";
+        stack.psql("superuser", "nova", &format!("DO $$ BEGIN ASSERT ({left}) = 0; END $$"));
+    }
+    let ended = stack.home.run(&["doctor", "--json", "-"]);
+    assert_eq!(ended.json()["isolation"], Value::Null, "only where it is asked for: {ended:?}");
+}
+
+#[test]
+fn clients_that_call_themselves_differently_and_processes_that_share_a_port_are_warned_of() {
+    let stack = Stack::up(&["--poolers", "2"]);
+    let ended = stack.home.run(&["doctor", "--json", "-"]);
+    assert_eq!(levels(&ended, "application-names-differ"), [""; 0], "{ended:?}");
+    assert_eq!(levels(&ended, "several-processes"), ["warning"], "{ended:?}");
+    let pooler = stack.target("pooler").replace("application_name=nova", "application_name=other");
+    assert!(pooler.contains("application_name=other"));
+    let text = format!(
+        "name = \"names\"\n[targets.pooler]\nconninfo = \"{pooler}\"\nconsole = \"{}\"\n\
+         [targets.gateway]\nurl = \"{}\"\n[[operations]]\nname = \"one\"\n\
+         sql = \"SELECT 1\"\ngraphql = \"{{ user(id: 1) {{ id }} }}\"\n",
+        stack.target("console"),
+        stack.target("gateway_pooled"),
+    );
+    // The gateway's connections are dealt out among the processes: each has some.
+    let ended = stack.home.run(&["doctor", &stack.home.write("names.toml", &text), "--json", "-"]);
+    let found = levels(&ended, "application-names-differ");
+    assert_eq!(found, ["warning"], "{ended:?}");
+    assert!(ended.stdout.contains(r#"\"nova\", \"other\""#), "{ended:?}");
+}

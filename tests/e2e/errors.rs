@@ -413,7 +413,7 @@ fn play(session: &mut Session, bytes: &[u8], piece: usize) -> Option<Progress> {
     bytes.chunks(piece).find_map(|mut input| {
         while !input.is_empty() {
             match session.receive(&mut input, &mut BytesMut::new()) {
-                Progress::NeedMore => {}
+                Progress::NeedMore | Progress::Write => {}
                 progress => return Some(progress),
             }
         }

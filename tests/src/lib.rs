@@ -1,6 +1,9 @@
 //! The command and a private stack, for end-to-end tests. Each test has a stack of its own.
 
+pub mod logins;
+pub mod relay;
 pub mod session;
+pub mod squeeze;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -155,6 +158,8 @@ impl Stack {
     pub fn place(&self, target: &str) -> Place {
         let conninfo = self.target(target);
         let (conninfo, passfile) = conninfo.split_once(" passfile=").expect("a password file");
+        // The blocking client knows fewer sslmodes.
+        let (conninfo, _) = conninfo.split_once(" sslmode=").expect("how it is secured");
         let config: postgres::Config = conninfo.parse().expect("a connection string");
         let user = config.get_user().unwrap_or_default().to_owned();
         let port = config.get_ports()[0].to_string();
@@ -169,6 +174,13 @@ impl Stack {
             database: config.get_dbname().expect("a database").to_owned(),
             user,
         }
+    }
+
+    /// The process of one of the stack's servers: `postgres`, `pgbouncer`, `gateway-pooled`, ….
+    pub fn pid(&self, server: &str) -> u64 {
+        let servers = self.description["servers"].as_array().expect("servers");
+        let described = servers.iter().find(|one| one["name"] == server).expect("the server");
+        described["pid"].as_u64().expect("a pid")
     }
 
     /// Ends one of the stack's servers with a signal, and waits until it is gone. What it takes to

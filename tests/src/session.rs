@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use wire::postgres::{Login, Protocol, Statement};
+use wire::postgres::{Batch, Login, Pipeline, Protocol, Statement};
 use wire::{Class, Operation, Outcome, Progress, Request, Session, Values, postgres};
 
 /// Who logs in, and where.
@@ -72,13 +72,22 @@ pub fn statement(sql: &str, protocol: Protocol) -> Operation {
     }
 }
 
+/// Statements without parameters that are one request.
+pub fn batch(sql: &[&str], protocol: Protocol, pipeline: Pipeline) -> Operation {
+    let one = |(number, sql): (usize, &&str)| {
+        Statement::new(sql, &[], protocol, &format!("batch.{number}")).expect("SQL")
+    };
+    let statements = sql.iter().enumerate().map(one).collect();
+    let request = Request::PostgresBatch(Batch::new(statements, pipeline).into());
+    Operation { request, ..statement("", protocol) }
+}
+
 /// A session that will log in as a client of `place` does and prepare what `operation` needs.
 pub fn session(place: &Place, operation: &Operation) -> Session {
-    let Request::Postgres(statement) = &operation.request else { panic!("a statement") };
     let Place { user, database, password, .. } = place;
     let login =
         Login::new(user, database, "poolbench", Some(password.as_bytes())).expect("no zero byte");
-    Session::Postgres(postgres::Session::new(Arc::new(login), [statement]))
+    Session::Postgres(postgres::Session::new(Arc::new(login), operation.request.statements()))
 }
 
 impl Client {

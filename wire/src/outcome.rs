@@ -78,6 +78,11 @@ classes! {
     PoolerOther = "pooler_other",
     /// Any other SQL error; the code is its SQLSTATE.
     Sql = "sql",
+    /// The request was cancelled, as we had asked for: SQLSTATE 57014, "due to user request".
+    Cancelled = "cancelled",
+    /// The request was cancelled, and we had not asked for it: a CancelRequest that was meant for
+    /// another request hit it, or an administrator did.
+    WrongCancel = "wrong_cancel",
     /// The reply carries another request's identity: it was handed to the wrong client.
     WrongReply = "wrong_reply",
     /// The reply is well-formed but does not carry the identity that was asked for.

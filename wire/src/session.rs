@@ -151,13 +151,14 @@ impl Session {
 
     /// Appends what makes the peer end the request in flight when it is sent on a connection of
     /// its own, while this one is still there: CancelRequest (Postgres manual, 55.2.8 "Canceling
-    /// Requests in Progress"), in the clear as libpq sends it. The peer answers by closing that connection. `false`, and nothing is
-    /// appended, where there is no such thing.
-    pub fn cancel(&self, out: &mut BytesMut) -> bool {
+    /// Requests in Progress"), in the clear as libpq sends it. The peer answers by closing that
+    /// connection, and not before. If the request ends by it, its outcome is
+    /// [`crate::Class::Cancelled`]. `false`, and nothing is appended, where there is no such thing.
+    pub fn cancel(&mut self, out: &mut BytesMut) -> bool {
         match self {
             Session::Http(_) => false,
             Session::Postgres(session) => session.cancel(out),
-            Session::Tls(session) => session.inner().cancel(out),
+            Session::Tls(session) => session.inner_mut().cancel(out),
         }
     }
 
@@ -182,6 +183,16 @@ impl Session {
             Session::Http(_) => false,
             Session::Postgres(_) => true,
             Session::Tls(session) => session.inner().has_login(),
+        }
+    }
+
+    /// How the server asked who logs in, once the session is ready; `None` where the protocol has no
+    /// login.
+    pub fn login_method(&self) -> Option<postgres::Method> {
+        match self {
+            Session::Http(_) => None,
+            Session::Postgres(session) => Some(session.login_method()),
+            Session::Tls(session) => session.inner().login_method(),
         }
     }
 
@@ -240,5 +251,15 @@ impl Session {
             Session::Tls(session) => return session.inner().reply(outcome, service_ns),
         };
         Reply { outcome, service_ns, http }
+    }
+
+    /// What an HTTP server says of the time that the request which has just got its outcome took
+    /// it; empty where it says nothing.
+    pub fn server_timing(&self) -> http::ServerTiming {
+        match self {
+            Session::Http(session) => session.server_timing(),
+            Session::Postgres(_) => http::ServerTiming::default(),
+            Session::Tls(session) => session.inner().server_timing(),
+        }
     }
 }

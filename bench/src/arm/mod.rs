@@ -1,5 +1,6 @@
 //! One way through the stack, and what was measured on it.
 
+mod logins;
 mod queries;
 mod security;
 mod summary;
@@ -12,8 +13,9 @@ use hdrhistogram::Histogram;
 use wire::Counts;
 use wire::postgres::Fallback;
 
+pub(crate) use self::logins::{Logins, difference as login_difference};
 pub(crate) use self::security::{Securities, difference, heading};
-pub(crate) use self::summary::{ArmSummary, Quantiles};
+pub(crate) use self::summary::{ArmSummary, Quantiles, ServerTimingSummary};
 use crate::statistics::Sample;
 
 /// A way through the stack.
@@ -62,6 +64,7 @@ pub(crate) struct Arm {
     pub(crate) backends_name: Option<String>,
     pub(crate) connect: Option<Histogram<u64>>,
     pub(crate) security: Securities,
+    pub(crate) logins: Logins,
     pub(crate) blocks: Vec<Sample>,
     pub(crate) whole: Option<Recording>,
     /// Requests that got their outcome, the warm-up's included.
@@ -119,6 +122,7 @@ impl Arm {
             backends_name,
             connect: None,
             security: Securities::default(),
+            logins: Logins::default(),
             blocks: Vec::new(),
             whole: None,
             completed: 0,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use wire::postgres::Fallback;
 
 use super::queries::{CopiedSummary, QueriesSummary};
-use super::{Arm, Securities};
+use super::{Arm, Logins, Securities};
 
 /// One arm's results. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -54,10 +54,14 @@ pub(crate) struct ArmSummary {
     pub(crate) lateness_ns: Quantiles,
     /// How long replies lay with the kernel; a count of 0 where it was not asked.
     pub(crate) receive_delay_ns: Quantiles,
+    /// What the gateway says of its own time (Server-Timing); null where it says nothing.
+    pub(crate) server_timing_ns: Option<ServerTimingSummary>,
     failed_ns: Quantiles,
     pub(crate) connect_ns: Quantiles,
     /// What was negotiated; null for connections without TLS.
     pub(crate) tls: Securities,
+    /// How the servers asked who logs in.
+    pub(crate) logins: Logins,
     pub(crate) operations: BTreeMap<String, OperationSummary>,
     pub(crate) backend_connections: Option<Backends>,
     pub(crate) cpu_ns_per_request: BTreeMap<&'static str, f64>,
@@ -70,6 +74,14 @@ pub(crate) struct OperationSummary {
     pub(crate) response_ns: Quantiles,
     service_ns: Quantiles,
     lateness_ns: Quantiles,
+}
+
+/// A server's own account of its time, of requests that succeeded.
+#[derive(Debug, Serialize)]
+pub(crate) struct ServerTimingSummary {
+    pub(crate) total: Quantiles,
+    /// In its database, as the server sees it.
+    pub(crate) database: Quantiles,
 }
 
 /// Absent values are 0, with a count of 0.
@@ -157,9 +169,11 @@ impl ArmSummary {
             service_ns: quantiles(|whole| &whole.service),
             lateness_ns: quantiles(|whole| &whole.lateness),
             receive_delay_ns: quantiles(|whole| &whole.receive_delay),
+            server_timing_ns: whole.as_ref().and_then(server_timing),
             failed_ns: quantiles(|whole| &whole.failed),
             connect_ns: arm.connect.as_ref().map(Quantiles::new).unwrap_or_default(),
             tls: arm.security.clone(),
+            logins: arm.logins.clone(),
             operations: names
                 .iter()
                 .zip(operations)
@@ -204,6 +218,12 @@ impl ArmSummary {
         }
         lines
     }
+}
+
+fn server_timing(whole: &OperationRecording) -> Option<ServerTimingSummary> {
+    let times = whole.server_times.as_deref()?;
+    let [total, database] = [&times.total, &times.database].map(Quantiles::new);
+    Some(ServerTimingSummary { total, database })
 }
 
 fn is_zero(number: &u64) -> bool {

@@ -32,7 +32,7 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
 }
 
-/// When connections are opened.
+/// When connections are opened, or statements sent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Pace {
     /// So many a second, whatever becomes of them; at most so many at once.
@@ -43,14 +43,15 @@ pub(crate) enum Pace {
 
 impl Pace {
     /// The most connections at once, over all workers.
-    fn places(self) -> u32 {
+    pub(crate) fn places(self) -> u32 {
         match self {
             Self::Rate { connections, .. } => connections,
             Self::Clients(clients) => clients,
         }
     }
 
-    fn load(self, duration_ns: Nanos) -> Load {
+    /// The load that keeps this pace for so long, in ns.
+    pub(crate) fn load(self, duration_ns: Nanos) -> Load {
         match self {
             Self::Rate { rate, gaps, connections } => Load::ConstantArrivalRate {
                 rate,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use wire::Class;
 
 use super::{Connections, Pace, Plan};
-use crate::arm::{Arm, ArmSummary, Quantiles};
+use crate::arm::{Arm, ArmSummary, Quantiles, login_difference};
 use crate::generator::GeneratorSummary;
 use crate::observe::Network;
 use crate::rig::Rig;
@@ -111,6 +111,9 @@ impl Summary {
             churned.judge_ports(&mut validity);
         }
         let arms: Vec<_> = arms.into_iter().map(|(_, churned)| churned).collect();
+        if let Some(line) = login_difference(arms.iter().map(|churned| &churned.arm)) {
+            validity.suspect(line);
+        }
         Self {
             schema: 1,
             command: "churn",

@@ -18,6 +18,11 @@ pub(crate) struct Doctor {
     /// The scenario; without one, the nova scenario on the stack that `poolbench stack up` started,
     /// and without a stack this machine alone
     file: Option<PathBuf>,
+    /// Also try whether session state leaks between the clients of each target that takes SQL: SET,
+    /// temporary tables, advisory locks and prepared names. A handful of clients leave such things
+    /// and take them away again
+    #[arg(long)]
+    isolation: bool,
     #[command(flatten)]
     options: RunOptions,
     #[command(flatten)]
@@ -38,7 +43,7 @@ impl Doctor {
             None => stack::attach()?.map(|info| nova::scenario(&info)).transpose()?,
         };
         let scenario = scenario.map(|scenario| self.loaded(scenario)).transpose()?;
-        let diagnosis = Diagnosis::new(scenario.as_ref(), &self.generator);
+        let diagnosis = Diagnosis::new(scenario.as_ref(), &self.generator, self.isolation);
         self.output.show(&diagnosis, &doctor::text(&diagnosis))?;
         Ok(if diagnosis.has_problem() { exit::FAILED } else { exit::OK })
     }

@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod cancel;
 mod check;
 mod churn;
 mod demo;
@@ -45,6 +46,8 @@ enum Command {
     Churn(Box<churn::Churn>),
     /// pgbench's scripts and options, with percentiles, and a load that goes on after errors
     Pgbench(Box<pgbench::Pgbench>),
+    /// What becomes of cancel requests: hit, lost, still queued, or hit the wrong client
+    Cancel(Box<cancel::Cancel>),
     /// The whole of it: start a private stack, compare its layers for 30 s, stop it
     Demo(demo::Demo),
 }
@@ -76,6 +79,11 @@ pub(crate) enum CommandError {
          `poolbench demo` does all of it"
     )]
     NothingToMeasure,
+    /// Cancel requests are the Postgres protocol's.
+    #[error(
+        "there are no cancel requests in GraphQL: {0} can't be measured, name targets with a conninfo"
+    )]
+    NoCancel(String),
     /// The result could not be written.
     #[error("cannot write {what}: {source}")]
     Output { what: String, source: io::Error },
@@ -110,7 +118,9 @@ impl CommandError {
             | Self::Pgbench(PgbenchError::Interrupted) => exit::INTERRUPTED,
             Self::Pgbench(PgbenchError::Script(_)) => exit::SCRIPT,
             Self::Pgbench(PgbenchError::Fleet(_)) => exit::FAILED,
-            Self::Scenario(_) | Self::Options(_) | Self::NothingToMeasure => exit::INVALID,
+            Self::Scenario(_) | Self::Options(_) | Self::NothingToMeasure | Self::NoCancel(_) => {
+                exit::INVALID
+            }
             Self::Rig(RigError::Fleet(_)) => exit::FAILED,
             Self::Rig(_) | Self::Pgbench(_) | Self::PgbenchOptions(_) => exit::INVALID,
             Self::Stack(_) | Self::Output { .. } => exit::FAILED,
@@ -129,6 +139,7 @@ impl Cli {
             Command::Layers(layers) => layers.run(),
             Command::Churn(churn) => churn.run(),
             Command::Pgbench(pgbench) => pgbench.run(),
+            Command::Cancel(cancel) => cancel.run(),
             Command::Demo(demo) => demo.run(),
         }
     }

@@ -120,7 +120,7 @@ struct Targets {
 impl Report {
     fn new(info: &StackInfo) -> Self {
         let missing = info.missing();
-        let servers = info.servers().map(|(name, server)| Server {
+        let servers = info.servers().into_iter().map(|(name, server)| Server {
             name,
             program: server.program.clone(),
             version: server.version.clone(),
@@ -135,7 +135,7 @@ impl Report {
             folder: info.folder().to_path_buf(),
             passfile: info.passfile(),
             options: info.options.clone(),
-            servers: servers.into(),
+            servers: servers.collect(),
             targets: Targets {
                 gateway_pooled: info.gateway_pooled_url(),
                 gateway_direct: info.gateway_direct_url(),

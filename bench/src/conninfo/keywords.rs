@@ -52,6 +52,7 @@ pub(super) const KNOWN: &[(&str, &str)] = &[
     ("passfile", "PGPASSFILE"),
     ("service", "PGSERVICE"),
     ("application_name", "PGAPPNAME"),
+    ("options", "PGOPTIONS"),
     ("fallback_application_name", ""),
     ("connect_timeout", "PGCONNECT_TIMEOUT"),
     ("load_balance_hosts", "PGLOADBALANCEHOSTS"),
@@ -81,7 +82,6 @@ const WITHOUT_EFFECT: &[&str] = &[
 
 /// Keywords of libpq that ask for what is not done here.
 const REFUSED: &[(&str, &str)] = &[
-    ("options", "PgBouncer refuses it: set it with ALTER ROLE … SET instead"),
     ("replication", "a load speaks SQL"),
     ("sslcrl", "revocation lists are not read"),
     ("sslcrldir", "revocation lists are not read"),
@@ -296,7 +296,7 @@ mod tests {
             ("host", "`=` is missing behind \"host\""),
             ("password='x", "the quote behind password= is not closed"),
             ("host=a prot=1", "there is no keyword prot"),
-            ("options='-c x=1'", "options is not supported: PgBouncer refuses it"),
+            ("sslcrl=x", "sslcrl is not supported: revocation lists are not read"),
             ("target_session_attrs=primary", "name the server"),
             ("postgresql://u:p%4@h", "a % is not followed"),
             ("postgresql://[::1/d", "closing bracket"),

@@ -2,6 +2,7 @@
 //!
 //! Postgres manual, 34.1 "Database Connection Control Functions".
 
+mod host;
 mod keywords;
 mod passfile;
 mod service;
@@ -9,7 +10,7 @@ mod ssl;
 
 use std::env;
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use thiserror::Error;
 use wire::postgres::{ChannelBinding, Login, LoginError};
 use wire::tls;
 
+use self::host::{Host, Place, hosts, shuffle};
 use self::keywords::{Environment, Keywords};
 use self::passfile::Wanted;
 use self::ssl::{Mode, Ssl, choice};
@@ -40,41 +42,16 @@ pub(crate) struct Conninfo {
     user: String,
     database: String,
     application_name: String,
+    /// Settings that the server is asked for, as in `-c TimeZone=UTC`.
+    options: Option<String>,
     connect_timeout: Duration,
     ssl: Ssl,
     /// Files that were ignored, and why.
     pub(crate) warnings: Vec<String>,
 }
 
-/// One of the hosts of a connection string.
-#[derive(Clone)]
-struct Host {
-    /// A name or an address; none where there is only a hostaddr.
-    name: Option<String>,
-    place: Place,
-    port: u16,
-    password: Option<Vec<u8>>,
-}
-
-#[derive(Debug, Clone)]
-enum Place {
-    Tcp(String),
-    /// A folder with sockets.
-    Unix(PathBuf),
-}
-
-/// The password stays out of every output.
-impl std::fmt::Debug for Host {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Host({})", self.shown())
-    }
-}
-
 /// How long a host may take to accept a connection where there are others to try.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Where Postgres' own socket is: Debian's place, and Postgres' default.
-const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 /// A connection string that cannot be used.
 #[derive(Debug, Error)]
@@ -143,6 +120,7 @@ impl Conninfo {
             application_name: text("application_name")
                 .or_else(|| text("fallback_application_name"))
                 .unwrap_or_else(|| "poolbench".into()),
+            options: text("options"),
             user,
             connect_timeout,
             ssl: Ssl::read(&keywords, environment)?,
@@ -154,6 +132,12 @@ impl Conninfo {
             shuffle(&mut conninfo.hosts);
         }
         conninfo.find_passwords(&keywords, environment);
+        if let Some(options) = &conninfo.options {
+            conninfo.warnings.push(format!(
+                "options={options}: sent to the server as it is; PgBouncer before 1.20 refuses it, \
+                 and where its clients differ it sends a SET that it does not count"
+            ));
+        }
         Ok(conninfo)
     }
 
@@ -199,13 +183,34 @@ impl Conninfo {
         let tls = conninfo.tls().map_err(|error| error.to_string())?;
         let mut result = Err(String::new());
         for &mode in conninfo.attempts(tls.is_some()) {
-            let mut config = conninfo.blocking();
-            config.ssl_mode(mode);
+            let config = postgres::Config::from(conninfo.client(mode));
             result = match tls.clone().filter(|_| mode != SslMode::Disable) {
-                Some(tls) => config.connect(crate::tls::Blocking(tls)),
+                Some(tls) => config.connect(crate::tls::Secure(tls)),
                 None => config.connect(NoTls),
             }
             .map_err(|error| with_sources(&error));
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
+    /// Logs in as [`Self::connect`] does, on a runtime of one thread, which then serves the
+    /// connection too. The error says why not.
+    pub(crate) async fn connect_here(self) -> Result<tokio_postgres::Client, String> {
+        // It tries addresses, which may take its time.
+        let reached = tokio::task::spawn_blocking(|| self.reached()).await;
+        let conninfo = reached.map_err(|error| error.to_string())?;
+        let conninfo = conninfo.map_err(|error| error.to_string())?;
+        let tls = conninfo.tls().map_err(|error| error.to_string())?;
+        let mut result = Err(String::new());
+        for &mode in conninfo.attempts(tls.is_some()) {
+            let config = conninfo.client(mode);
+            result = match tls.clone().filter(|_| mode != SslMode::Disable) {
+                Some(tls) => serve(config.connect(crate::tls::Secure(tls)).await),
+                None => serve(config.connect(NoTls).await),
+            };
             if result.is_ok() {
                 break;
             }
@@ -217,6 +222,10 @@ impl Conninfo {
     pub(crate) fn login(&self) -> Result<Login, LoginError> {
         let password = self.host().password.as_deref();
         let login = Login::new(&self.user, &self.database, &self.application_name, password)?;
+        let login = match &self.options {
+            Some(options) => login.with_options(options)?,
+            None => login,
+        };
         Ok(login.bound(self.ssl.channel_binding))
     }
 
@@ -246,14 +255,20 @@ impl Conninfo {
         &self.database
     }
 
+    /// What the load calls itself there.
+    pub(crate) fn application_name(&self) -> &str {
+        &self.application_name
+    }
+
     fn host(&self) -> &Host {
         &self.hosts[self.chosen]
     }
 
-    /// For the blocking client, without what is said of TLS.
-    fn blocking(&self) -> postgres::Config {
+    /// For rust-postgres' clients.
+    fn client(&self, mode: SslMode) -> tokio_postgres::Config {
         let host = self.host();
-        let mut config = postgres::Config::new();
+        let mut config = tokio_postgres::Config::new();
+        config.ssl_mode(mode);
         match (&host.place, self.address.as_ref().and_then(SockAddr::as_socket)) {
             (Place::Unix(folder), _) => config.host_path(folder),
             (Place::Tcp(name), Some(address)) => config.host(name).hostaddr(address.ip()),
@@ -263,6 +278,9 @@ impl Conninfo {
         config.application_name(&self.application_name).connect_timeout(self.connect_timeout);
         if let Some(password) = &host.password {
             config.password(password);
+        }
+        if let Some(options) = &self.options {
+            config.options(options);
         }
         use postgres::config::ChannelBinding as Binding;
         config.channel_binding(match self.ssl.channel_binding {
@@ -276,7 +294,7 @@ impl Conninfo {
         config
     }
 
-    /// What the blocking client tries one after the other.
+    /// What the clients try one after the other.
     fn attempts(&self, can_secure: bool) -> &'static [SslMode] {
         match self.ssl.mode {
             _ if !can_secure => &[SslMode::Disable],
@@ -309,105 +327,18 @@ impl Conninfo {
     }
 }
 
-impl Host {
-    fn shown(&self) -> String {
-        match &self.place {
-            Place::Tcp(host) if host.contains(':') => format!("[{host}]:{}", self.port),
-            Place::Tcp(host) => format!("{host}:{}", self.port),
-            Place::Unix(folder) => self.socket(folder).display().to_string(),
-        }
-    }
-
-    fn socket(&self, folder: &Path) -> PathBuf {
-        folder.join(format!(".s.PGSQL.{}", self.port))
-    }
-
-    /// As in the password file: a default socket is the machine's own name, Debian's also where it
-    /// is named.
-    fn looked_up_as(&self) -> String {
-        match (&self.name, &self.place) {
-            (Some(name), _) if name == SOCKET_FOLDERS[0] => "localhost".into(),
-            (Some(name), _) => name.clone(),
-            (None, Place::Tcp(address)) => address.clone(),
-            (None, Place::Unix(folder)) if is_default(folder) => "localhost".into(),
-            (None, Place::Unix(folder)) => folder.display().to_string(),
-        }
-    }
-
-    /// At least one.
-    fn addresses(&self) -> Result<Vec<SockAddr>, ConninfoError> {
-        let (host, result) = match &self.place {
-            Place::Tcp(host) => (host.clone(), address::resolve(host, self.port)),
-            Place::Unix(folder) => {
-                let path = self.socket(folder);
-                (path.display().to_string(), SockAddr::unix(&path).map(|address| vec![address]))
-            }
-        };
-        result.map_err(|source| ConninfoError::Resolve { host, port: self.port, source })
-    }
-}
-
-fn is_default(folder: &Path) -> bool {
-    SOCKET_FOLDERS.iter().any(|default| Path::new(default) == folder)
-}
-
-/// The hosts in their order: names, addresses and ports are lists of the same length, or there is
-/// one port for all.
-fn hosts(keywords: &Keywords) -> Result<Vec<Host>, ConninfoError> {
-    let list = |keyword: &str| {
-        let value = keywords.get(keyword).map(|value| String::from_utf8_lossy(value).into_owned());
-        let value = value.unwrap_or_default();
-        value.split(',').map(|part| part.trim().to_owned()).collect::<Vec<String>>()
-    };
-    let (names, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
-    let count = names.len().max(addresses.len());
-    let is_empty = |list: &[String]| list.iter().all(String::is_empty);
-    let fits = |list: &[String]| list.len() == count || is_empty(list);
-    if !fits(&names) || !fits(&addresses) || ports.len() != count && ports.len() != 1 {
-        let words = "host, hostaddr and port are lists of different lengths";
-        return Err(ConninfoError::Syntax(words.into()));
-    }
-    let nonempty =
-        |list: &[String], index: usize| list.get(index).filter(|value| !value.is_empty()).cloned();
-    (0..count)
-        .map(|index| {
-            let port = nonempty(&ports, if ports.len() == 1 { 0 } else { index });
-            let port = port.map_or(Ok(5432), |port| {
-                port.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
-                    ConninfoError::Syntax(format!("port={port} is not between 1 and 65535"))
-                })
-            })?;
-            let (name, address) = (nonempty(&names, index), nonempty(&addresses, index));
-            let place = match (&name, address) {
-                (_, Some(address)) => Place::Tcp(address),
-                (Some(name), None) if name.starts_with(['/', '@']) => Place::Unix(name.into()),
-                (Some(name), None) => Place::Tcp(name.clone()),
-                (None, None) => default_place(port),
-            };
-            Ok(Host { name, place, port, password: None })
-        })
-        .collect()
-}
-
-/// The socket that is there, or else this machine's own name.
-fn default_place(port: u16) -> Place {
-    let mut folders = SOCKET_FOLDERS.iter().map(Path::new);
-    match folders.find(|folder| folder.join(format!(".s.PGSQL.{port}")).exists()) {
-        Some(folder) => Place::Unix(folder.to_owned()),
-        None => Place::Tcp("localhost".into()),
-    }
-}
-
-/// Fisher-Yates.
-fn shuffle(hosts: &mut [Host]) {
-    let mut seed = [0; 8];
-    // Without entropy the order stays.
-    let _ = getrandom::fill(&mut seed);
-    let mut random = engine::Random::new(u64::from_ne_bytes(seed), 0);
-    for last in (1..hosts.len()).rev() {
-        let other = random.below(last as u64 + 1) as usize;
-        hosts.swap(last, other);
-    }
+/// Has a new connection served until its client is dropped.
+fn serve<S, T>(
+    opened: Result<(tokio_postgres::Client, tokio_postgres::Connection<S, T>), postgres::Error>,
+) -> Result<tokio_postgres::Client, String>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+{
+    let (client, connection) = opened.map_err(|error| with_sources(&error))?;
+    // How it ends is the client's to tell.
+    tokio::task::spawn_local(async { drop(connection.await) });
+    Ok(client)
 }
 
 /// An error with what caused it: postgres says "db error" and leaves the rest to its sources.
@@ -449,6 +380,19 @@ mod tests {
         let private = parse(&text).unwrap();
         assert_eq!(private.host().password.as_deref(), Some(&b"secret"[..]));
         assert!(!format!("{private:?}").contains("secret"));
+    }
+
+    #[test]
+    fn options_are_sent_as_they_are_and_warned_of() {
+        let text = "host=127.0.0.1 user=nova options='-c TimeZone=Asia/Tokyo'";
+        let conninfo = parse(text).unwrap();
+        let warning = &conninfo.warnings[0];
+        assert!(warning.starts_with("options=-c TimeZone=Asia/Tokyo: sent"), "{warning}");
+        assert_ne!(
+            conninfo.login().unwrap(),
+            parse("host=127.0.0.1 user=nova").unwrap().login().unwrap()
+        );
+        assert_eq!(conninfo.client(SslMode::Disable).get_options(), Some("-c TimeZone=Asia/Tokyo"));
     }
 
     #[test]

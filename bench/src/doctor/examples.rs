@@ -71,6 +71,8 @@ pub(super) fn facts() -> Facts {
         }),
         pooler: None,
         server: None,
+        application_name: None,
+        isolation: None,
     };
     let settings = |settings: &[(&str, &str)]| {
         settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
@@ -88,6 +90,7 @@ pub(super) fn facts() -> Facts {
         pool_mode: Some("transaction".into()),
         clients: Some(50),
         clients_in_all: Some(50),
+        application_names: Some(["nova".to_owned()].into()),
     }));
     let mut postgres = target(5432, 101, "postgres");
     postgres.server = Some(Ok(ServerFacts {

@@ -1,7 +1,7 @@
 //! What the findings are made of: everything that was seen outside. `None` is unknown, and nothing
 //! is ever found in what is unknown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -110,6 +110,29 @@ pub(crate) struct TargetFacts {
     pub(crate) pooler: Option<Result<PoolerFacts, String>>,
     /// Postgres' answers, or why there are none; `None` where it is a pooler or a gateway.
     pub(crate) server: Option<Result<ServerFacts, String>>,
+    /// What the load will call itself there.
+    pub(crate) application_name: Option<String>,
+    /// Whether its clients' sessions are their own, or why that could not be tried; `None` where
+    /// it was not asked for.
+    pub(crate) isolation: Option<Result<Isolation, String>>,
+}
+
+/// Whether the sessions of a server's clients are their own.
+#[derive(Debug, Clone)]
+pub(crate) struct Isolation {
+    pub(crate) states: Vec<StateFacts>,
+}
+
+/// One kind of state that a session can have.
+#[derive(Debug, Clone)]
+pub(crate) struct StateFacts {
+    pub(crate) what: &'static str,
+    /// Whether another client found what one had left.
+    pub(crate) is_broken: bool,
+    /// Whether another client had the same server connection.
+    pub(crate) is_shared: bool,
+    /// Why it could not be tried.
+    pub(crate) problem: Option<String>,
 }
 
 /// A process on this machine.
@@ -139,6 +162,8 @@ pub(crate) struct PoolerFacts {
     pub(crate) clients: Option<u64>,
     /// Clients of all databases but its own console.
     pub(crate) clients_in_all: Option<u64>,
+    /// What the clients of the target's database call themselves.
+    pub(crate) application_names: Option<BTreeSet<String>>,
 }
 
 impl PoolerFacts {

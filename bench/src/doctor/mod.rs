@@ -12,12 +12,13 @@ mod load;
 mod machine;
 mod pool;
 mod route;
+mod sharing;
 mod table;
 mod token;
 
 use serde::Serialize;
 
-use self::facts::{Ceiling, Facts};
+use self::facts::{Ceiling, Facts, StateFacts};
 pub(crate) use self::table::text;
 use crate::generator::GeneratorOptions;
 use crate::scenario::{Scenario, ScenarioLoad};
@@ -100,12 +101,70 @@ pub(crate) struct Diagnosis {
     ceiling: Option<Ceiling>,
     /// The worst first.
     findings: Vec<Finding>,
+    /// Of each target on which it was tried.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    isolation: Vec<IsolationSummary>,
+}
+
+/// Whether the sessions of a target's clients are their own.
+#[derive(Debug, Serialize)]
+struct IsolationSummary {
+    target: String,
+    /// As in `transaction`; `None` for a server without a pooler's console.
+    pool_mode: Option<String>,
+    states: Vec<StateSummary>,
+}
+
+#[derive(Debug, Serialize)]
+struct StateSummary {
+    /// As in `temporary tables`.
+    state: &'static str,
+    isolation: Verdict,
+    /// Whether another client was given the same server connection.
+    shared: bool,
+    /// Why it could not be tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+/// Whether what one client leaves is found by another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Kept,
+    Broken,
+    /// It could not be tried.
+    Unknown,
+}
+
+impl Verdict {
+    fn of(state: &StateFacts) -> Self {
+        match (&state.problem, state.is_broken) {
+            (Some(_), _) => Self::Unknown,
+            (None, true) => Self::Broken,
+            // Where no client was given another's server connection, no state can pass.
+            (None, false) => Self::Kept,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Broken => "broken",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 impl Diagnosis {
-    /// Looks at everything that a run of `scenario` would stand on.
-    pub(crate) fn new(scenario: Option<&Scenario>, generator: &GeneratorOptions) -> Self {
-        Self::from_facts(scenario, &gather::facts(scenario, generator))
+    /// Looks at everything that a run of `scenario` would stand on, and where it is asked for tries
+    /// whether sessions leak from client to client.
+    pub(crate) fn new(
+        scenario: Option<&Scenario>,
+        generator: &GeneratorOptions,
+        with_isolation: bool,
+    ) -> Self {
+        Self::from_facts(scenario, &gather::facts(scenario, generator, with_isolation))
     }
 
     fn from_facts(scenario: Option<&Scenario>, facts: &Facts) -> Self {
@@ -118,6 +177,7 @@ impl Diagnosis {
             findings.extend(arms::findings(scenario, facts));
             findings.extend(token::findings(scenario, facts));
             findings.extend(route::findings(facts));
+            findings.extend(sharing::findings(facts));
         }
         // The order within a level stays.
         findings.sort_by_key(|finding| finding.level);
@@ -128,6 +188,7 @@ impl Diagnosis {
             looked_at: looked_at(scenario, facts),
             ceiling: facts.ceiling,
             findings,
+            isolation: isolation(facts),
         }
     }
 
@@ -135,6 +196,25 @@ impl Diagnosis {
     pub(crate) fn has_problem(&self) -> bool {
         self.findings.iter().any(|finding| finding.level == Level::Problem)
     }
+}
+
+fn isolation(facts: &Facts) -> Vec<IsolationSummary> {
+    let tried = facts.targets.iter().filter_map(|(name, target)| {
+        let isolation = target.isolation.as_ref()?.as_ref().ok()?;
+        let pooler = target.pooler.as_ref().and_then(|pooler| pooler.as_ref().ok());
+        let state = |state: &StateFacts| StateSummary {
+            state: state.what,
+            isolation: Verdict::of(state),
+            shared: state.is_shared,
+            problem: state.problem.clone(),
+        };
+        Some(IsolationSummary {
+            target: name.clone(),
+            pool_mode: pooler.and_then(|pooler| pooler.pool_mode.clone()),
+            states: isolation.states.iter().map(state).collect(),
+        })
+    });
+    tried.collect()
 }
 
 fn looked_at(scenario: Option<&Scenario>, facts: &Facts) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Diagnosis, Level};
+use super::{Diagnosis, IsolationSummary, Level};
 
 /// Lines are no wider than this, so that they fit any terminal.
 const WIDTH: usize = 100;
@@ -24,6 +24,12 @@ pub(crate) fn text(diagnosis: &Diagnosis) -> String {
             ceiling.postgres,
         );
         paragraph(&mut text, "", 0, &line);
+        text.push('\n');
+    }
+    for isolation in &diagnosis.isolation {
+        paragraph(&mut text, "", 0, &isolated(isolation));
+    }
+    if !diagnosis.isolation.is_empty() {
         text.push('\n');
     }
     if findings.is_empty() {
@@ -60,6 +66,20 @@ pub(crate) fn text(diagnosis: &Diagnosis) -> String {
     let summary = format!("{subject}: {} (looked at {looked_at})", counts.join(", "));
     paragraph(&mut text, "", 0, &summary);
     text
+}
+
+/// As in `isolation on pooler (transaction pooling): SET broken, temporary tables kept`.
+fn isolated(isolation: &IsolationSummary) -> String {
+    let mode = isolation.pool_mode.as_deref().map(|mode| format!(" ({mode} pooling)"));
+    let states = isolation.states.iter().map(|state| {
+        let problem = state.problem.as_deref().map(|problem| format!(" ({problem})"));
+        format!("{} {}{}", state.state, state.isolation.name(), problem.unwrap_or_default())
+    });
+    let states: Vec<_> = states.collect();
+    let is_shared = isolation.states.iter().any(|state| state.shared);
+    let alone = if is_shared { "" } else { "; no two clients had the same server connection" };
+    let mode = mode.unwrap_or_default();
+    format!("isolation on {}{mode}: {}{alone}", isolation.target, states.join(", "))
 }
 
 /// Words in lines that begin after `indent` columns, the mark before the first one.
@@ -114,6 +134,31 @@ mod tests {
         let text = text(&diagnosis);
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH));
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn isolation_for_people() {
+        use super::super::facts::{Isolation, StateFacts};
+        let state = |what, is_broken, problem: Option<&str>| StateFacts {
+            what,
+            is_broken,
+            is_shared: is_broken,
+            problem: problem.map(Into::into),
+        };
+        let mut facts = facts();
+        let mut isolate = |target: &str, states| {
+            let target = facts.targets.get_mut(target).unwrap();
+            target.isolation = Some(Ok(Isolation { states }));
+        };
+        let states = vec![
+            state("SET", true, None),
+            state("temporary tables", false, Some("permission denied")),
+            state("prepared names", false, None),
+        ];
+        isolate("pooler", states);
+        isolate("postgres", vec![state("SET", false, None)]);
+        let scenario = scenario(vec![open(1000.0, 50)]);
+        insta::assert_snapshot!(text(&Diagnosis::from_facts(Some(&scenario), &facts)));
     }
 
     #[test]

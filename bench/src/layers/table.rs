@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::summary::{CostSummary, Summary};
-use crate::arm::heading;
+use crate::arm::{heading, login_difference};
 use crate::duration::{show, show_interval};
 use crate::table::{Columns, errors, verdict};
 
@@ -13,6 +13,9 @@ pub(crate) fn text(summary: &Summary) -> String {
     let _ = writeln!(text, "{}", headline(summary));
     if let Some(line) = heading(&summary.arms) {
         let _ = writeln!(text, "{line}");
+    }
+    if let Some(line) = login_difference(summary.arms.iter()) {
+        let _ = writeln!(text, "logins: {line}");
     }
     text.push('\n');
     let _ = writeln!(text, "{}\n", arms(summary));

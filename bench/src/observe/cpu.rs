@@ -7,35 +7,57 @@ use std::fs;
 use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 
-/// The CPU time of a process and of its children at one instant, by pid.
+/// The CPU time of a process and of its children at one instant.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct CpuSample(BTreeMap<u32, u64>);
+pub(crate) struct CpuSample {
+    /// By pid, in ns.
+    clocks: BTreeMap<u32, u64>,
+    /// Of children that have ended and were waited for, over all of them, in ns; in ticks of 10 ms.
+    reaped_ns: u64,
+}
 
 impl CpuSample {
     /// Reads the clocks of `pid` and its children (Postgres' backends are the postmaster's).
     pub(crate) fn read(pid: u32) -> Self {
-        let mut sample = BTreeMap::new();
-        for pid in std::iter::once(pid).chain(children(pid)) {
-            if let Some(ns) = cpu_ns(pid) {
-                sample.insert(pid, ns);
-            }
-        }
-        Self(sample)
+        Self::of(pid, &children(pid))
+    }
+
+    /// Reads the clocks of `pid` and these children of it.
+    pub(super) fn of(pid: u32, children: &[u32]) -> Self {
+        let pids = std::iter::once(pid).chain(children.iter().copied());
+        let clocks = pids.filter_map(|pid| Some((pid, cpu_ns(pid)?))).collect();
+        Self { clocks, reaped_ns: reaped_ns(pid).unwrap_or_default() }
     }
 
     /// Whether there is no such process.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.clocks.is_empty()
     }
 
-    /// CPU time since an earlier sample, in ns. A process that began in between counts in full, one
-    /// that ended not at all.
+    /// CPU time since an earlier sample, in ns. A process that began in between counts in full; one
+    /// that ended counts with what its parent was told of it, to 10 ms.
     pub(crate) fn since(&self, earlier: &Self) -> u64 {
         let used = |(pid, ns): (&u32, &u64)| {
-            ns.saturating_sub(earlier.0.get(pid).copied().unwrap_or_default())
+            ns.saturating_sub(earlier.clocks.get(pid).copied().unwrap_or_default())
         };
-        self.0.iter().map(used).sum()
+        let running: u64 = self.clocks.iter().map(used).sum();
+        let is_gone = |(pid, _): &(&u32, &u64)| !self.clocks.contains_key(pid);
+        let known: u64 = earlier.clocks.iter().filter(is_gone).map(|(_, ns)| ns).sum();
+        running + self.reaped_ns.saturating_sub(earlier.reaped_ns).saturating_sub(known)
     }
+}
+
+/// A tick of /proc/PID/stat: USER_HZ is 100 (time(7)).
+const TICK_NS: u64 = 10 * engine::MILLISECOND;
+
+/// `cutime` and `cstime` of proc_pid_stat(5), behind the program's name, which may hold anything but
+/// ends at the last parenthesis.
+fn reaped_ns(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    let ticks = fields.split_whitespace().skip(13).take(2);
+    let ticks: Option<u64> = ticks.map(|field| field.parse::<u64>().ok()).sum();
+    Some(ticks? * TICK_NS)
 }
 
 /// The process-wide clock: it holds the time of threads that have ended too.
@@ -45,7 +67,8 @@ fn cpu_ns(pid: u32) -> Option<u64> {
     Some(time.tv_sec() as u64 * engine::SECOND + time.tv_nsec() as u64)
 }
 
-fn children(pid: u32) -> Vec<u32> {
+/// The processes that `pid` has started and that still run.
+pub(super) fn children(pid: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
     lists
@@ -67,7 +90,7 @@ mod tests {
             .spawn()
             .unwrap();
         let own = CpuSample::read(std::process::id());
-        assert!(own.0.contains_key(&child.id()), "children are counted");
+        assert!(own.clocks.contains_key(&child.id()), "children are counted");
         let before = CpuSample::read(child.id());
         while CpuSample::read(child.id()).since(&before) == 0 {
             std::thread::yield_now();
@@ -75,5 +98,27 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(CpuSample::read(child.id()).is_empty());
+    }
+
+    #[test]
+    fn a_child_that_has_ended_still_counts() {
+        let spend = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done";
+        let mut parent = std::process::Command::new("sh")
+            .args(["-c", &format!("read go; sh -c '{spend}'; echo done; read end")])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let before = CpuSample::read(parent.id());
+        let mut to = parent.stdin.take().unwrap();
+        std::io::Write::write_all(&mut to, b"go\n").unwrap();
+        let mut line = String::new();
+        let out = std::io::BufReader::new(parent.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut { out }, &mut line).unwrap();
+        let after = CpuSample::read(parent.id());
+        assert_eq!(after.clocks.len(), 1, "the child has ended");
+        assert!(after.since(&before) > TICK_NS, "{after:?}");
+        drop(to);
+        parent.wait().unwrap();
     }
 }

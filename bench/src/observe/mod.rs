@@ -1,21 +1,29 @@
 //! Looking at the servers from outside, between blocks or once a second.
 
+mod cgroup;
 mod cpu;
 mod login;
+mod machine;
 mod network;
 mod observer;
-mod pooler;
-mod pools;
+pub(crate) mod pooler;
+mod process;
 mod server;
+mod session;
+mod source;
+mod table;
 
 use thiserror::Error;
 
 pub(crate) use cpu::CpuSample;
+pub(crate) use machine::MachineUse;
 pub(crate) use network::{Network, NetworkSample};
-pub(crate) use observer::{Observation, Observer, Watched};
-pub(crate) use pooler::{Pooler, Row};
-pub(crate) use pools::Pools;
-pub(crate) use server::Server;
+pub(crate) use observer::{Look, Observations, Observed, Observer};
+pub(crate) use pooler::{FullPool, Pooler, PoolerSample, Pools, pool_mode};
+pub(crate) use process::{ProcessSample, ProcessUse};
+pub(crate) use server::{Server, ServerSample};
+pub(crate) use source::{GENERATOR, Reading, Source, Subject};
+pub(crate) use table::Row;
 
 use crate::conninfo::ConninfoError;
 use crate::scenario::Scenario;
@@ -29,8 +37,10 @@ pub(crate) enum ObserveError {
     Query { what: &'static str, place: String, problem: String },
     #[error("{what}: {error}")]
     Conninfo { what: &'static str, error: ConninfoError },
-    #[error("the pooler's console or Postgres' observer stopped answering")]
-    Silent,
+    #[error("processes.{name}: there is no process {place}")]
+    NoProcess { name: String, place: String },
+    #[error("/proc/stat can't be read")]
+    NoMachine,
     #[error("processes.{target}: there is no process {pid}")]
     Process { target: String, pid: u32 },
 }
@@ -39,9 +49,12 @@ pub(crate) enum ObserveError {
 pub(crate) fn connect(
     scenario: &Scenario,
 ) -> Result<(Option<Pooler>, Option<Server>), ObserveError> {
-    let console = scenario.targets.values().find_map(|target| target.console.as_deref());
+    let console = scenario.targets.values().find_map(|target| target.consoles.first());
     let postgres = scenario.targets.get("postgres");
     let observer =
         postgres.and_then(|target| target.observer.as_deref().or(target.conninfo.as_deref()));
-    Ok((console.map(Pooler::connect).transpose()?, observer.map(Server::connect).transpose()?))
+    Ok((
+        console.map(|console| Pooler::connect(console)).transpose()?,
+        observer.map(Server::connect).transpose()?,
+    ))
 }

@@ -1,106 +1,295 @@
-//! The pooler and the server, looked at once a second while a load runs.
+//! Everything that can be seen from outside, looked at once a second while a load runs.
+//!
+//! One thread does it, on cores that no worker has. Each source is looked at on its own: one that
+//! does not answer misses its turns and delays no other, and the run not at all.
 
-use std::collections::BTreeMap;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{ObserveError, Pooler, Pools, Server};
+use core_affinity::CoreId;
+use engine::Nanos;
+use engine::driver::{Clock, thread_cpu_ns};
+use rustix::thread::{sched_getaffinity, sched_setaffinity};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::LocalSet;
+use tokio::time::{Instant, timeout, timeout_at};
 
-/// What was seen at one instant.
-#[derive(Debug, Clone)]
-pub(crate) struct Observation {
-    pub(crate) pools: Option<Pools>,
-    /// Postgres' backends, by application_name.
-    pub(crate) backends: Option<BTreeMap<String, u64>>,
-}
+use super::source::{Reading, Source, Subject};
 
-impl Observation {
-    fn make(
-        pooler: &mut Option<Pooler>,
-        server: &mut Option<Server>,
-    ) -> Result<Self, ObserveError> {
-        let rows = pooler.as_mut().map(|pooler| pooler.table("SHOW POOLS")).transpose()?;
-        Ok(Self {
-            pools: rows.map(|rows| Pools::new(&rows)),
-            backends: server.as_mut().map(Server::backends).transpose()?,
-        })
-    }
-}
-
-/// Looks once a second, on a thread of its own.
-#[derive(Debug)]
+/// Looks on a thread of its own, from [`Observer::start`] to [`Observer::finish`].
 pub(crate) struct Observer {
-    stop: Sender<()>,
-    looks: Receiver<Result<Observation, ObserveError>>,
-    watched: Watched,
+    stop: Option<oneshot::Sender<()>>,
+    news: Receiver<News>,
+    observations: Observations,
+    /// What was heard since it was last asked for.
+    fresh: Vec<Look>,
 }
 
 /// All that was seen.
-#[derive(Debug, Default)]
-pub(crate) struct Watched {
-    pub(crate) observations: Vec<Observation>,
-    /// Why it ended early, if it did.
-    pub(crate) error: Option<ObserveError>,
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Observations {
+    pub(crate) sources: Vec<Observed>,
+    /// CPU time of the observer's thread, without the first looks and their logins, in ns.
+    pub(crate) cpu_ns: Option<Nanos>,
+    /// As long as that was measured, in ns.
+    pub(crate) length_ns: Nanos,
 }
 
+/// All that was seen of one source.
+#[derive(Debug, Clone)]
+pub(crate) struct Observed {
+    pub(crate) name: String,
+    pub(crate) subject: Subject,
+    /// In the order of time.
+    pub(crate) looks: Vec<Look>,
+    /// What it says its version is.
+    pub(crate) version: Option<String>,
+    /// How often it could not be looked at.
+    pub(crate) failures: u64,
+    /// Why, the first time.
+    pub(crate) error: Option<String>,
+    /// What is to be known of its figures.
+    pub(crate) note: Option<String>,
+}
+
+/// What one source showed at one instant.
+#[derive(Debug, Clone)]
+pub(crate) struct Look {
+    /// On the workers' clock.
+    pub(crate) at_ns: Nanos,
+    pub(crate) reading: Reading,
+}
+
+enum News {
+    Look {
+        source: usize,
+        look: Box<Look>,
+        version: Option<String>,
+        note: Option<String>,
+    },
+    Failure {
+        source: usize,
+        error: String,
+    },
+    /// All first looks were made, or there is no more waiting for them.
+    Begun,
+    Ended {
+        cpu_ns: Nanos,
+        length_ns: Nanos,
+    },
+}
+
+/// How often each source is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// A look that takes longer after the end is not waited for: the server may have stopped for good.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long after the beginning, which is the load's, they begin: each look is then well within a
+/// second of the load, near its end.
+const OFFSET: Duration = Duration::from_millis(900);
+/// The load waits for the first looks no longer.
+const FIRST_PATIENCE: Duration = Duration::from_secs(3);
+/// The last looks, after the load, are waited for no longer: a server may have stopped for good.
+const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Observer {
-    /// Begins; the first look is at once.
-    pub(crate) fn start(mut pooler: Option<Pooler>, mut server: Option<Server>) -> Self {
-        let (stop, stopped) = mpsc::channel();
-        let (sender, looks) = mpsc::channel();
-        thread::spawn(move || {
-            let started = Instant::now();
-            for number in 1.. {
-                let look = Observation::make(&mut pooler, &mut server);
-                let is_last = look.is_err();
-                let wait = (INTERVAL * number).saturating_sub(started.elapsed());
-                if sender.send(look).is_err()
-                    || is_last
-                    || stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout)
-                {
-                    return;
-                }
-            }
+    /// Begins, and returns once every source was looked at or is not going to answer soon.
+    /// `workers` are the cores to keep off.
+    pub(crate) fn start(sources: Vec<Source>, clock: Clock, workers: &[CoreId]) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let (sender, news) = channel();
+        let observed = |source: &Source| Observed::new(&source.name, source.subject());
+        let observations =
+            Observations { sources: sources.iter().map(observed).collect(), ..Default::default() };
+        let workers = workers.to_vec();
+        let thread = thread::Builder::new().name("observer".into());
+        // Without a thread nothing is seen, and the end of the news says so.
+        let _ = thread.spawn(move || {
+            keep_off(&workers);
+            run(sources, clock, &sender, stopped);
         });
-        Self { stop, looks, watched: Watched::default() }
+        let mut observer = Self { stop: Some(stop), news, observations, fresh: Vec::new() };
+        while let Ok(news) = observer.news.recv() {
+            if matches!(news, News::Begun) {
+                break;
+            }
+            observer.take(news);
+        }
+        observer
     }
 
     /// What was seen since this was last asked.
-    pub(crate) fn hear(&mut self) -> &[Observation] {
-        let heard = self.watched.observations.len();
-        while let Ok(look) = self.looks.try_recv() {
-            self.watched.take(look);
+    pub(crate) fn hear(&mut self) -> Vec<Look> {
+        while let Ok(news) = self.news.try_recv() {
+            self.take(news);
         }
-        &self.watched.observations[heard..]
+        std::mem::take(&mut self.fresh)
     }
 
-    /// Ends it and gives all that it saw.
-    pub(crate) fn finish(mut self) -> Watched {
-        // Where the thread has ended already, its last look says why.
-        let _ = self.stop.send(());
+    /// Looks once more, ends, and gives all that was seen.
+    pub(crate) fn finish(mut self) -> Observations {
+        // Where the thread has ended already, there is nobody to stop.
+        let _ = self.stop.take().map(|stop| stop.send(()));
         loop {
-            match self.looks.recv_timeout(PATIENCE) {
-                Ok(look) => self.watched.take(look),
-                Err(RecvTimeoutError::Disconnected) => return self.watched,
-                Err(RecvTimeoutError::Timeout) => {
-                    self.watched.error = Some(ObserveError::Silent);
-                    return self.watched;
+            match self.news.recv_timeout(2 * LAST_PATIENCE) {
+                Ok(news) => self.take(news),
+                Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {
+                    return self.observations;
                 }
+            }
+        }
+    }
+
+    fn take(&mut self, news: News) {
+        match news {
+            News::Look { source, look, version, note } => {
+                let observed = &mut self.observations.sources[source];
+                observed.looks.push(Look::clone(&look));
+                observed.version = version.or(observed.version.take());
+                observed.note = note.or(observed.note.take());
+                self.fresh.push(*look);
+            }
+            News::Failure { source, error } => {
+                let observed = &mut self.observations.sources[source];
+                observed.failures += 1;
+                observed.error.get_or_insert(error);
+            }
+            News::Begun => {}
+            News::Ended { cpu_ns, length_ns } => {
+                self.observations.cpu_ns = Some(cpu_ns);
+                self.observations.length_ns = length_ns;
             }
         }
     }
 }
 
-impl Watched {
-    fn take(&mut self, look: Result<Observation, ObserveError>) {
-        match look {
-            Ok(observation) => self.observations.push(observation),
-            Err(error) => self.error = Some(error),
+impl Observed {
+    pub(crate) fn new(name: &str, subject: Subject) -> Self {
+        Self {
+            name: name.to_owned(),
+            subject,
+            looks: Vec::new(),
+            version: None,
+            failures: 0,
+            error: None,
+            note: None,
         }
+    }
+}
+
+impl Observations {
+    /// What every source showed, in no order.
+    pub(crate) fn looks(&self) -> impl Iterator<Item = &Look> {
+        self.sources.iter().flat_map(|source| &source.looks)
+    }
+
+    /// The observer's CPU time as a share of one core.
+    pub(crate) fn cpu_share(&self) -> Option<f64> {
+        Some(self.cpu_ns? as f64 / self.length_ns.max(1) as f64)
+    }
+}
+
+/// Has this thread run on the other cores, where there are some.
+fn keep_off(workers: &[CoreId]) {
+    let Ok(mut cores) = sched_getaffinity(None) else { return };
+    workers.iter().for_each(|worker| cores.unset(worker.id));
+    if cores.count() > 0 {
+        // Where it may not, it runs anywhere.
+        let _ = sched_setaffinity(None, &cores);
+    }
+}
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Every source's, once.
+    First,
+    /// Every source's, from this instant on.
+    Every(Instant),
+    /// Every source's, once more.
+    Last,
+}
+
+/// The observer's thread.
+fn run(sources: Vec<Source>, clock: Clock, news: &Sender<News>, stopped: oneshot::Receiver<()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    // Without one nothing is seen, and the end of the news says so.
+    let Ok(runtime) = runtime else { return };
+    let (turns, _) = watch::channel(Turn::First);
+    let count = sources.len();
+    let (first, mut begun) = mpsc::channel(count.max(1));
+    LocalSet::new().block_on(&runtime, async {
+        let tasks: Vec<_> = sources
+            .into_iter()
+            .enumerate()
+            .map(|(number, source)| {
+                let watched = Watched { number, source, clock, news: news.clone() };
+                tokio::task::spawn_local(watched.watch(turns.subscribe(), first.clone()))
+            })
+            .collect();
+        let all = async {
+            for _ in 0..count {
+                begun.recv().await;
+            }
+        };
+        let _ = timeout(FIRST_PATIENCE, all).await;
+        let (cpu_before, start) = (thread_cpu_ns(), clock.now());
+        let _ = turns.send(Turn::Every(Instant::now() + OFFSET));
+        let _ = news.send(News::Begun);
+        // It is sent, or the run has gone.
+        let _ = stopped.await;
+        let _ = turns.send(Turn::Last);
+        let all = async {
+            for task in tasks {
+                let _ = task.await;
+            }
+        };
+        let _ = timeout(LAST_PATIENCE, all).await;
+        let (cpu_ns, length_ns) = (thread_cpu_ns() - cpu_before, clock.now() - start);
+        let _ = news.send(News::Ended { cpu_ns, length_ns });
+    });
+    // A login that hangs is left behind.
+    runtime.shutdown_background();
+}
+
+/// One source, as it is looked at.
+struct Watched {
+    number: usize,
+    source: Source,
+    clock: Clock,
+    news: Sender<News>,
+}
+
+impl Watched {
+    async fn watch(mut self, mut turns: watch::Receiver<Turn>, first: mpsc::Sender<()>) {
+        self.look().await;
+        let _ = first.try_send(());
+        let begun = turns.wait_for(|turn| *turn != Turn::First).await.map(|turn| *turn);
+        let Ok(Turn::Every(mut next)) = begun else { return };
+        loop {
+            // A turn that was missed is not made up for.
+            while next <= Instant::now() {
+                next += INTERVAL;
+            }
+            let last = turns.wait_for(|turn| *turn == Turn::Last);
+            let is_last = timeout_at(next, last).await.is_ok();
+            self.look().await;
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    async fn look(&mut self) {
+        let source = self.number;
+        let news = match self.source.look().await {
+            Ok(reading) => News::Look {
+                source,
+                look: Box::new(Look { at_ns: self.clock.now(), reading }),
+                version: self.source.version().map(str::to_owned),
+                note: self.source.note(),
+            },
+            Err(error) => News::Failure { source, error: error.to_string() },
+        };
+        // Nobody waits for it any more where this fails.
+        let _ = self.news.send(news);
     }
 }

@@ -83,9 +83,9 @@ impl Rules {
 
 /// The layer that a target's load goes to: a pooler is what has a console.
 pub(crate) fn layer(target: &TargetFile) -> Layer {
-    match (&target.url, &target.console) {
+    match (&target.url, &target.consoles[..]) {
         (Some(_), _) => Layer::Gateway,
-        (None, Some(_)) => Layer::Pooler,
-        (None, None) => Layer::Postgres,
+        (None, [_, ..]) => Layer::Pooler,
+        (None, []) => Layer::Postgres,
     }
 }

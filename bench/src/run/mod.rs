@@ -25,10 +25,11 @@ use crate::arm::{ArmKind, Block};
 use crate::generator::GeneratorOptions;
 use crate::interrupt;
 use crate::metric::{self, Loads, Tally};
-use crate::observe::{self, Observer};
+use crate::observe::{Observer, Source};
 use crate::rig::{Rig, RigError};
 use crate::rules::{self, Rules};
 use crate::scenario::{Scenario, ScenarioLoad};
+use crate::series::{self, LoadSecond};
 
 /// What is run.
 #[derive(Debug, Clone)]
@@ -94,7 +95,7 @@ pub(crate) fn run(
     let kinds: Vec<_> = names.iter().copied().map(ArmKind::of).collect();
     let say = &mut |line: &str| progress.say(line);
     let mut rig = Rig::open(scenario, &kinds, &connections, &plan.generator, &rules.checks, say)?;
-    let (pooler, server) = observe::connect(scenario)?;
+    let sources = Source::all(scenario)?;
     let streams: Vec<_> = plan
         .loads
         .iter()
@@ -125,9 +126,11 @@ pub(crate) fn run(
     let backends: Vec<_> = rig.arms.iter().filter_map(|arm| arm.backends_name.clone()).collect();
     let mut watch = Watch::new(rules, &loads, progress, duration_ns);
     let started = SystemTime::now();
-    let mut observer = Observer::start(pooler, server);
+    let mut observer = Observer::start(sources, rig.fleet.clock(), rig.cores());
+    let mut load = Vec::new();
     let report = rig.watch(streams, |interval| {
-        observer.hear().iter().for_each(|seen| watch.see(seen, &backends));
+        observer.hear().iter().for_each(|look| watch.see(&look.reading, &backends));
+        load.push(LoadSecond::new(interval));
         let tallies: Vec<_> = interval.streams.iter().map(tally).collect();
         let sum = |count: fn(&StreamReport) -> u32| interval.streams.iter().map(count).sum();
         watch.tell(&Told {
@@ -137,20 +140,24 @@ pub(crate) fn run(
             tallies: &tallies,
         })
     })?;
-    observer.hear().iter().for_each(|seen| watch.see(seen, &backends));
-    let watched = observer.finish();
+    observer.hear().iter().for_each(|look| watch.see(&look.reading, &backends));
+    let observations = observer.finish();
     interrupt::check()?;
+    let (start_ns, end_ns) = (report.start, report.end);
+    let series = series::lay(load, &observations, start_ns, rig.spun_share(&report));
     let tallies: Vec<_> = report.streams.iter().map(tally).collect();
     // A run that was ended before its time lasted until its last reply.
     let least_ns = if report.is_aborted { 0 } else { plan.fixed_duration_ns() };
     for (arm, report) in rig.arms.iter_mut().zip(by_arm(report, &arms)) {
         arm.push(Block::new(report, least_ns, Vec::new()));
-        watched.observations.iter().for_each(|seen| arm.saw(seen.backends.as_ref()));
+        // The last look was after the load.
+        let looks = observations.looks().filter(|look| look.at_ns <= end_ns);
+        looks.for_each(|look| arm.saw(look.reading.backends()));
     }
     let elapsed_ns = rig.arms.iter().map(|arm| arm.measured_ns).max().unwrap_or(duration_ns);
     let metrics = loads.metrics(elapsed_ns, &tallies, &watch.gauges);
     let verdicts = Verdicts::new(rules, &metrics, watch.aborted_by);
-    Ok(Summary::new(scenario, plan, &rig, started, &watched, verdicts))
+    Ok(Summary::new(scenario, plan, &rig, started, (&observations, end_ns), series, verdicts))
 }
 
 /// What makes tallies of the loads metrics. `arms` has each load's arm.

@@ -3,7 +3,7 @@
 use engine::Nanos;
 use serde::Serialize;
 
-use crate::observe::{Observation, Pools};
+use crate::observe::{Look, PoolerSample, Pools, Reading};
 
 /// The pooler's connections over the run, as its console showed them once a second. What it did not
 /// show is null.
@@ -39,9 +39,13 @@ impl Extent {
 }
 
 impl PoolSummary {
-    /// None where no observation has the pooler.
-    pub(super) fn new(observations: &[Observation]) -> Option<Self> {
-        let pools: Vec<Pools> = observations.iter().filter_map(|seen| seen.pools).collect();
+    /// None where no look was at a pooler.
+    pub(super) fn new<'a>(looks: impl Iterator<Item = &'a Look>) -> Option<Self> {
+        let pools = looks.filter_map(|look| match look.reading {
+            Reading::Pooler(PoolerSample { pools, .. }) => pools,
+            _ => None,
+        });
+        let pools: Vec<Pools> = pools.collect();
         if pools.is_empty() {
             return None;
         }
@@ -63,7 +67,7 @@ impl PoolSummary {
 mod tests {
     use super::*;
 
-    fn seen(cl_waiting: Option<u64>, sv_idle: u64) -> Observation {
+    fn seen(cl_waiting: Option<u64>, sv_idle: u64) -> Look {
         let pools = Pools {
             cl_active: Some(40),
             cl_waiting,
@@ -71,18 +75,20 @@ mod tests {
             sv_idle: Some(sv_idle),
             ..Pools::default()
         };
-        Observation { pools: Some(pools), backends: None }
+        let sample = PoolerSample { pools: Some(pools), ..PoolerSample::default() };
+        Look { at_ns: 0, reading: Reading::Pooler(sample) }
     }
 
     #[test]
     fn the_mean_and_the_most_over_what_was_seen() {
-        let blind = Observation { pools: None, backends: None };
-        assert_eq!(PoolSummary::new(std::slice::from_ref(&blind)), None);
-        let pool = PoolSummary::new(&[blind, seen(Some(0), 2), seen(Some(20), 4)]).unwrap();
+        let blind = Look { at_ns: 0, reading: Reading::Pooler(PoolerSample::default()) };
+        assert_eq!(PoolSummary::new([&blind].into_iter()), None);
+        let looks = [blind, seen(Some(0), 2), seen(Some(20), 4)];
+        let pool = PoolSummary::new(looks.iter()).unwrap();
         assert_eq!(pool.cl_waiting, Some(Extent { mean: 10.0, max: 20.0 }));
         assert_eq!(pool.multiplexing_ratio, Some(Extent { mean: 5.5, max: 6.0 }));
         assert_eq!(pool.maxwait_ns, None);
-        let pool = PoolSummary::new(&[seen(None, 2)]).unwrap();
+        let pool = PoolSummary::new([&seen(None, 2)].into_iter()).unwrap();
         assert_eq!((pool.cl_waiting, pool.multiplexing_ratio), (None, None));
     }
 }

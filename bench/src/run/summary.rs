@@ -9,9 +9,11 @@ use super::pool::PoolSummary;
 use super::{Plan, Verdicts};
 use crate::arm::ArmSummary;
 use crate::generator::GeneratorSummary;
-use crate::observe::Watched;
+use crate::limiter::Limiter;
+use crate::observe::{Observations, Observed};
 use crate::rig::Rig;
 use crate::scenario::Scenario;
+use crate::series::Second;
 use crate::validity::Validity;
 
 /// The result of `run`. Times in ns, rates in 1/s.
@@ -37,6 +39,44 @@ pub(crate) struct Summary {
     pub(super) arms: Vec<ArmSummary>,
     /// The pooler's connections, where its console could be read.
     pool: Option<PoolSummary>,
+    observers: ObserversSummary,
+    /// The resource that ran out first; null where nothing of what was seen ran out.
+    pub(super) limiter: Option<Limiter>,
+    /// Second by second: what is below the other in a column happened one after the other, what is
+    /// beside it at the same time.
+    pub(super) series: Vec<Second>,
+}
+
+/// What was looked at during the run, and what that cost.
+#[derive(Debug, Serialize)]
+struct ObserversSummary {
+    /// CPU time of the observers' thread as a share of one core; null where it did not end.
+    cpu_share: Option<f64>,
+    sources: Vec<SourceSummary>,
+}
+
+#[derive(Debug, Serialize)]
+struct SourceSummary {
+    name: String,
+    version: Option<String>,
+    looks: usize,
+    /// Looks that came to nothing: gaps in the series.
+    failures: u64,
+    error: Option<String>,
+}
+
+impl ObserversSummary {
+    fn new(observations: &Observations) -> Self {
+        let source = |observed: &Observed| SourceSummary {
+            name: observed.name.clone(),
+            version: observed.version.clone(),
+            looks: observed.looks.len(),
+            failures: observed.failures,
+            error: observed.error.clone(),
+        };
+        let sources = observations.sources.iter().map(source).collect();
+        Self { cpu_share: observations.cpu_share(), sources }
+    }
 }
 
 impl Summary {
@@ -45,7 +85,8 @@ impl Summary {
         plan: &Plan,
         rig: &Rig,
         started: SystemTime,
-        watched: &Watched,
+        (observations, end_ns): (&Observations, Nanos),
+        series: Vec<Second>,
         verdicts: Verdicts,
     ) -> Self {
         let names: Vec<_> = scenario.operations.iter().map(|op| op.name.as_str()).collect();
@@ -53,9 +94,15 @@ impl Summary {
         rig.arms.iter().for_each(|arm| validity.judge(arm));
         let lost_names = rig.arms.iter().filter_map(|arm| rig.lost_names(arm));
         lost_names.for_each(|line| validity.suspect(line));
-        if let Some(error) = &watched.error {
-            validity
-                .suspect(format!("{error}: what came after is missing from the pool's figures"));
+        for observed in &observations.sources {
+            observed.note.iter().for_each(|note| validity.suspect(note.clone()));
+            if let Some(error) = &observed.error {
+                let all = observed.failures + observed.looks.len() as u64;
+                validity.suspect(format!(
+                    "{error}: {} of {all} looks at it are missing from the series",
+                    observed.failures
+                ));
+            }
         }
         Self {
             schema: 1,
@@ -74,7 +121,10 @@ impl Summary {
             validity,
             verdicts,
             arms: rig.arms.iter().map(|arm| ArmSummary::new(arm, &names)).collect(),
-            pool: PoolSummary::new(&watched.observations),
+            pool: PoolSummary::new(observations.looks().filter(|look| look.at_ns <= end_ns)),
+            observers: ObserversSummary::new(observations),
+            limiter: Limiter::find(&series),
+            series,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Summary, lines, results};
-use crate::arm::{ArmSummary, heading};
+use crate::arm::{ArmSummary, Quantiles, ServerTimingSummary, heading};
 use crate::duration::show;
 use crate::metric::Aggregation;
 use crate::table::{Columns, errors, verdict};
@@ -61,6 +61,10 @@ pub(crate) fn text(summary: &Summary, stats: &[Aggregation]) -> String {
             threshold.expression, threshold.metric
         );
     }
+    let _ = match &summary.limiter {
+        Some(limiter) => writeln!(text, "limiter: {limiter}"),
+        None => writeln!(text, "limiter: none; nothing of what was observed ran out"),
+    };
     let _ = writeln!(text, "{}", summary.generator.note());
     let _ = writeln!(text, "{}", verdict(&summary.validity));
     text
@@ -95,6 +99,16 @@ fn latencies(arm: &ArmSummary, seconds: f64) -> String {
             show(delay.p50 as f64),
             show(delay.p99 as f64),
         );
+    }
+    if let Some(ServerTimingSummary { total, database }) = &arm.server_timing_ns {
+        let shown = |name: &str, times: &Quantiles| {
+            let [p50, p99] = [times.p50, times.p99].map(|ns| show(ns as f64));
+            format!("{name} p50 {p50}, p99 {p99}")
+        };
+        let all = [("time in it", total), ("in its database", database)];
+        let known = all.iter().filter(|(_, times)| times.count > 0);
+        let known: Vec<_> = known.map(|(name, times)| shown(name, times)).collect();
+        let _ = writeln!(text, "the server's own account (Server-Timing): {}", known.join("; "));
     }
     if !arm.errors.is_empty() {
         let _ = writeln!(text, "errors: {}", errors(arm));

@@ -6,7 +6,7 @@ use engine::{Nanos, SECOND};
 
 use super::progress::{Progress, Second};
 use crate::metric::{Gauges, Loads, Metric, Tally};
-use crate::observe::Observation;
+use crate::observe::{PoolerSample, Reading};
 use crate::rules::Rules;
 use crate::threshold::ThresholdResult;
 
@@ -61,8 +61,8 @@ impl<'a> Watch<'a> {
 
     /// This was seen of the servers. Of Postgres' backends those with one of these names count, or
     /// all of them where no name is known.
-    pub(crate) fn see(&mut self, seen: &Observation, backends: &[String]) {
-        if let Some(pools) = &seen.pools {
+    pub(crate) fn see(&mut self, seen: &Reading, backends: &[String]) {
+        if let Reading::Pooler(PoolerSample { pools: Some(pools), .. }) = seen {
             let values = [
                 (Metric::ClWaiting, pools.cl_waiting),
                 (Metric::ClActive, pools.cl_active),
@@ -74,7 +74,7 @@ impl<'a> Watch<'a> {
             let ratio = pools.multiplexing_ratio();
             ratio.into_iter().for_each(|ratio| self.gauges.push(Metric::MultiplexingRatio, ratio));
         }
-        if let Some(all) = &seen.backends {
+        if let Some(all) = seen.backends() {
             let ours = |name: &String| backends.is_empty() || backends.contains(name);
             let count: u64 = all.iter().filter(|(name, _)| ours(name)).map(|(_, n)| n).sum();
             self.gauges.push(Metric::BackendConnections, count as f64);

@@ -16,6 +16,7 @@ mod locate;
 mod mistake;
 mod node;
 mod operation;
+mod pooling;
 mod renewal;
 mod secret;
 mod statements;
@@ -41,6 +42,7 @@ pub(crate) use load::{
 };
 pub(crate) use mistake::{Report, counted};
 pub(crate) use operation::OperationFile;
+pub(crate) use pooling::PoolingError;
 pub(crate) use renewal::Renewal;
 pub(crate) use target::{Endpoint, TargetFile};
 
@@ -291,14 +293,18 @@ impl Scenario {
         self.processes
             .iter()
             .map(|(target, place)| {
-                let pid = place.parse().or_else(|_| {
-                    let text = std::fs::read_to_string(place).unwrap_or_default();
-                    text.lines().next().unwrap_or_default().trim().parse()
-                });
                 let problem = || format!("{place} is neither a pid nor a file that holds one");
-                pid.map(|pid| (target.clone(), pid))
-                    .map_err(|_| ScenarioError::value(format!("processes.{target}"), problem()))
+                let wrong = || ScenarioError::value(format!("processes.{target}"), problem());
+                Ok((target.clone(), pid(place).ok_or_else(wrong)?))
             })
             .collect()
     }
+}
+
+/// A pid, given as such or by the path of a file whose first line it is.
+pub(crate) fn pid(place: &str) -> Option<u32> {
+    place.parse().ok().or_else(|| {
+        let text = std::fs::read_to_string(place).ok()?;
+        text.lines().next()?.trim().parse().ok()
+    })
 }

@@ -54,6 +54,11 @@ impl Table {
 }
 
 impl Node {
+    /// A text that stands in no file.
+    pub(super) fn outside_files(text: String) -> Self {
+        Self { place: Place::default(), value: Value::Text(text), text_start: None }
+    }
+
     /// What it is, for people.
     pub(super) fn kind(&self) -> &'static str {
         match &self.value {

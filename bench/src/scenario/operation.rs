@@ -29,6 +29,23 @@ pub(crate) struct OperationFile {
     pub(super) graphql_node: Option<Node>,
 }
 
+impl OperationFile {
+    /// A statement that does nothing for so long, in ns.
+    pub(crate) fn sleep(length_ns: engine::Nanos) -> Self {
+        let seconds = length_ns as f64 / engine::SECOND as f64;
+        Self {
+            name: "sleep".into(),
+            weight: 1,
+            graphql: None,
+            sql: Some(Statements::one(format!("SELECT pg_sleep({seconds})"))),
+            writes: false,
+            expect: None,
+            variables: Variables::default(),
+            graphql_node: None,
+        }
+    }
+}
+
 /// Reads `[[operations]]`. `folders` has the folder of each of the scenario's files.
 pub(super) fn read(root: &Fields<'_>, folders: &[PathBuf]) -> Vec<OperationFile> {
     let help = "add [[operations]] with a name, and graphql or sql";

@@ -42,6 +42,15 @@ pub(super) struct Param {
     pub(super) node: Node,
 }
 
+impl Statements {
+    /// One statement without parameters, which stands in no file.
+    pub(super) fn one(text: String) -> Self {
+        let node = Node::outside_files(text.clone());
+        let list = vec![StatementFile { text, params: Vec::new(), node }];
+        Self { list, transaction: false, repeat: 1, pipeline: Pipeline::Off }
+    }
+}
+
 /// The most statements of one request.
 const STATEMENTS_MAX: u64 = 10_000;
 
@@ -220,13 +229,14 @@ fn param(node: &Node, variables: &Variables, mistakes: &Mistakes) -> Option<Para
 
 impl Statements {
     /// What each of their statements does; a text may hold several.
-    pub(super) fn commands(&self) -> impl Iterator<Item = Command> {
-        self.list.iter().flat_map(|statement| commands(&statement.text))
+    pub(super) fn commands(&self) -> impl Iterator<Item = (&StatementFile, Command)> {
+        let of = |statement: &'_ StatementFile| commands(&statement.text);
+        self.list.iter().flat_map(move |one| of(one).into_iter().map(move |command| (one, command)))
     }
 
     /// Whether they begin a transaction block.
     pub(super) fn has_transaction(&self) -> bool {
-        self.transaction || self.commands().any(|command| command == Command::Begin)
+        self.transaction || self.commands().any(|(_, command)| command == Command::Begin)
     }
 
     /// Whether more than one is on its way at a time.

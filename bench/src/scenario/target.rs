@@ -20,8 +20,9 @@ pub(crate) struct TargetFile {
     pub(crate) protocol: wire::postgres::Protocol,
     /// Whether prepared statements are sent unnamed once the pooler has lost a name.
     pub(crate) unnamed_fallback: bool,
-    /// The pooler's admin console.
-    pub(crate) console: Option<String>,
+    /// The pooler's admin console; those of several processes behind one port (so_reuseport), each
+    /// by a socket of its own. Empty for what is no pooler.
+    pub(crate) consoles: Vec<String>,
     /// Who may read pg_stat_activity; the target's own login where it is not given.
     pub(crate) observer: Option<String>,
     /// The application_name under which Postgres sees this target's backends.
@@ -74,9 +75,9 @@ fn target(name: &str, node: &Node, mistakes: &Mistakes) -> Option<TargetFile> {
         mistakes.push(Mistake::error(&node.place, format!("`url`: {problem}")).help(help));
     }
     let text = |name| fields.text(name).map(str::to_owned);
-    let connection = |name| {
-        let text = fields.text(name)?;
-        let place = &fields.get(name)?.place;
+    let checked = |name, node: &Node| {
+        let text = fields::text(node, name, mistakes)?;
+        let place = &node.place;
         if let Err(error) = Conninfo::parse(text) {
             let help = match error {
                 ConninfoError::Syntax(_) | ConninfoError::Unknown(_) => {
@@ -89,13 +90,19 @@ fn target(name: &str, node: &Node, mistakes: &Mistakes) -> Option<TargetFile> {
         }
         Some(text.to_owned())
     };
+    let connection = |name| checked(name, fields.get(name)?);
+    let connections = |name| match fields.get(name) {
+        Some(Node { value: Value::List(nodes), .. }) => nodes.iter().collect(),
+        node => Vec::from_iter(node),
+    };
+    let consoles = connections("console").into_iter();
     let words = [("simple", Simple), ("extended", Extended), ("prepared", Prepared)];
     let target = TargetFile {
         url: text("url"),
         conninfo: connection("conninfo"),
         protocol: fields.word("protocol", &words).unwrap_or(Extended),
         unnamed_fallback: fields.boolean("unnamed_fallback").unwrap_or(false),
-        console: connection("console"),
+        consoles: consoles.filter_map(|node| checked("console", node)).collect(),
         observer: connection("observer"),
         backends: text("backends"),
         node: node.clone(),

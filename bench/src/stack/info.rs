@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::certificate;
 use super::conninfo::Conninfo;
 use super::options::Options;
+use super::pgbouncer;
 use super::processes;
 use super::secrets::Secrets;
 
@@ -22,6 +23,9 @@ pub(crate) struct StackInfo {
     pub(crate) secrets: Secrets,
     pub(crate) postgres: ServerInfo,
     pub(crate) pgbouncer: ServerInfo,
+    /// PgBouncer's other processes behind the same port.
+    #[serde(default)]
+    pub(crate) more_poolers: Vec<ServerInfo>,
     pub(crate) gateway_pooled: ServerInfo,
     pub(crate) gateway_direct: ServerInfo,
 }
@@ -57,19 +61,14 @@ impl ServerInfo {
 }
 
 impl StackInfo {
-    /// The four servers by name, outermost last.
-    pub(crate) fn servers(&self) -> [(&'static str, &ServerInfo); 4] {
-        [
-            ("postgres", &self.postgres),
-            ("pgbouncer", &self.pgbouncer),
-            ("gateway-pooled", &self.gateway_pooled),
-            ("gateway-direct", &self.gateway_direct),
-        ]
-    }
-
-    /// The process of each server, outermost last, as in [`servers`](Self::servers).
-    pub(crate) fn processes(&self) -> [(&'static str, u32); 4] {
-        self.servers().map(|(name, server)| (name, server.pid))
+    /// The servers by name, outermost last.
+    pub(crate) fn servers(&self) -> Vec<(&'static str, &ServerInfo)> {
+        let poolers = std::iter::once(&self.pgbouncer).chain(&self.more_poolers);
+        let mut servers = vec![("postgres", &self.postgres)];
+        servers.extend(pgbouncer::NAMES.into_iter().zip(poolers));
+        servers.push(("gateway-pooled", &self.gateway_pooled));
+        servers.push(("gateway-direct", &self.gateway_direct));
+        servers
     }
 
     /// The folder with everything of the stack in it.
@@ -81,9 +80,9 @@ impl StackInfo {
     pub(crate) fn missing(&self) -> Vec<&'static str> {
         let alive = processes::pids(&self.folder);
         let is_alive = |pid: u32| i32::try_from(pid).is_ok_and(|pid| alive.contains(&pid));
-        self.processes()
+        self.servers()
             .into_iter()
-            .filter(|&(_, pid)| !is_alive(pid))
+            .filter(|(_, server)| !is_alive(server.pid))
             .map(|(name, _)| name)
             .collect()
     }

@@ -14,6 +14,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "MODE", value_enum, default_value_t = PoolMode::Transaction)]
     pub(crate) pool_mode: PoolMode,
 
+    /// PgBouncer processes behind one port, each with a pool of its own
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4))]
+    #[serde(default = "one")]
+    pub(crate) poolers: u32,
+
     /// Database connections of each gateway
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) gateway_pool_size: u32,
@@ -28,11 +33,16 @@ pub(crate) struct Options {
     pub(crate) tls: bool,
 }
 
+fn one() -> u32 {
+    1
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
             pool_size: 25,
             pool_mode: PoolMode::Transaction,
+            poolers: 1,
             gateway_pool_size: 50,
             gateway_threads: 2,
             tls: false,

@@ -19,25 +19,31 @@ const INI: &str = include_str!("../../../scenarios/nova/pgbouncer.ini");
 
 const READY_PATIENCE: Duration = Duration::from_secs(20);
 
-/// Starts it on `port` in front of the Postgres on `postgres_port`.
+/// Its processes' names, in the order in which they are started.
+pub(super) const NAMES: [&str; 4] = ["pgbouncer", "pgbouncer-2", "pgbouncer-3", "pgbouncer-4"];
+
+/// Starts process `number` of those on `port`, in front of the Postgres on `postgres_port`.
 pub(crate) fn spawn(
     programs: &Programs,
     folder: &Folder,
     account: &Account,
     secrets: &Secrets,
     options: &Options,
+    number: u32,
     (port, postgres_port): (u16, u16),
 ) -> Result<Server, StackError> {
+    let name = NAMES[number as usize];
     let users = format!("\"nova\" \"{}\"\n\"admin\" \"{}\"\n", secrets.nova, secrets.admin);
     let users = folder.write_for_servers("userlist.txt", &users, account)?;
     let ini = ini(
         &folder.run().display().to_string(),
         &users.display().to_string(),
         options,
+        number,
         (port, postgres_port),
     )?;
-    let ini = folder.write_for_servers("pgbouncer.ini", &ini, account)?;
-    Server::spawn("pgbouncer", &programs.pgbouncer, folder, Some(account), |command| {
+    let ini = folder.write_for_servers(&format!("{name}.ini"), &ini, account)?;
+    Server::spawn(name, &programs.pgbouncer, folder, Some(account), |command| {
         command.arg(ini);
     })
 }
@@ -53,16 +59,27 @@ pub(crate) fn wait_ready(server: &mut Server, console: &Conninfo) -> Result<(), 
     })
 }
 
+/// The same for one of several processes: the console that answers on their port may be another's.
+pub(crate) fn wait_up(server: &mut Server, port: u16) -> Result<(), StackError> {
+    server.wait_ready(port, READY_PATIENCE, |server| {
+        Ok(server.log().contains("process up").then_some(()))
+    })
+}
+
 fn ini(
     folder: &str,
     users: &str,
     options: &Options,
+    number: u32,
     (port, postgres_port): (u16, u16),
 ) -> Result<String, StackError> {
     let tls_file =
         |name: &str| if options.tls { format!("{folder}/{name}") } else { String::new() };
     let values = [
         ("folder", folder),
+        ("name", NAMES[number as usize]),
+        ("so_reuseport", if options.poolers > 1 { "1" } else { "0" }),
+        ("socket_folder", if number == 0 { folder } else { "" }),
         ("user_file", users),
         ("port", &port.to_string()),
         ("postgres_port", &postgres_port.to_string()),
@@ -82,7 +99,7 @@ mod tests {
     #[test]
     fn the_scenarios_template_gets_all_it_asks_for() {
         let secured = Options { tls: true, ..Options::default() };
-        let secured = ini("/f", "/f/u", &secured, (7, 8)).unwrap();
+        let secured = ini("/f", "/f/u", &secured, 0, (7, 8)).unwrap();
         for expected in [
             "client_tls_sslmode = require",
             "client_tls_key_file = /f/server.key",
@@ -91,19 +108,25 @@ mod tests {
         ] {
             assert!(secured.lines().any(|line| line == expected), "{expected} in {secured}");
         }
-        let ini = ini("/f", "/f/u", &Options::default(), (7, 8)).unwrap();
-        let settings: Vec<&str> = ini.lines().filter(|line| !line.starts_with(';')).collect();
+        let single = ini("/f", "/f/u", &Options::default(), 0, (7, 8)).unwrap();
+        let settings: Vec<&str> = single.lines().filter(|line| !line.starts_with(';')).collect();
         assert!(!settings.concat().contains(['{', '}']));
         for expected in [
             "nova = host=127.0.0.1 port=8 dbname=nova",
             "listen_port = 7",
             "unix_socket_dir = /f",
+            "so_reuseport = 0",
             "pool_mode = transaction",
             "default_pool_size = 25",
             "auth_file = /f/u",
             "client_tls_sslmode = disable",
         ] {
-            assert!(settings.contains(&expected), "{expected} in {ini}");
+            assert!(settings.contains(&expected), "{expected} in {single}");
+        }
+        let several = Options { poolers: 2, ..Options::default() };
+        let second = ini("/f", "/f/u", &several, 1, (7, 8)).unwrap();
+        for expected in ["so_reuseport = 1", "unix_socket_dir = ", "pidfile = /f/pgbouncer-2.pid"] {
+            assert!(second.lines().any(|line| line == expected), "{expected} in {second}");
         }
     }
 }

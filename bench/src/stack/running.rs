@@ -57,6 +57,7 @@ impl Running {
                 secrets: Secrets::random()?,
                 postgres: ServerInfo::default(),
                 pgbouncer: ServerInfo::default(),
+                more_poolers: Vec::new(),
                 gateway_pooled: ServerInfo::default(),
                 gateway_direct: ServerInfo::default(),
             },
@@ -136,8 +137,8 @@ impl Launch<'_> {
         let Self { folder, servers, programs, account, info, .. } = self;
         on_free_port(|port| {
             let ports = (port, info.postgres.port);
-            let spawned =
-                pgbouncer::spawn(programs, folder, account, &info.secrets, &info.options, ports)?;
+            let StackInfo { secrets, options, .. } = &*info;
+            let spawned = pgbouncer::spawn(programs, folder, account, secrets, options, 0, ports)?;
             let server = add(servers, spawned);
             info.pgbouncer = ServerInfo::new(
                 &programs.pgbouncer,
@@ -147,6 +148,15 @@ impl Launch<'_> {
             );
             pgbouncer::wait_ready(server, &info.console_conninfo())
         })?;
+        let ports = (info.pgbouncer.port, info.postgres.port);
+        for number in 1..info.options.poolers {
+            let StackInfo { secrets, options, .. } = &*info;
+            let spawned =
+                pgbouncer::spawn(programs, folder, account, secrets, options, number, ports)?;
+            let server = add(servers, spawned);
+            pgbouncer::wait_up(server, ports.0)?;
+            info.more_poolers.push(ServerInfo { pid: server.pid(), ..info.pgbouncer.clone() });
+        }
         self.say_ready(&format!("PgBouncer {}", self.info.pgbouncer.version));
         Ok(())
     }
@@ -244,7 +254,8 @@ mod tests {
 
         let options = Options::default();
         let spawned =
-            pgbouncer::spawn(&programs, &folder, &account, &secrets, &options, (port, 1)).unwrap();
+            pgbouncer::spawn(&programs, &folder, &account, &secrets, &options, 0, (port, 1))
+                .unwrap();
         let clash = pgbouncer::wait_ready(add(&mut servers, spawned), &login("pgbouncer", "admin"));
         assert!(matches!(clash, Err(StackError::PortTaken { .. })));
         assert!(processes::pids(folder.path()).is_empty());

@@ -66,6 +66,7 @@ pub fn stream(load: Load) -> Stream {
         start_ns: 0,
         graceful_stop_ns: 20 * SECOND,
         reconnect: false,
+        cancel: None,
         seed: 1,
     }
 }

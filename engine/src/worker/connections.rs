@@ -22,7 +22,9 @@ impl Worker {
 
     /// What becomes of a connection whose iteration is over.
     pub(super) fn release(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
-        if self.reconnects(id) {
+        if self.connections[id as usize].is_being_cancelled {
+            self.settle(id, now, transport);
+        } else if self.reconnects(id) {
             self.vacate(id, now, transport);
         } else if self.connections[id as usize].session.is_reusable() {
             self.idle(id, now, transport);
@@ -103,6 +105,7 @@ impl Worker {
         if !pool.is_open() {
             pool.opened.connections += 1;
             pool.opened.add_security(connection.session.security());
+            pool.opened.add_login(connection.session.login_method());
             pool.opened.connect.saturating_record(now.saturating_sub(connection.step_since));
         }
         self.idle(id, now, transport);
@@ -195,11 +198,13 @@ impl Worker {
         connection.lost_since.begin(now);
         connection.deadline = now + target.timeout_ns.min(CANCEL_MOST_NS);
         self.pools[connection.target].unready += 1;
-        self.cancels.push(id);
-        self.begin_cancels(transport);
+        if !std::mem::replace(&mut connection.is_being_cancelled, true) {
+            self.cancels.push(id);
+            self.begin_cancels(transport);
+        }
     }
 
-    fn begin_cancels(&mut self, transport: &mut impl Transport) {
+    pub(super) fn begin_cancels(&mut self, transport: &mut impl Transport) {
         while let Some((id, place)) = self.cancels.begin() {
             let target = self.connections[id as usize].target;
             transport.connect(place, &self.targets[target].address);
@@ -211,15 +216,19 @@ impl Worker {
         &mut self,
         id: ConnectionId,
         place: ConnectionId,
+        now: Nanos,
         transport: &mut impl Transport,
     ) {
         self.out.clear();
-        if self.connections[id as usize].session.cancel(&mut self.out) {
-            transport.send(place, &self.out);
+        let connection = &mut self.connections[id as usize];
+        if !connection.session.cancel(&mut self.out) {
+            return self.cancelled(id, now, transport);
         }
+        connection.cancel_sent.begin(now);
+        transport.send(place, &self.out);
     }
 
-    /// The server knows that the request of `id` was given up, or can't be told.
+    /// The server knows that the request of `id` is to be cancelled, or can't be told.
     pub(super) fn cancelled(
         &mut self,
         id: ConnectionId,
@@ -229,12 +238,23 @@ impl Worker {
         if let Some(place) = self.cancels.end(id) {
             transport.close(place);
         }
+        let connection = &mut self.connections[id as usize];
+        connection.is_being_cancelled = false;
+        match connection.state {
+            State::Cancelling => self.given_up(id, now, transport),
+            State::Settling => self.settled(id, now, transport),
+            // It may still take its effect.
+            _ => {}
+        }
+        self.begin_cancels(transport);
+    }
+
+    fn given_up(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
         if self.reconnects(id) {
             let target = self.connections[id as usize].target;
             self.pools[target].unready -= 1;
         }
         self.replace(id, now, transport);
-        self.begin_cancels(transport);
     }
 
     /// The connection can't be had now: try again, later each time.
@@ -256,7 +276,11 @@ impl Worker {
             self.conclude(id, refusal.outcome, Some(&refusal.failure), now);
         }
         transport.close(id);
+        if let Some(place) = self.cancels.end(id) {
+            transport.close(place);
+        }
         let connection = &mut self.connections[id as usize];
+        connection.is_being_cancelled = false;
         let pool = &mut self.pools[connection.target];
         if matches!(connection.state, State::Idle | State::Busy) {
             pool.unready += 1;
@@ -295,7 +319,7 @@ impl Worker {
                     self.respond(id, Outcome::Failed(Class::Timeout), now);
                     self.cancel(id, now, transport);
                 }
-                State::Cancelling => self.cancelled(id, now, transport),
+                State::Cancelling | State::Settling => self.cancelled(id, now, transport),
                 State::Opening | State::OpeningFor => {
                     let mut refusal = self.refusal_of(id, Outcome::Failed(Class::Timeout));
                     refusal.failure.set(Code::None, b"no answer within the time limit");

@@ -1,5 +1,6 @@
 //! One core's state machine.
 
+mod cancelling;
 mod cancels;
 mod connections;
 mod executors;
@@ -18,8 +19,8 @@ use wire::{Class, Code, Operation, Outcome, Progress, Values};
 
 use self::{cancels::Cancels, share::Share};
 use crate::{
-    ConnectionId, Nanos, Opened, Opening, Phase, PhaseReport, Refusal, Stream, StreamReport,
-    Target, Transport,
+    ConnectionId, Nanos, Opened, Phase, PhaseReport, Refusal, Stream, StreamReport, Target,
+    Transport,
     load::MILLISECOND,
     pool::{Connection, Job, Pool, State},
 };
@@ -70,6 +71,8 @@ enum Timer {
     DrainEnd(u32),
     /// A stream's requests in flight are interrupted.
     GracefulEnd(u32),
+    /// The request that was sent on a connection at this time is to be cancelled.
+    Cancel(ConnectionId, Nanos),
     /// A connection that was lost may be opened again.
     Reopen(ConnectionId),
     /// A script has slept.
@@ -102,6 +105,11 @@ const BACKOFF_MOST_NS: Nanos = 1000 * MILLISECOND;
 
 /// A server that is told to end a request has so long to take note of it.
 const CANCEL_MOST_NS: Nanos = 1000 * MILLISECOND;
+
+/// The connection by which a request was cancelled may outlive the request by so long. It is long,
+/// since PgBouncer 1.18 ends itself where such a client goes first: its cancel may wait for a
+/// connection to the server.
+const SETTLE_MOST_NS: Nanos = 10_000 * MILLISECOND;
 
 /// Deadlines are looked at this many times within a time limit, so a request may run over by 1/32.
 const SWEEPS_PER_TIMEOUT: Nanos = 32;
@@ -147,9 +155,8 @@ impl Worker {
             connections.extend((0..places).map(|_| Connection::new(number, target.session())));
             pools.push(Pool::new(first..first + places, beforehand));
         }
-        let is_postgres =
-            |one: &&Connection| matches!(targets[one.target].opening, Opening::Postgres(_));
-        let cancellable = connections.iter().filter(is_postgres).count();
+        let has_cancel = |one: &&Connection| targets[one.target].opening.has_cancel();
+        let cancellable = connections.iter().filter(has_cancel).count();
         let cancels = Cancels::new(connections.len() as ConnectionId, cancellable);
         let shortest = targets.iter().map(|target| target.timeout_ns).min().unwrap_or(0);
         Self {
@@ -237,7 +244,9 @@ impl Worker {
             let drained = share.end.saturating_add(phase.drain_ns.min(graceful_ns));
             // One a user, and the think times that users leave behind when they have to go.
             let left_behind = if stream.think_time_ns.1 > 0 { share.vus() } else { 0 };
-            self.timers.reserve(share.vus() + left_behind + TIMERS_A_STREAM);
+            // Of requests that end before they are cancelled more may be left behind.
+            let cancels = stream.cancel.map_or(0, |_| stream.load.vus_max() as usize);
+            self.timers.reserve(share.vus() + left_behind + cancels + TIMERS_A_STREAM);
             self.timers.extend([
                 Reverse((start + stream.start_ns, Timer::Step(number))),
                 Reverse((share.end, Timer::End(number))),
@@ -355,6 +364,7 @@ impl Worker {
         {
             self.timers.pop();
             match timer {
+                Timer::Cancel(id, sent) => self.cancel_due(id, sent, transport),
                 Timer::Reopen(id) => self.connect(id, now, transport),
                 Timer::Wake(id) => self.wake(id, at, now, transport),
                 Timer::Step(stream) => self.step(stream, at, now, transport),
@@ -374,7 +384,7 @@ impl Worker {
     /// The transport is up.
     pub fn connected(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
         if let Some(cancelled) = self.cancels.whose(id) {
-            return self.send_cancel(cancelled, id, transport);
+            return self.send_cancel(cancelled, id, now, transport);
         }
         self.out.clear();
         let progress = self.connections[id as usize].session.open(&mut self.out);
@@ -500,6 +510,11 @@ impl Worker {
         }
         if self.connections[id as usize].state == State::Cancelling {
             return self.cancelled(id, now, transport);
+        }
+        if self.connections[id as usize].state == State::Settling {
+            // It is opened again when nothing is on its way to it any more.
+            self.connections[id as usize].session.end_of_stream();
+            return;
         }
         match self.connections[id as usize].session.end_of_stream() {
             Progress::Response(outcome) => {

@@ -1,11 +1,13 @@
 //! A request's way: due, dispatched to a connection, answered.
 
+use std::cmp::Reverse;
+
 use wire::{Class, Failure, Outcome};
 
-use super::{Worker, share::Share};
+use super::{Timer, Worker, share::Share};
 use crate::{
     ConnectionId, Nanos, Script, StreamReport, Transport,
-    pool::{Flight, Job, State},
+    pool::{Flight, Job, Since, State},
 };
 
 impl Worker {
@@ -158,8 +160,13 @@ impl Worker {
         connection.session.request(operation, &self.values, &mut self.out);
         connection.state = State::Busy;
         connection.deadline = now + target.timeout_ns;
-        if let Some(report) = self.report_of(id) {
-            report.sent += 1;
+        connection.cancel_sent = Since::NEVER;
+        let (stream, sent) = (connection.stream, connection.flight.sent);
+        if let Some(share) = stream.and_then(|stream| self.share(stream)) {
+            share.report.sent += 1;
+            if let Some(cancel) = share.stream.cancel {
+                self.timers.push(Reverse((now + cancel.after_ns, Timer::Cancel(id, sent))));
+            }
         }
         self.send(id, transport);
     }
@@ -217,8 +224,15 @@ impl Worker {
         if let Some(delay_ns) = self.receive_delay_ns {
             share.report.recording.delayed(operation, delay_ns);
         }
+        if outcome.is_ok() {
+            share.report.recording.timed(operation, connection.session.server_timing());
+        }
         if let Some(times) = share.report.connections.as_mut().filter(|_| outcome.is_ok()) {
             times.answered(now.saturating_sub(connection.step_since));
+        }
+        let cancels = share.report.cancels.as_deref_mut().zip(share.stream.cancel);
+        if let Some((times, cancel)) = cancels.filter(|_| refused.is_none()) {
+            times.ended(outcome, connection.cancel_sent.get(), now, cancel.length_ns);
         }
         let checks = request.map_or(&[][..], |request| &request.checks);
         let reply = connection.session.reply(outcome, now.saturating_sub(sent));

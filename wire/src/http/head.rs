@@ -2,6 +2,7 @@
 
 use std::mem::MaybeUninit;
 
+use super::ServerTiming;
 use crate::Class;
 
 /// A head may be this long, in bytes, with its blank line.
@@ -29,6 +30,10 @@ pub(super) struct Head {
     pub(super) persistent: bool,
     /// Whether Content-Length came in one field with one number.
     pub(super) has_one_length: bool,
+    /// What the server says of its own time.
+    pub(super) server_timing: ServerTiming,
+    /// Whether that came in one field at most.
+    pub(super) has_one_timing: bool,
     /// Why the body can't be read although it can be passed over, if so.
     pub(super) unreadable: Option<Class>,
 }
@@ -104,6 +109,7 @@ pub(super) enum Field {
     ContentLength,
     ContentEncoding,
     TransferEncoding,
+    ServerTiming,
     /// One that says nothing to us.
     Other,
 }
@@ -114,6 +120,7 @@ impl Field {
         let (field, its_name): (_, &[u8]) = match name.len() {
             10 => (Self::Connection, b"connection"),
             12 => (Self::ContentType, b"content-type"),
+            13 => (Self::ServerTiming, b"server-timing"),
             14 => (Self::ContentLength, b"content-length"),
             16 => (Self::ContentEncoding, b"content-encoding"),
             17 => (Self::TransferEncoding, b"transfer-encoding"),
@@ -137,6 +144,8 @@ struct Fields<'a> {
     keep_alive: bool,
     unreadable: Option<Class>,
     culprit: &'a [u8],
+    server_timing: ServerTiming,
+    timing_count: usize,
 }
 
 impl<'a> Fields<'a> {
@@ -152,6 +161,10 @@ impl<'a> Fields<'a> {
                 }
             }
             Field::TransferEncoding => self.transfer_encoding(value),
+            Field::ServerTiming => {
+                self.server_timing.take(value);
+                self.timing_count += 1;
+            }
             Field::Other => {}
         }
         Ok(())
@@ -234,6 +247,8 @@ impl<'a> Fields<'a> {
             framing,
             persistent: !self.close && (version_1_1 || self.keep_alive) && !dubious,
             has_one_length: self.length_count == 1,
+            server_timing: self.server_timing,
+            has_one_timing: self.timing_count <= 1,
             unreadable: self.unreadable,
         };
         if head.is_bodiless() {

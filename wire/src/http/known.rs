@@ -2,12 +2,13 @@
 
 use memchr::{memchr, memrchr};
 
+use super::ServerTiming;
 use super::head::{Field, Framing, Head, decimal};
 
 /// A head that was parsed, and what it says.
 ///
-/// A new head may differ in the values of fields that say nothing to us (Date, ETag), and in the
-/// number of its Content-Length. Whatever else differs is for [`super::head::parse`].
+/// A new head may differ in the values of fields that say nothing to us (Date, ETag), in the number
+/// of its Content-Length, and in its Server-Timing. Whatever else differs is for [`super::head::parse`].
 #[derive(Debug, Default)]
 pub(super) struct Known {
     bytes: Vec<u8>,
@@ -50,6 +51,10 @@ impl Known {
                     if matches!(head.framing, Framing::Length(_)) && !head.is_bodiless() {
                         head.framing = Framing::Length(length);
                     }
+                }
+                Field::ServerTiming if head.has_one_timing => {
+                    head.server_timing = ServerTiming::default();
+                    head.server_timing.take(&input[value..at]);
                 }
                 _ => return None,
             }

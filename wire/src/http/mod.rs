@@ -8,8 +8,10 @@ mod json;
 mod known;
 mod nesting;
 mod request;
+mod server_timing;
 mod session;
 
 pub use expect::{Expect, ExpectError};
 pub use request::{Request, RequestError};
+pub use server_timing::ServerTiming;
 pub use session::Session;

@@ -5,6 +5,7 @@ use super::graphql::Scanner;
 use super::head::{self, BadHead, Framing, HEAD_BYTES_MAX, Head, Parsed};
 use super::known::Known;
 use super::request::Request;
+use super::server_timing::ServerTiming;
 use crate::{Class, Code, Failure, HttpReply, Outcome, Progress, Values};
 
 /// The client's side of an HTTP/1.1 connection (RFC 9112) that carries GraphQL.
@@ -105,6 +106,11 @@ impl Session {
             status: self.head.map(|head| head.status),
             paths: paths.fold(0, |all, path| all | path),
         }
+    }
+
+    /// What the server says of the time that the last request took it.
+    pub(crate) fn server_timing(&self) -> ServerTiming {
+        self.head.map(|head| head.server_timing).unwrap_or_default()
     }
 
     /// Takes received bytes from the front of `input` up to the next event.

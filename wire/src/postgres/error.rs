@@ -45,10 +45,20 @@ impl<'a> ErrorResponse<'a> {
 
     /// The class of failure: for the codes that a pooler gives to whatever it has to say, what its
     /// message says; for every other, and for messages that no line fits, what the SQLSTATE says.
+    /// Whether we asked for a cancel is the session's to know.
     pub(super) fn class(&self) -> Class {
+        if self.is_of_cancel() {
+            return Class::WrongCancel;
+        }
         let by_message =
             POOLER_CODES.contains(&&self.sqlstate).then(|| pooler_class(self.message)).flatten();
         by_message.unwrap_or_else(|| sqlstate_class(&self.sqlstate))
+    }
+
+    /// Whether a CancelRequest ended the statement, and no time limit of the server: one SQLSTATE
+    /// stands for both.
+    fn is_of_cancel(&self) -> bool {
+        &self.sqlstate == b"57014" && memmem::find(self.message, b"user request").is_some()
     }
 
     /// Whether a named statement is not there, or another one is, as it happens where a pooler
@@ -151,6 +161,7 @@ mod tests {
             ("22012", "division by zero", Class::Sql),
             ("42601", "syntax error", Class::Sql),
             ("57014", "canceling statement due to statement timeout", Class::Sql),
+            ("57014", "canceling statement due to user request", Class::WrongCancel),
             ("P0001", "no such database, says a function", Class::Sql),
             ("28P01", "password authentication failed for user \"nova\"", Class::Auth),
             ("28000", "no pg_hba.conf entry", Class::Auth),

@@ -22,6 +22,7 @@ pub struct Login {
     user: String,
     database: String,
     application_name: String,
+    options: Option<String>,
     password: Option<Vec<u8>>,
     channel_binding: ChannelBinding,
 }
@@ -89,9 +90,20 @@ impl Login {
             user: user.into(),
             database: database.into(),
             application_name: application_name.into(),
+            options: None,
             password: password.map(Into::into),
             channel_binding: ChannelBinding::default(),
         })
+    }
+
+    /// The same login, with command-line options for the server, as in `-c TimeZone=UTC` (Postgres
+    /// manual, 34.1.2 "Parameter Key Words"). PgBouncer before 1.20 refuses them.
+    pub fn with_options(mut self, options: &str) -> Result<Self, LoginError> {
+        if options.contains('\0') {
+            return Err(LoginError);
+        }
+        self.options = Some(options.into());
+        Ok(self)
     }
 
     /// The same login, bound to its TLS connection as `channel_binding` says.
@@ -100,7 +112,8 @@ impl Login {
         self
     }
 
-    /// Appends the StartupMessage. Only what PgBouncer takes: it rejects parameters it can't track.
+    /// Appends the StartupMessage. Only what PgBouncer takes, unless more was asked for: it rejects
+    /// parameters it can't track.
     pub(super) fn startup(&self, out: &mut BytesMut) {
         let parameters = [
             ("user", self.user.as_str()),
@@ -108,7 +121,9 @@ impl Login {
             ("application_name", &self.application_name),
             ("client_encoding", "UTF8"),
         ];
-        frontend::startup_message(parameters, out).expect("checked for zero bytes");
+        let options = self.options.as_deref().map(|options| ("options", options));
+        frontend::startup_message(parameters.into_iter().chain(options), out)
+            .expect("checked for zero bytes");
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     error::ErrorResponse,
     login::{Authentication, Channel, Login, Refusal, Step},
     message::{BadLength, Message, Walk},
+    method::Method,
     preparation::Preparation,
     reply::Reply,
     rows::Rows,
@@ -28,6 +29,7 @@ pub struct Session {
     state: State,
     authentication: Authentication,
     channel: Channel,
+    method: Method,
     is_authenticated: bool,
     is_bound: bool,
     walk: Walk,
@@ -37,6 +39,8 @@ pub struct Session {
     negotiations: u8,
     /// The process id and the secret by which this connection's request can be cancelled.
     key: Option<(i32, i32)>,
+    /// Whether the request in flight was asked to be cancelled.
+    is_cancelled: bool,
     reply: Reply,
     /// Once there was a batch.
     in_flight: Option<Box<InFlight>>,
@@ -100,6 +104,7 @@ impl Session {
             state: State::Closed,
             authentication: Authentication::Begun,
             channel: Channel::Plain,
+            method: Method::default(),
             is_authenticated: false,
             is_bound: false,
             walk: Walk::default(),
@@ -107,6 +112,7 @@ impl Session {
             is_used: false,
             negotiations: 0,
             key: None,
+            is_cancelled: false,
             reply: Reply::default(),
             in_flight: None,
             counts: None,
@@ -121,6 +127,7 @@ impl Session {
     pub fn open(&mut self, out: &mut BytesMut) -> Progress {
         self.state = State::Login;
         self.authentication = Authentication::Begun;
+        self.method = Method::default();
         self.is_authenticated = false;
         self.is_bound = false;
         self.walk.reset();
@@ -144,6 +151,7 @@ impl Session {
     pub(crate) fn begin(&mut self, statement: &Statement, values: &Values, out: &mut BytesMut) {
         debug_assert_eq!(self.state, State::Idle);
         self.state = State::Busy;
+        self.is_cancelled = false;
         self.reply.begin(statement, values);
         if let Some((number, parse)) = statement.late() {
             let preparation = self.preparation.get_or_insert_default();
@@ -176,6 +184,7 @@ impl Session {
     /// See [`crate::Session::sync`].
     pub(crate) fn sync(&mut self, out: &mut BytesMut) {
         self.state = State::Busy;
+        self.is_cancelled = false;
         out.extend_from_slice(&self.queued);
         self.queued.clear();
         frontend::sync(out);
@@ -195,6 +204,7 @@ impl Session {
     pub(crate) fn begin_batch(&mut self, batch: &Arc<Batch>, values: &Values) {
         debug_assert_eq!(self.state, State::Idle);
         self.state = State::Batch;
+        self.is_cancelled = false;
         self.reply.begin(&batch.statements()[0], values);
         let counts = self.counts.get_or_insert_default();
         counts.requests += 1;
@@ -271,9 +281,10 @@ impl Session {
     }
 
     /// See [`crate::Session::cancel`].
-    pub fn cancel(&self, out: &mut BytesMut) -> bool {
+    pub fn cancel(&mut self, out: &mut BytesMut) -> bool {
         if let Some((process, secret)) = self.key {
             frontend::cancel_request(process, secret, out);
+            self.is_cancelled = true;
         }
         self.key.is_some()
     }
@@ -291,6 +302,11 @@ impl Session {
     /// What the next connection goes over.
     pub(crate) fn secure(&mut self, channel: Channel) {
         self.channel = channel;
+    }
+
+    /// See [`crate::Session::login_method`].
+    pub fn login_method(&self) -> Method {
+        self.method
     }
 
     /// Whether the login was bound to the TLS connection.
@@ -461,7 +477,10 @@ impl Session {
         let is_first = self.reply.error.is_none() || self.state == State::Idle;
         if is_first {
             error.keep(&mut self.failure);
-            self.reply.error = Some(error.class());
+            self.reply.error = Some(match error.class() {
+                Class::WrongCancel if self.is_cancelled => Class::Cancelled,
+                class => class,
+            });
         }
         let class = self.reply.error.unwrap_or(Class::Sql);
         let falls_back = match &self.fallback {
@@ -486,6 +505,7 @@ impl Session {
     }
 
     fn authenticate(&mut self, body: &[u8], out: &mut BytesMut) -> Option<Progress> {
+        self.method = Method::asked(body).unwrap_or(self.method);
         match self.authentication.receive(&self.login, &self.channel, body, out) {
             Ok(Step::Answer) => Some(Progress::Write),
             Ok(Step::Wait) => None,

@@ -358,3 +358,25 @@ fn a_failures_words_do_not_outlive_the_connection() {
     let lost = server("HTTP/1.1 200").closing().play(&mut session, &[]);
     assert_eq!((lost[0].code, lost[0].message.as_str()), (Code::None, ""));
 }
+
+/// Each reply's own figure is read, also where its head is otherwise like the last one.
+#[test]
+fn what_the_server_says_of_its_time_is_read_from_every_reply() {
+    let reply = |timing: &str| response("200 OK", timing, "{\"data\":{}}");
+    let mut session = session();
+    let mut times = |timing: &str| {
+        let events = server(reply(timing)).play(&mut session, &[]);
+        let timing = events[0].server_timing;
+        (timing.total_ns, timing.database_ns)
+    };
+    let first = times("Server-Timing: total;dur=1.25, db;dur=0.5\r\n");
+    assert_eq!(first, (Some(1_250_000), Some(500_000)));
+    let longer = times("Server-Timing: total;dur=101.25, db;dur=30.5\r\n");
+    assert_eq!(longer, (Some(101_250_000), Some(30_500_000)));
+    assert_eq!(times("Server-Timing: total;dur=7\r\n"), (Some(7_000_000), None));
+    assert_eq!(times(""), (None, None));
+    let two = "Server-Timing: total;dur=9\r\nServer-Timing: db;dur=8\r\n";
+    assert_eq!(times(two), (Some(9_000_000), Some(8_000_000)));
+    let others = two.replace("dur=8", "dur=6");
+    assert_eq!(times(&others), (Some(9_000_000), Some(6_000_000)));
+}

@@ -11,6 +11,7 @@ pub(crate) struct Event {
     pub(crate) reusable: bool,
     pub(crate) code: Code,
     pub(crate) message: String,
+    pub(crate) server_timing: http::ServerTiming,
 }
 
 /// What the server says, after how many requests, and whether it closes then.
@@ -147,7 +148,8 @@ fn event(session: &Session, progress: Progress) -> Event {
         // Unasked bytes are shown as far as they came at first, which the cut decides.
         _ => String::new(),
     };
-    Event { progress, reusable: session.is_reusable(), code: failure.code, message }
+    let server_timing = session.server_timing();
+    Event { progress, reusable: session.is_reusable(), code: failure.code, message, server_timing }
 }
 
 /// An operation whose body is the value of its one hole.

@@ -197,6 +197,7 @@ fn fragments() -> impl Strategy<Value = Vec<u8>> {
         b"Connection: close\r\n",
         b"Connection: keep-alive\r\n",
         b"X: y\r\n",
+        b"Server-Timing: total;dur=7\r\n",
         b"\r\n",
         b"\n",
         b"\r",
@@ -287,13 +288,15 @@ proptest! {
 
     #[test]
     fn a_head_seen_before_changes_nothing(
-        number in 0_usize..4, edits in vec(edit(), 0..3), cuts in cuts()
+        number in 0_usize..6, edits in vec(edit(), 0..3), cuts in cuts()
     ) {
         let first = [
             json(r#"{"data":{}}"#),
             response("200 OK", "ETag: \"a\"\r\nDate: Tue, 24 Nov 2026 10:00:00 GMT\r\n", "{}"),
             response("204 No Content", "Connection: keep-alive\r\n", ""),
             chunked_response(b"2\r\n{}\r\n0\r\n\r\n"),
+            response("200 OK", "Server-Timing: total;dur=1.25, db;dur=0.5\r\n", "{}"),
+            response("200 OK", "Server-Timing: total;dur=9\r\nServer-Timing: db;dur=8\r\n", "{}"),
         ][number].clone();
         let text = String::from_utf8(first.clone()).unwrap();
         let second = edits.iter().fold(text, |text, edit| edited(&text, edit));

@@ -1,7 +1,9 @@
 //! A session fed with scripted server bytes, cut at every place.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
-use wire::postgres::{Fallback, Parameter, Protocol, Statement};
+use wire::postgres::{self, Fallback, Login, Parameter, Protocol, Statement};
 use wire::{Class, Code, Operation, Outcome, Progress, Request, Session, Values};
 
 use crate::peer::{
@@ -173,6 +175,21 @@ fn a_lost_name_makes_every_session_of_the_target_send_its_statements_unnamed() {
 }
 
 #[test]
+fn only_what_was_asked_for_is_said_at_the_start() {
+    let startup = |login: Login| {
+        let mut out = BytesMut::new();
+        postgres::Session::new(Arc::new(login), []).open(&mut out);
+        String::from_utf8(out[8..].to_vec()).unwrap()
+    };
+    let login = || Login::new("nova", "shop", "bench", None).unwrap();
+    let parameters = "user\0nova\0database\0shop\0application_name\0bench\0client_encoding\0UTF8\0";
+    assert_eq!(startup(login()), format!("{parameters}\0"));
+    let options = login().with_options("-c TimeZone=UTC").unwrap();
+    assert_eq!(startup(options), format!("{parameters}options\0-c TimeZone=UTC\0\0"));
+    assert!(login().with_options("\0").is_err());
+}
+
+#[test]
 fn a_session_knows_how_its_request_is_cancelled() {
     let mut session = busy();
     let mut out = BytesMut::new();
@@ -180,6 +197,25 @@ fn a_session_knows_how_its_request_is_cancelled() {
     assert_eq!(out[..], [0, 0, 0, 16, 4, 210, 22, 46, 0, 0, 0, 7, 0, 0, 0, 9]);
     session.open(&mut BytesMut::new());
     assert!(!session.cancel(&mut out), "the key was the last connection's");
+}
+
+#[test]
+fn a_cancel_that_was_asked_for_is_told_from_one_that_was_not() {
+    let cancelled = error("ERROR", "57014", "canceling statement due to user request");
+    let cancelled = [cancelled, ready()].concat();
+    let outcome = |class| [Progress::Response(Outcome::Failed(class))];
+    let mut session = busy();
+    session.cancel(&mut BytesMut::new());
+    assert_eq!(feed(&mut session, &cancelled, &[9]), outcome(Class::Cancelled));
+    // The same once more: a cancel that came late and hit the next request.
+    request(&mut session, &operation(Protocol::Extended));
+    assert_eq!(feed(&mut session, &cancelled, &[9]), outcome(Class::WrongCancel));
+    assert!(session.is_reusable());
+    request(&mut session, &operation(Protocol::Extended));
+    session.cancel(&mut BytesMut::new());
+    let timed_out = error("ERROR", "57014", "canceling statement due to statement timeout");
+    let timed_out = [timed_out, ready()].concat();
+    assert_eq!(feed(&mut session, &timed_out, &[9]), outcome(Class::Sql));
 }
 
 #[test]

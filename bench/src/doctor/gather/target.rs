@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use socket2::SockAddr;
 
-use super::super::facts::{PoolerFacts, Process, ServerFacts, TargetFacts};
-use super::listener;
+use super::super::facts::{Isolation, PoolerFacts, Process, ServerFacts, TargetFacts};
+use super::{isolation, listener};
 use crate::address;
 use crate::conninfo::Conninfo;
-use crate::observe::{ObserveError, Pooler, Row, Server};
+use crate::observe::{ObserveError, Pooler, Row, Server, pool_mode};
 use crate::scenario::{Endpoint, Scenario, TargetFile};
 
 /// How long a server may take to accept a connection.
@@ -42,6 +42,7 @@ fn one(target: &TargetFile) -> TargetFacts {
             let conninfo = conninfo.map_err(|error| error.to_string());
             if let Ok(conninfo) = &conninfo {
                 facts.place = conninfo.place();
+                facts.application_name = Some(conninfo.application_name().to_owned());
             }
             let reached = conninfo.and_then(|one| one.reached().map_err(|error| error.to_string()));
             reached.and_then(|one| one.address().map_err(|error| error.to_string()))
@@ -56,7 +57,7 @@ fn one(target: &TargetFile) -> TargetFacts {
     let Ok(reached) = reached else { return facts };
     facts.listener = reached.flatten();
     let Some(conninfo) = &target.conninfo else { return facts };
-    match &target.console {
+    match target.consoles.first() {
         Some(console) => {
             let asked = pooler(console, conninfo).map_err(|error| error.to_string());
             facts.pooler = Some(asked);
@@ -67,6 +68,17 @@ fn one(target: &TargetFile) -> TargetFacts {
         }
     }
     facts
+}
+
+/// Tries whether sessions leak from client to client, where statements are taken and a connection can
+/// be had.
+pub(super) fn isolation(
+    target: &TargetFile,
+    facts: &TargetFacts,
+) -> Option<Result<Isolation, String>> {
+    let conninfo = target.conninfo.as_deref().filter(|_| facts.reached == Some(Ok(())))?;
+    let pooler = facts.pooler.as_ref().and_then(|pooler| pooler.as_ref().ok());
+    Some(isolation::probe(conninfo, pooler.and_then(|pooler| pooler.pool_mode.as_deref())))
 }
 
 /// Connects once, and sees what listens there where that is on this machine.
@@ -84,6 +96,7 @@ fn pooler(console: &str, conninfo: &str) -> Result<PoolerFacts, ObserveError> {
         settings,
         &pooler.table("SHOW DATABASES")?,
         &pooler.table("SHOW POOLS")?,
+        &pooler.table("SHOW CLIENTS")?,
         conninfo.as_ref().map(Conninfo::database),
     ))
 }
@@ -92,6 +105,7 @@ fn describe(
     settings: BTreeMap<String, String>,
     databases: &[Row],
     pools: &[Row],
+    clients: &[Row],
     database: Option<&str>,
 ) -> PoolerFacts {
     let number = |row: &Row, name: &str| row.get(name)?.parse::<u64>().ok();
@@ -105,7 +119,9 @@ fn describe(
     let size = of_row("pool_size").or_else(|| setting("default_pool_size"));
     let reserve = of_row("reserve_pool_size").or_else(|| of_row("reserve_pool"));
     let reserve = reserve.or_else(|| setting("reserve_pool_size"));
-    let mode = row.and_then(|row| row.get("pool_mode")).filter(|mode| !mode.is_empty()).cloned();
+    let own = clients.iter().filter(|row| row.get("database").map(String::as_str) == database);
+    // Not every version shows the name; a client may have none.
+    let application_names = own.map(|row| row.get("application_name").cloned()).collect();
     let clients = |of: &dyn Fn(Option<&str>) -> bool| {
         let rows = pools.iter().filter(|row| of(row.get("database").map(String::as_str)));
         rows.map(|row| Some(number(row, "cl_active")? + number(row, "cl_waiting")?)).sum()
@@ -113,9 +129,10 @@ fn describe(
     PoolerFacts {
         pool_size: size.map(|size| size.min(max)),
         reserve: size.and_then(|size| Some(reserve?.min(max.saturating_sub(size.min(max))))),
-        pool_mode: mode.or_else(|| settings.get("pool_mode").cloned()),
+        pool_mode: pool_mode(row, &settings),
         clients: clients(&|name| name == database),
         clients_in_all: clients(&|name| name != Some("pgbouncer")),
+        application_names,
         settings,
     }
 }
@@ -166,11 +183,20 @@ mod tests {
             row(&[("database", "other"), ("cl_active", "5"), ("cl_waiting", "0")]),
             row(&[("database", "pgbouncer"), ("cl_active", "1"), ("cl_waiting", "0")]),
         ];
-        let nova = describe(settings(), &databases, &pools, Some("nova"));
+        let client =
+            |database: &str, name: &str| row(&[("database", database), ("application_name", name)]);
+        let clients = [
+            client("nova", "nova"),
+            client("nova", "psql"),
+            client("nova", "nova"),
+            client("pgbouncer", "doctor"),
+        ];
+        let nova = describe(settings(), &databases, &pools, &clients, Some("nova"));
+        assert_eq!(nova.application_names, Some(["nova", "psql"].map(str::to_owned).into()));
         assert_eq!((nova.pool_size, nova.reserve), (Some(50), Some(0)), "max_connections holds");
         assert_eq!(nova.pool_mode.as_deref(), Some("transaction"));
         assert_eq!((nova.clients, nova.clients_in_all), (Some(50), Some(55)));
-        let other = describe(settings(), &databases, &pools, Some("unlisted"));
+        let other = describe(settings(), &databases, &pools, &[], Some("unlisted"));
         assert_eq!((other.pool_size, other.reserve), (Some(20), Some(3)));
         assert_eq!((other.pool_mode.as_deref(), other.clients), (Some("session"), Some(0)));
     }
@@ -178,7 +204,9 @@ mod tests {
     #[test]
     fn what_a_console_does_not_show_is_unknown() {
         let pools = [row(&[("database", "nova"), ("cl_active", "40")])];
-        let facts = describe(Row::new(), &[], &pools, Some("nova"));
+        let clients = [row(&[("database", "nova")])];
+        let facts = describe(Row::new(), &[], &pools, &clients, Some("nova"));
+        assert_eq!(facts.application_names, None);
         assert_eq!((facts.pool_size, facts.reserve, facts.clients), (None, None, None));
         assert_eq!(facts.pool_mode, None);
     }

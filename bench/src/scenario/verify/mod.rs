@@ -35,7 +35,14 @@ impl Scenario {
             } else {
                 // A pooler may mix up what is prepared through it; its server says the same.
                 let is_asked = target.is_server() || !has_server;
-                sql::ask(self, target, is_asked, &mut mistakes)
+                let line = sql::ask(self, target, is_asked, &mut mistakes);
+                match self.unpoolable(name) {
+                    Ok(refused) => mistakes.extend(refused),
+                    Err(error) => {
+                        mistakes.push(target.mistake("console", error.to_string()).help(OFFLINE));
+                    }
+                }
+                line
             };
             if mistakes[before..].iter().all(|mistake| !mistake.is_error()) {
                 lines.push(format!("target {name}: {line}"));
@@ -48,7 +55,7 @@ impl Scenario {
 impl TargetFile {
     /// Postgres itself, as far as one can tell: it has no pooler's console.
     fn is_server(&self) -> bool {
-        self.conninfo.is_some() && self.console.is_none()
+        self.conninfo.is_some() && self.consoles.is_empty()
     }
 
     /// A mistake at the value of one of its keys.

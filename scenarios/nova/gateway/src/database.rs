@@ -1,8 +1,9 @@
 //! The pool of connections, and one method per statement.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
     Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Status, TimeoutType,
@@ -73,6 +74,17 @@ pub(crate) enum StartError {
         /// What went wrong with the first that failed.
         source: DatabaseError,
     },
+}
+
+tokio::task_local! {
+    /// How long the request that a task answers has waited for the database.
+    static TIME: Cell<Duration>;
+}
+
+/// What the future comes to, and how long its statements took, one after the other.
+pub(crate) async fn timed<T>(future: impl Future<Output = T>) -> (T, Duration) {
+    let timed = async { (future.await, TIME.with(Cell::get)) };
+    TIME.scope(Cell::default(), timed).await
 }
 
 /// TLS to a server whose certificate one in `path` has signed.
@@ -199,7 +211,11 @@ impl Database {
     ) -> Result<Vec<Row>, DatabaseError> {
         let client = self.pool.get().await?;
         self.metrics.statements.increment();
-        Ok(client.query_typed(statement, parameters).await?)
+        let started = Instant::now();
+        let rows = client.query_typed(statement, parameters).await;
+        // Outside of a request nobody asks.
+        let _ = TIME.try_with(|time| time.set(time.get() + started.elapsed()));
+        Ok(rows?)
     }
 }
 

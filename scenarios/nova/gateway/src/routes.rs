@@ -1,6 +1,7 @@
 //! HTTP: the routes, and the check at the door.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_graphql::{Request, Response, ServerError};
 use axum::Router;
@@ -8,13 +9,13 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use serde_json::json;
 
 use crate::auth::{Tokens, is_login};
-use crate::database::Database;
+use crate::database::{self, Database};
 use crate::metrics::Metrics;
 use crate::schema::{self, NovaSchema};
 
@@ -42,11 +43,18 @@ async fn graphql(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> axum::response::Response {
-    let (status, response) = match body {
-        Ok(body) => gateway.answer(&headers, &body).await,
-        Err(rejection) => (rejection.status(), failure(rejection.body_text())),
+    let started = Instant::now();
+    let answered = async {
+        match body {
+            Ok(body) => gateway.answer(&headers, &body).await,
+            Err(rejection) => (rejection.status(), failure(rejection.body_text())),
+        }
     };
-    let answer = encode(status, &response);
+    let ((status, response), database) = database::timed(answered).await;
+    let mut answer = encode(status, &response);
+    if let Ok(timing) = HeaderValue::try_from(server_timing(started.elapsed(), database)) {
+        answer.headers_mut().insert("server-timing", timing);
+    }
     if !response.errors.is_empty() {
         gateway.metrics.errors.increment();
     }
@@ -85,6 +93,12 @@ async fn exposition(State(gateway): State<Gateway>) -> impl IntoResponse {
 
 fn failure(message: String) -> Response {
     Response::from_errors(vec![ServerError::new(message, None)])
+}
+
+/// All of a request's time, and the database's of it, in ms (W3C Server Timing).
+fn server_timing(total: Duration, database: Duration) -> String {
+    let [total, database] = [total, database].map(|time| time.as_secs_f64() * 1000.0);
+    format!("total;dur={total:.3}, db;dur={database:.3}")
 }
 
 /// The answer as HTTP. One that never came to be executed has errors and no data.
@@ -181,6 +195,17 @@ mod tests {
         let login = r#"mutation { login(username: "user1", password: "nova") { token } }"#;
         let (status, body) = server.post(None, query(login, json!({}))).await;
         assert_eq!((status, first_message(&body).as_str()), (200, "database connection failed"));
+    }
+
+    #[tokio::test]
+    async fn every_answer_says_how_long_it_took() {
+        let server = Server::new();
+        let request = Request::post("/graphql").body(Body::from("{")).unwrap();
+        let response = server.router.clone().oneshot(request).await.unwrap();
+        let timing = response.headers()["server-timing"].to_str().unwrap();
+        assert!(timing.starts_with("total;dur=") && timing.ends_with("db;dur=0.000"), "{timing}");
+        let times = [Duration::from_micros(12_345), Duration::from_nanos(700)];
+        assert_eq!(server_timing(times[0], times[1]), "total;dur=12.345, db;dur=0.001");
     }
 
     #[tokio::test]

@@ -1,14 +1,19 @@
 //! What Postgres says of itself.
 
+mod sample;
+
 use std::collections::BTreeMap;
 
 use postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
+pub(crate) use self::sample::ServerSample;
+pub(super) use self::sample::ServerSource;
 use super::ObserveError;
 use super::login::login;
 use crate::conninfo::with_sources;
 
 const WHAT: &str = "the observer's connection to Postgres";
+const REMEDY: &str = "check `observer` (or `conninfo`) of the postgres target";
 
 /// A connection to Postgres that only looks.
 pub(crate) struct Server {
@@ -19,8 +24,7 @@ pub(crate) struct Server {
 impl Server {
     /// Logs in.
     pub(crate) fn connect(conninfo: &str) -> Result<Self, ObserveError> {
-        let remedy = "check `observer` (or `conninfo`) of the postgres target";
-        let (client, place) = login(WHAT, conninfo, remedy)?;
+        let (client, place) = login(WHAT, conninfo, REMEDY)?;
         Ok(Self { client, place })
     }
 

@@ -1,0 +1,220 @@
+//! The result as it is written to summary.json: everything that the table shows.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use engine::{CancelTimes, Gaps, Nanos};
+use serde::Serialize;
+use wire::Class;
+
+use super::Plan;
+use crate::arm::{Arm, ArmSummary, Quantiles};
+use crate::churn::Pace;
+use crate::generator::GeneratorSummary;
+use crate::rig::Rig;
+use crate::scenario::Scenario;
+use crate::validity::Validity;
+
+/// The result of `cancel`. Times in ns, rates in 1/s.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    schema: u32,
+    command: &'static str,
+    pub(super) scenario: String,
+    /// Seconds since 1970.
+    started: f64,
+    duration_ns: Nanos,
+    /// On each target.
+    pub(super) phase_ns: Nanos,
+    pub(super) seed: u64,
+    #[serde(flatten)]
+    pub(super) generator: GeneratorSummary,
+    /// Statements a second that were asked for, and how they are spaced; else `clients` says how
+    /// many sent one after the other.
+    pub(super) rate: Option<f64>,
+    pub(super) gaps: Option<&'static str>,
+    pub(super) clients: Option<u32>,
+    /// Clients that sent the same statements and cancelled none.
+    pub(super) bystanders: u32,
+    /// How long each statement runs by itself.
+    pub(super) length_ns: Nanos,
+    /// How long after it was sent each is cancelled.
+    pub(super) after_ns: Nanos,
+    #[serde(flatten)]
+    pub(crate) validity: Validity,
+    pub(super) arms: Vec<CancelArm>,
+}
+
+/// What was measured on one target. Its requests are the statements, the bystanders' too; among
+/// its errors are those that were cancelled as asked for.
+#[derive(Debug, Serialize)]
+pub(super) struct CancelArm {
+    #[serde(flatten)]
+    pub(super) arm: ArmSummary,
+    /// CancelRequests that were sent; each has one of the four outcomes that follow.
+    pub(super) cancels: u64,
+    /// The statement ended by it.
+    pub(super) hit: u64,
+    /// The statement ran, and on to its end.
+    pub(super) lost: u64,
+    /// The statement still waited for a server connection.
+    pub(super) queued: u64,
+    /// The statement failed of something else.
+    pub(super) failed: u64,
+    /// Statements that ended before their cancel could be sent.
+    pub(super) unsent: u64,
+    /// Statements that were cancelled, and for which no cancel had been sent.
+    pub(super) wrong_client: u64,
+    /// Of the hits, from when the CancelRequest was sent to the statement's end.
+    pub(super) effect_ns: Quantiles,
+    /// Of those that were queued, from when it was sent until they had run, or were given up.
+    pub(super) queued_ns: Quantiles,
+    /// Of the lost, from when it was sent to the statement's end.
+    pub(super) lost_ns: Quantiles,
+}
+
+impl Summary {
+    pub(super) fn new(
+        scenario: &Scenario,
+        plan: &Plan,
+        rig: &Rig,
+        started: SystemTime,
+        duration_ns: Nanos,
+        measured: &[CancelTimes],
+    ) -> Self {
+        Self {
+            started: started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+            duration_ns,
+            ..Self::of(&scenario.name, plan, rig.generator(), &rig.arms, measured)
+        }
+    }
+
+    fn of(
+        scenario: &str,
+        plan: &Plan,
+        generator: GeneratorSummary,
+        arms: &[Arm],
+        measured: &[CancelTimes],
+    ) -> Self {
+        let (rate, gaps, clients) = match plan.pace {
+            Pace::Rate { rate, gaps: Gaps::Uniform, .. } => (Some(rate), Some("uniform"), None),
+            Pace::Rate { rate, gaps: Gaps::Poisson, .. } => (Some(rate), Some("poisson"), None),
+            Pace::Clients(clients) => (None, None, Some(clients)),
+        };
+        let arms = arms.iter().zip(measured);
+        let arms: Vec<_> = arms.map(|(arm, times)| CancelArm::new(arm, times)).collect();
+        let mut validity = Validity::default();
+        arms.iter().for_each(|arm| arm.judge(&mut validity));
+        Self {
+            schema: 1,
+            command: "cancel",
+            scenario: scenario.into(),
+            started: 0.0,
+            duration_ns: 0,
+            phase_ns: plan.duration_ns,
+            seed: plan.seed,
+            generator,
+            rate,
+            gaps,
+            clients,
+            bystanders: plan.bystanders,
+            length_ns: plan.cancel.length_ns,
+            after_ns: plan.cancel.after_ns,
+            validity,
+            arms,
+        }
+    }
+}
+
+impl CancelArm {
+    fn new(arm: &Arm, times: &CancelTimes) -> Self {
+        let arm = ArmSummary::new(arm, &[]);
+        Self {
+            cancels: times.sent(),
+            hit: times.hit.len(),
+            lost: times.lost.len(),
+            queued: times.queued.len(),
+            failed: times.failed,
+            unsent: times.unsent,
+            wrong_client: arm.errors.get(Class::WrongCancel.name()).copied().unwrap_or_default(),
+            effect_ns: Quantiles::new(&times.hit),
+            queued_ns: Quantiles::new(&times.queued),
+            lost_ns: Quantiles::new(&times.lost),
+            arm,
+        }
+    }
+
+    /// Times run from when a cancel was sent, so that a generator that is late spoils none of them.
+    fn judge(&self, validity: &mut Validity) {
+        if self.cancels == 0 {
+            validity.invalid(format!(
+                "{}: no cancel was sent: every statement ended before (raise --length or lower \
+                 --after)",
+                self.arm.name
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+impl Summary {
+    /// Made-up measurements of a pooler with a queue and of a Postgres, through the same code as
+    /// real ones.
+    pub(super) fn example(pace: Pace) -> Self {
+        use engine::{Cancel, MILLISECOND, PhaseReport, Recording, SECOND, StreamReport};
+        use wire::{Code, Failure, Outcome};
+
+        use crate::arm::{ArmKind, Block};
+        use crate::generator::GeneratorOptions;
+
+        let plan = Plan {
+            targets: ["pooler", "postgres"].map(Into::into).into(),
+            pace,
+            cancel: Cancel { after_ns: 50 * MILLISECOND, length_ns: 200 * MILLISECOND },
+            bystanders: 2,
+            duration_ns: SECOND,
+            generator: GeneratorOptions::default(),
+            seed: 1,
+        };
+        let mut arms = Vec::new();
+        let mut measured = Vec::new();
+        for (index, target) in plan.targets.iter().enumerate() {
+            let mut recording = Recording::new(1);
+            let mut times = CancelTimes::default();
+            let mut failure = Failure::default();
+            for number in 0..100_u64 {
+                let outcome = match number % 10 {
+                    0 | 1 => Outcome::Ok,
+                    2 if index == 0 => Outcome::Ok,
+                    3 if index == 0 => Outcome::Failed(Class::WrongCancel),
+                    _ => Outcome::Failed(Class::Cancelled),
+                };
+                failure.set(Code::SqlState(*b"57014"), b"canceling statement due to user request");
+                recording.record(0, outcome, &failure, (0, 0, 60 * MILLISECOND));
+                match (number % 10, outcome) {
+                    (0, _) => times.unsent += 1,
+                    (1, _) => times.lost.saturating_record(150 * MILLISECOND),
+                    (2, Outcome::Ok) => times.queued.saturating_record(300 * MILLISECOND),
+                    (_, Outcome::Failed(Class::Cancelled)) => {
+                        times.hit.saturating_record((number + 1) * 10_000);
+                    }
+                    _ => {}
+                }
+            }
+            let stream = StreamReport { planned: 100, ..StreamReport::new(recording) };
+            let report = PhaseReport {
+                streams: vec![stream],
+                start: 0,
+                end: SECOND,
+                spun_ns: 0,
+                cpu_ns: 25_000_000,
+                is_interrupted: false,
+                is_aborted: false,
+            };
+            let mut arm = Arm::new(&ArmKind::of(target), None);
+            arm.push(Block::new(report, SECOND, Vec::new()));
+            arms.push(arm);
+            measured.push(times);
+        }
+        Self::of("nova", &plan, GeneratorSummary::example(), &arms, &measured)
+    }
+}

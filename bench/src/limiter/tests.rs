@@ -1,0 +1,271 @@
+use std::collections::BTreeMap;
+
+use engine::MILLISECOND;
+
+use super::*;
+use crate::observe::{FullPool, GENERATOR, MachineUse, Network, Pools, ProcessUse};
+use crate::series::{LoadSecond, PoolerSecond, ServerSecond, Spread};
+
+/// A machine of four cores that is half idle; a pooler, a server and us, at ease.
+fn at_ease(number: u64) -> Second {
+    let spread = Spread { p50: 20_000, p95: 60_000, p99: 90_000, max: MILLISECOND };
+    let load = LoadSecond {
+        start_ns: number * SECOND,
+        end_ns: (number + 1) * SECOND,
+        requests: 1000,
+        errors: 0,
+        late: 0,
+        response_ns: Some(spread),
+        service_ns: Some(spread),
+        lateness_ns: Some(spread),
+        server_total_ns: None,
+        server_database_ns: None,
+    };
+    let used = |cpu_cores, has_children| {
+        let used = ProcessUse {
+            cpu_cores,
+            wait_cores: 0.02,
+            busiest_thread: 0.2,
+            busiest_thread_wait: 0.01,
+            usable_cores: if has_children { 4.0 } else { 1.0 },
+            cores: vec![0, 1, 2, 3],
+            is_under_quota: false,
+            throttled_cores: None,
+            has_children,
+            context_switches: 3000.0,
+            resident_bytes: Some(1 << 20),
+            open_files: Some(100),
+            open_files_max: Some(1024),
+        };
+        Some(used)
+    };
+    let pools = Pools {
+        cl_active: Some(20),
+        cl_waiting: Some(0),
+        sv_active: Some(2),
+        sv_idle: Some(4),
+        sv_used: Some(0),
+        maxwait_ns: Some(0),
+    };
+    let counts = |pairs: &[(&str, u64)]| -> BTreeMap<String, u64> {
+        pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+    };
+    let named = |name: &str, used| (name.to_owned(), used);
+    Second {
+        load,
+        poolers: BTreeMap::from([(
+            "pooler".to_owned(),
+            Some(PoolerSecond {
+                pools,
+                full: Vec::new(),
+                clients: Some(20),
+                clients_max: Some(100),
+                wait_ns_per_query: Some(500.0),
+                counted_per_second: None,
+            }),
+        )]),
+        servers: BTreeMap::from([(
+            "postgres".to_owned(),
+            Some(ServerSecond {
+                connections: 8,
+                connections_max: Some(100),
+                states: counts(&[("active", 4), ("idle", 4)]),
+                waits: counts(&[("running", 2), ("Client:ClientRead", 2)]),
+                counted_per_second: None,
+            }),
+        )]),
+        processes: BTreeMap::from([
+            named("pooler", used(0.2, false)),
+            named("postgres", used(0.8, true)),
+            named("gateway", used(0.4, false)),
+            named(GENERATOR, used(0.2, false)),
+        ]),
+        machine: Some(MachineUse {
+            idle: 0.5,
+            softirq: 0.05,
+            steal: 0.0,
+            idle_by_core: (0..4).map(|core| (core, 0.5)).collect(),
+            network: Network { listen_overflows: Some(0), ..Network::default() },
+        }),
+    }
+}
+
+/// Ten seconds, changed from second `from` up to second `to`.
+fn run((from, to): (usize, usize), change: impl Fn(&mut Second)) -> Vec<Second> {
+    let mut seconds: Vec<_> = (0..10).map(at_ease).collect();
+    seconds[from..to].iter_mut().for_each(change);
+    seconds
+}
+
+fn process<'a>(second: &'a mut Second, name: &str) -> &'a mut ProcessUse {
+    second.processes.get_mut(name).and_then(Option::as_mut).unwrap()
+}
+
+fn pooler(second: &mut Second) -> &mut PoolerSecond {
+    second.poolers.get_mut("pooler").and_then(Option::as_mut).unwrap()
+}
+
+fn server(second: &mut Second) -> &mut ServerSecond {
+    second.servers.get_mut("postgres").and_then(Option::as_mut).unwrap()
+}
+
+fn fill_pool(second: &mut Second) {
+    let pool = FullPool { database: "nova".into(), user: "nova".into(), size: 6, cl_waiting: 14 };
+    let pooler = pooler(second);
+    pooler.full = vec![pool];
+    (pooler.pools.cl_waiting, pooler.pools.sv_active) = (Some(14), Some(6));
+}
+
+/// It is ready most of the time, and others are on its core.
+fn starve(second: &mut Second, name: &str) {
+    let used = process(second, name);
+    (used.busiest_thread, used.busiest_thread_wait) = (0.8, 0.75);
+}
+
+fn wait(second: &mut Second, event: &str) {
+    server(second).waits = BTreeMap::from([(event.to_owned(), 6), ("running".to_owned(), 2)]);
+}
+
+/// Who is to be named where this happens.
+type Case = (&'static str, fn(&mut Second));
+
+/// Who is named where this happens in seconds 4 to 9.
+fn named(change: impl Fn(&mut Second)) -> Option<String> {
+    let limiter = Limiter::find(&run((4, 10), change))?;
+    assert_eq!((limiter.since_ns, limiter.until_ns), (4 * SECOND, 10 * SECOND));
+    assert!(!limiter.evidence.is_empty());
+    Some(limiter.name)
+}
+
+#[test]
+fn where_nothing_runs_out_nothing_is_named() {
+    assert_eq!(Limiter::find(&run((0, 10), |_| {})), None);
+    assert_eq!(Limiter::find(&[]), None);
+    // Backends that sleep take no resource.
+    assert_eq!(named(|second| wait(second, "Timeout:PgSleep")), None);
+}
+
+#[test]
+fn each_resource_is_named_when_it_runs_out() {
+    let cases: [Case; 17] = [
+        ("generator", |second| process(second, GENERATOR).busiest_thread = 0.99),
+        ("generator", |second| starve(second, GENERATOR)),
+        ("pooler CPU", |second| process(second, "pooler").busiest_thread = 0.97),
+        ("gateway CPU", |second| {
+            let used = process(second, "gateway");
+            (used.cpu_cores, used.usable_cores, used.is_under_quota) = (0.29, 0.3, true);
+        }),
+        ("postgres CPU", |second| process(second, "postgres").cpu_cores = 3.7),
+        // Another process is on its cores.
+        ("postgres CPU", |second| {
+            let used = process(second, "postgres");
+            (used.cores, used.usable_cores) = (vec![1], 1.0);
+            (used.cpu_cores, used.wait_cores) = (0.4, 5.0);
+            second.machine.as_mut().unwrap().idle_by_core.insert(1, 0.0);
+        }),
+        ("pooler CPU", |second| {
+            starve(second, "pooler");
+            process(second, "pooler").cores = vec![1];
+            second.machine.as_mut().unwrap().idle_by_core.insert(1, 0.0);
+        }),
+        ("machine CPU", |second| {
+            starve(second, "pooler");
+            second.machine.as_mut().unwrap().idle = 0.0;
+        }),
+        ("machine CPU", |second| {
+            let machine = second.machine.as_mut().unwrap();
+            machine.idle = 0.01;
+            machine.idle_by_core.values_mut().for_each(|idle| *idle = 0.01);
+            process(second, "postgres").wait_cores = 3.0;
+        }),
+        ("locks in postgres", |second| wait(second, "Lock:tuple")),
+        ("lightweight locks in postgres", |second| wait(second, "LWLock:WALWrite")),
+        ("I/O of postgres", |second| wait(second, "IO:DataFileRead")),
+        ("max_connections of postgres", |second| server(second).connections = 98),
+        ("pool of pooler", fill_pool),
+        ("max_client_conn of pooler", |second| pooler(second).clients = Some(100)),
+        ("open files of pooler", |second| process(second, "pooler").open_files = Some(1020)),
+        ("listen backlog", |second| {
+            second.machine.as_mut().unwrap().network.listen_overflows = Some(3);
+        }),
+    ];
+    for (name, change) in cases {
+        assert_eq!(named(change).as_deref(), Some(name));
+    }
+}
+
+#[test]
+fn a_busy_machine_is_no_limit_to_a_load_that_wants_little_of_it() {
+    let others = |second: &mut Second| {
+        let machine = second.machine.as_mut().unwrap();
+        machine.idle = 0.0;
+        machine.idle_by_core.values_mut().for_each(|idle| *idle = 0.0);
+    };
+    assert_eq!(named(others), None);
+}
+
+#[test]
+fn a_backend_that_never_rests_is_not_the_server_at_its_limit() {
+    assert_eq!(named(|second| process(second, "postgres").busiest_thread = 1.0), None);
+}
+
+#[test]
+fn what_fills_the_pool_is_named_before_the_pool() {
+    let causes: [Case; 3] = [
+        ("postgres CPU", |second| process(second, "postgres").cpu_cores = 3.9),
+        ("locks in postgres", |second| wait(second, "Lock:transactionid")),
+        ("generator", |second| process(second, GENERATOR).busiest_thread = 1.0),
+    ];
+    for (name, cause) in causes {
+        let both = |second: &mut Second| {
+            fill_pool(second);
+            cause(second);
+        };
+        assert_eq!(named(both).as_deref(), Some(name));
+    }
+}
+
+#[test]
+fn what_ran_out_first_is_named_even_where_more_follows() {
+    let mut seconds = run((2, 10), fill_pool);
+    for second in &mut seconds[6..] {
+        process(second, "postgres").cpu_cores = 4.0;
+    }
+    let limiter = Limiter::find(&seconds).unwrap();
+    assert_eq!((limiter.name.as_str(), limiter.since_ns), ("pool of pooler", 2 * SECOND));
+}
+
+#[test]
+fn a_fluctuation_is_none_and_a_gap_ends_nothing() {
+    assert_eq!(Limiter::find(&run((4, 6), fill_pool)), None, "two seconds of ten");
+    let mut seconds = run((4, 7), fill_pool);
+    seconds[5].poolers.insert("pooler".into(), None);
+    seconds[7].poolers.insert("pooler".into(), None);
+    let limiter = Limiter::find(&seconds).unwrap();
+    assert_eq!((limiter.since_ns, limiter.until_ns), (4 * SECOND, 7 * SECOND));
+    seconds.iter_mut().for_each(|second| drop(second.poolers.insert("pooler".into(), None)));
+    assert_eq!(Limiter::find(&seconds), None, "what was never seen is not named");
+    // A second with some of it left, between two without, is no end.
+    let mut seconds = run((4, 9), fill_pool);
+    seconds[6] = at_ease(6);
+    assert_eq!(Limiter::find(&seconds).unwrap().until_ns, 9 * SECOND);
+    // In a short run half of it is enough.
+    assert!(Limiter::find(&run((0, 10), fill_pool)[..2]).is_some());
+}
+
+#[test]
+fn the_evidence_is_told_in_figures() {
+    let limiter = Limiter::find(&run((3, 10), |second| {
+        fill_pool(second);
+        wait(second, "Timeout:PgSleep");
+        pooler(second).pools.maxwait_ns = Some(30 * MILLISECOND);
+        pooler(second).wait_ns_per_query = Some(9e6);
+    }));
+    insta::assert_snapshot!(limiter.unwrap(), @"pool of pooler, from 3.00 s to 10.0 s: all 6 server connections for nova were in use while 14 clients waited, the longest for 30.0 ms; clients waited 9.00 ms for each query; backends of postgres that were not idle: 75 % Timeout:PgSleep, 25 % running");
+    let limiter = Limiter::find(&run((0, 10), |second| {
+        let used = process(second, "postgres");
+        (used.cpu_cores, used.usable_cores, used.is_under_quota) = (0.5, 0.5, true);
+        used.throttled_cores = Some(2.25);
+    }));
+    insta::assert_snapshot!(limiter.unwrap(), @"postgres CPU, from 0.00 us to 10.0 s: it used 0.50 of 0.50 cores that its control group allows; its threads were throttled for 2.25 s a second; its threads waited for a core for 0.02 s a second, and the busiest one ran or waited for 20 % of the time");
+}

@@ -1,0 +1,93 @@
+//! The pooler's admin console.
+
+mod pools;
+mod sample;
+mod totals;
+
+use postgres::Client;
+
+pub(crate) use self::pools::{FullPool, Pools};
+pub(crate) use self::sample::PoolerSample;
+pub(super) use self::sample::PoolerSource;
+pub(crate) use self::totals::Totals;
+use super::ObserveError;
+use super::login::login;
+use super::table::{Row, tables};
+use crate::conninfo::with_sources;
+
+const WHAT: &str = "the pooler's console";
+const REMEDY: &str =
+    "check `console` of the pooler's target, and that its user is among admin_users or stats_users";
+
+/// A connection to PgBouncer's console (PgBouncer manual, "Admin console").
+pub(crate) struct Pooler {
+    client: Client,
+    place: String,
+}
+
+/// The pool mode of a database, as its row of SHOW DATABASES or else SHOW CONFIG tells it.
+pub(crate) fn pool_mode(database: Option<&Row>, settings: &Row) -> Option<String> {
+    let own = database.and_then(|row| row.get("pool_mode")).filter(|mode| !mode.is_empty());
+    own.or_else(|| settings.get("pool_mode")).cloned()
+}
+
+impl Pooler {
+    /// Logs in.
+    pub(crate) fn connect(conninfo: &str) -> Result<Self, ObserveError> {
+        let (client, place) = login(WHAT, conninfo, REMEDY)?;
+        Ok(Self { client, place })
+    }
+
+    /// Queries that the pooler has counted, over all databases but its own.
+    pub(crate) fn queries(&mut self) -> Result<u64, ObserveError> {
+        let queries = Totals::new(&self.table("SHOW STATS")?).queries();
+        queries.ok_or_else(|| self.fault("SHOW STATS has no total_query_count".into()))
+    }
+
+    /// Its version, as it says it.
+    pub(crate) fn version(&mut self) -> Result<String, ObserveError> {
+        Ok(version(&self.table("SHOW VERSION")?).unwrap_or_default())
+    }
+
+    /// Its settings by name.
+    pub(crate) fn settings(&mut self) -> Result<Row, ObserveError> {
+        Ok(settings(&self.table("SHOW CONFIG")?))
+    }
+
+    /// How it hands out server connections for a database: `session`, `transaction` or `statement`;
+    /// `None` where it does not say.
+    pub(crate) fn pool_mode(&mut self, database: &str) -> Result<Option<String>, ObserveError> {
+        let settings = self.settings()?;
+        let databases = self.table("SHOW DATABASES")?;
+        let row = databases.iter().find(|row| row.get("name").is_some_and(|name| name == database));
+        Ok(pool_mode(row, &settings))
+    }
+
+    /// Every row that a SHOW command gives.
+    pub(crate) fn table(&mut self, command: &str) -> Result<Vec<Row>, ObserveError> {
+        let messages = self.client.simple_query(command);
+        let messages = messages.map_err(|error| self.fault(with_sources(&error)))?;
+        Ok(tables(messages).into_iter().next().unwrap_or_default())
+    }
+
+    fn fault(&self, problem: String) -> ObserveError {
+        ObserveError::Query { what: WHAT, place: self.place.clone(), problem }
+    }
+}
+
+/// Whether a row is about the console itself, which poolers show beside the databases they serve.
+fn is_own(row: &Row) -> bool {
+    let own = ["pgbouncer", "pgcat", "pgdog", "console"];
+    row.get("database").is_some_and(|name| own.contains(&name.as_str()))
+}
+
+/// The answer to SHOW VERSION: one cell, whatever its column is called.
+fn version(rows: &[Row]) -> Option<String> {
+    rows.first()?.values().next().cloned()
+}
+
+/// The answer to SHOW CONFIG, by name (PgBouncer manual, "SHOW CONFIG").
+fn settings(rows: &[Row]) -> Row {
+    let pair = |row: &Row| Some((row.get("key")?.clone(), row.get("value")?.clone()));
+    rows.iter().filter_map(pair).collect()
+}

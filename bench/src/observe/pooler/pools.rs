@@ -1,0 +1,218 @@
+//! A pooler's client and server connections at one instant.
+
+use engine::{Nanos, SECOND};
+use serde::Serialize;
+
+use super::is_own;
+use crate::observe::table::{Row, number};
+
+/// The connections of all of a pooler's pools together (PgBouncer manual, "SHOW POOLS"). What this
+/// version of the pooler does not show is unknown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Pools {
+    /// Clients that are linked to a server connection, or idle.
+    pub(crate) cl_active: Option<u64>,
+    /// Clients that have sent a query and wait for a server connection.
+    pub(crate) cl_waiting: Option<u64>,
+    /// Server connections that work for a client.
+    pub(crate) sv_active: Option<u64>,
+    /// Server connections that are ready for a client.
+    pub(crate) sv_idle: Option<u64>,
+    /// Server connections that were idle for so long that they are checked before their next use.
+    pub(crate) sv_used: Option<u64>,
+    /// How long the client that has waited longest has waited, in ns.
+    pub(crate) maxwait_ns: Option<Nanos>,
+}
+
+/// A pool whose server connections are all taken while clients wait for one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct FullPool {
+    pub(crate) database: String,
+    /// Empty where the console does not name it.
+    pub(crate) user: String,
+    /// How many server connections it may have.
+    pub(crate) size: u64,
+    pub(crate) cl_waiting: u64,
+}
+
+impl Pools {
+    /// The rows of SHOW POOLS together, without the console's own: that one only tells, where there
+    /// is no pool yet, which figures there are.
+    pub(super) fn new(rows: &[Row]) -> Self {
+        let all: Vec<_> = rows.iter().filter(|row| !is_own(row)).map(Self::of).collect();
+        match (all.is_empty(), rows.first()) {
+            (true, Some(own)) => Self::of(own).emptied(),
+            _ => Self::sum(&all),
+        }
+    }
+
+    fn emptied(self) -> Self {
+        Self {
+            cl_active: self.cl_active.and(Some(0)),
+            cl_waiting: self.cl_waiting.and(Some(0)),
+            sv_active: self.sv_active.and(Some(0)),
+            sv_idle: self.sv_idle.and(Some(0)),
+            sv_used: self.sv_used.and(Some(0)),
+            maxwait_ns: self.maxwait_ns.and(Some(0)),
+        }
+    }
+
+    /// Those of several pools, or of several processes of one pooler.
+    pub(super) fn sum(all: &[Self]) -> Self {
+        let Some((first, rest)) = all.split_first() else { return Self::default() };
+        rest.iter().fold(*first, |sum, other| {
+            let both = |figure: fn(&Self) -> Option<u64>| Some(figure(&sum)? + figure(other)?);
+            Self {
+                cl_active: both(|pools| pools.cl_active),
+                cl_waiting: both(|pools| pools.cl_waiting),
+                sv_active: both(|pools| pools.sv_active),
+                sv_idle: both(|pools| pools.sv_idle),
+                sv_used: both(|pools| pools.sv_used),
+                maxwait_ns: sum.maxwait_ns.max(other.maxwait_ns),
+            }
+        })
+    }
+
+    fn of(row: &Row) -> Self {
+        // The whole seconds and the rest are columns of their own.
+        let maxwait_us = number(row, "maxwait").zip(number(row, "maxwait_us"));
+        Self {
+            cl_active: number(row, "cl_active"),
+            cl_waiting: number(row, "cl_waiting"),
+            sv_active: number(row, "sv_active"),
+            sv_idle: number(row, "sv_idle"),
+            sv_used: number(row, "sv_used"),
+            maxwait_ns: maxwait_us.map(|(seconds, us)| seconds * SECOND + us * 1000),
+        }
+    }
+
+    /// Client connections for each server connection; unknown where there is no server connection.
+    pub(crate) fn multiplexing_ratio(&self) -> Option<f64> {
+        let clients = self.cl_active? + self.cl_waiting?;
+        let servers = self.sv_active? + self.sv_idle? + self.sv_used.unwrap_or_default();
+        (servers > 0).then(|| clients as f64 / servers as f64)
+    }
+}
+
+/// Server connections of a pool that can't be given to a client now. Before 1.18 PgBouncer counts
+/// those that are cancelled with the active ones.
+const TAKEN: [&str; 5] =
+    ["sv_active", "sv_active_cancel", "sv_being_canceled", "sv_tested", "sv_login"];
+
+impl FullPool {
+    /// Those among the rows of SHOW POOLS, by the sizes in SHOW DATABASES, or by the pool's own where
+    /// the console shows that.
+    pub(super) fn find(pools: &[Row], databases: &[Row]) -> Vec<Self> {
+        let full = |row: &Row| {
+            let cl_waiting = number(row, "cl_waiting").filter(|waiting| *waiting > 0)?;
+            number(row, "sv_active")?;
+            let taken: u64 = TAKEN.iter().filter_map(|name| number(row, name)).sum();
+            let name = row.get("database")?;
+            let database = databases.iter().find(|other| other.get("name") == Some(name));
+            let of_database = |name| database.and_then(|database| number(database, name));
+            let size = number(row, "pool_size").or_else(|| of_database("pool_size"))?;
+            // 0 is no limit; one for all users of the database may be reached before.
+            let limit = of_database("max_connections").filter(|limit| *limit > 0);
+            let is_limited = limit.zip(of_database("current_connections"));
+            let is_limited = is_limited.is_some_and(|(limit, current)| current >= limit);
+            let user = row.get("user").cloned().unwrap_or_default();
+            (taken >= size || is_limited).then(|| Self {
+                database: name.clone(),
+                user,
+                size: size.min(limit.unwrap_or(size)),
+                cl_waiting,
+            })
+        };
+        pools.iter().filter(|row| !is_own(row)).filter_map(full).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(database: &str, cells: &[(&str, u64)]) -> Row {
+        let cells = cells.iter().map(|(name, cell)| ((*name).to_owned(), cell.to_string()));
+        let name = if database.starts_with("db:") { "name" } else { "database" };
+        let database = database.trim_start_matches("db:").to_owned();
+        cells.chain([(name.to_owned(), database)]).collect()
+    }
+
+    #[test]
+    fn pools_add_up_and_what_is_not_shown_stays_unknown() {
+        let pools = Pools::new(&[
+            row(
+                "nova",
+                &[
+                    ("maxwait_us", 5),
+                    ("maxwait", 2),
+                    ("cl_waiting", 10),
+                    ("cl_active", 30),
+                    ("sv_active", 5),
+                    ("sv_idle", 1),
+                ],
+            ),
+            row("pgbouncer", &[("cl_active", 1), ("cl_waiting", 1)]),
+            row("other", &[("cl_active", 8), ("cl_waiting", 0), ("sv_active", 1), ("sv_idle", 1)]),
+        ]);
+        let expected = Pools {
+            cl_active: Some(38),
+            cl_waiting: Some(10),
+            sv_active: Some(6),
+            sv_idle: Some(2),
+            sv_used: None,
+            maxwait_ns: Some(2_000_005_000),
+        };
+        assert_eq!(pools, expected);
+        assert_eq!(pools.multiplexing_ratio(), Some(6.0));
+        assert_eq!(Pools { cl_waiting: None, ..pools }.multiplexing_ratio(), None);
+        assert_eq!(
+            Pools { sv_active: Some(0), sv_idle: Some(0), ..pools }.multiplexing_ratio(),
+            None
+        );
+    }
+
+    #[test]
+    fn where_there_is_no_pool_yet_nothing_is_in_use() {
+        let pools = Pools::new(&[row("pgbouncer", &[("cl_active", 1), ("sv_active", 0)])]);
+        assert_eq!((pools.cl_active, pools.sv_active, pools.sv_idle), (Some(0), Some(0), None));
+        assert_eq!(Pools::new(&[]), Pools::default());
+    }
+
+    #[test]
+    fn what_one_of_two_processes_does_not_show_is_unknown_of_both() {
+        let one = Pools { cl_active: Some(3), sv_active: Some(1), ..Pools::default() };
+        let two = Pools { cl_active: Some(4), ..Pools::default() };
+        for all in [[one, two], [two, one]] {
+            let sum = Pools::sum(&all);
+            assert_eq!((sum.cl_active, sum.sv_active), (Some(7), None));
+        }
+    }
+
+    #[test]
+    fn a_pool_is_full_where_clients_wait_and_no_connection_is_left() {
+        let sizes = [row("db:nova", &[("pool_size", 2)])];
+        let full = |cells: &[(&str, u64)]| FullPool::find(&[row("nova", cells)], &sizes);
+        let found = full(&[("sv_active", 2), ("cl_waiting", 7)]);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].size, found[0].cl_waiting), (2, 7));
+        assert_eq!(full(&[("sv_active", 1), ("sv_login", 1), ("cl_waiting", 7)]).len(), 1);
+        assert_eq!(full(&[("sv_active", 2), ("cl_waiting", 0)]), []);
+        assert_eq!(full(&[("sv_active", 1), ("cl_waiting", 7)]), []);
+        assert_eq!(full(&[("cl_waiting", 7)]), [], "what is taken is unknown");
+        assert_eq!(
+            FullPool::find(&[row("else", &[("sv_active", 9), ("cl_waiting", 1)])], &sizes),
+            [],
+            "its size is unknown"
+        );
+        // The pool's own size, as some poolers show it, and a limit over all users of a database.
+        let own = row("nova", &[("sv_active", 2), ("cl_waiting", 1), ("pool_size", 3)]);
+        assert_eq!(FullPool::find(&[own], &sizes), []);
+        let limited = [row(
+            "db:nova",
+            &[("pool_size", 9), ("max_connections", 4), ("current_connections", 4)],
+        )];
+        let pool = row("nova", &[("sv_active", 2), ("cl_waiting", 1)]);
+        assert_eq!(FullPool::find(&[pool], &limited)[0].size, 4);
+    }
+}

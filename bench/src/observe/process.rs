@@ -1,0 +1,288 @@
+//! What a process takes of this machine.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use engine::Nanos;
+use rustix::thread::CpuSet;
+use serde::Serialize;
+
+use super::ObserveError;
+use super::cgroup::{Cgroup, Quota};
+use super::cpu::{CpuSample, children};
+use crate::scenario;
+
+/// A process and its children at one instant.
+#[derive(Debug, Clone)]
+pub(crate) struct ProcessSample {
+    pid: u32,
+    cpu: CpuSample,
+    /// By thread: all of the process's own, and of each child the first.
+    threads: BTreeMap<u32, Scheduled>,
+    has_children: bool,
+    /// Cores that it may run on, by their numbers.
+    cores: Vec<usize>,
+    quota: Option<Quota>,
+    resident_bytes: Option<u64>,
+    open_files: Option<u64>,
+    open_files_max: Option<u64>,
+}
+
+/// A thread's time with the scheduler (Linux, Documentation/scheduler/sched-stats.rst).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Scheduled {
+    run_ns: Nanos,
+    /// Ready to run, and waiting for a core.
+    wait_ns: Nanos,
+    /// How often it was given a core.
+    turns: u64,
+}
+
+/// What a process and its children took between two instants.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ProcessUse {
+    /// CPU time in cores.
+    pub(crate) cpu_cores: f64,
+    /// Time in which a thread was ready and waited for a core, over all threads, in cores.
+    pub(crate) wait_cores: f64,
+    /// The share of time in which its busiest thread ran or waited for a core, 0 to 1.
+    pub(crate) busiest_thread: f64,
+    /// As much of that it waited.
+    pub(crate) busiest_thread_wait: f64,
+    /// How many cores it could use: not more than its threads, than those it may run on, and than
+    /// its control group allows.
+    pub(crate) usable_cores: f64,
+    /// The cores that it may run on, by their numbers.
+    #[serde(skip)]
+    pub(crate) cores: Vec<usize>,
+    /// Whether it is the control group that allows no more.
+    pub(crate) is_under_quota: bool,
+    /// In cores: how long threads were kept from running by the control group's quota.
+    pub(crate) throttled_cores: Option<f64>,
+    /// Whether other processes do its work for it.
+    pub(crate) has_children: bool,
+    /// How often a thread was given a core, by the second.
+    pub(crate) context_switches: f64,
+    /// What is shared with its children counts once.
+    pub(crate) resident_bytes: Option<u64>,
+    /// Of the process itself.
+    pub(crate) open_files: Option<u64>,
+    pub(crate) open_files_max: Option<u64>,
+}
+
+/// Where a process is looked for.
+pub(crate) struct ProcessSource {
+    name: String,
+    /// A pid, or a file that holds it: then it is read again once the process has gone.
+    place: String,
+    found: Option<Found>,
+}
+
+struct Found {
+    pid: u32,
+    cgroup: Option<Cgroup>,
+    open_files_max: Option<u64>,
+}
+
+impl ProcessSource {
+    pub(crate) fn new(name: &str, place: &str) -> Self {
+        Self { name: name.to_owned(), place: place.to_owned(), found: None }
+    }
+
+    /// Looks once.
+    pub(crate) fn look(&mut self) -> Result<ProcessSample, ObserveError> {
+        let missing =
+            || ObserveError::NoProcess { name: self.name.clone(), place: self.place.clone() };
+        let found = match self.found.take() {
+            Some(found) => found,
+            None => Found::find(&self.place).ok_or_else(missing)?,
+        };
+        let sample = found.read().ok_or_else(missing)?;
+        self.found = Some(found);
+        Ok(sample)
+    }
+}
+
+impl Found {
+    fn find(place: &str) -> Option<Self> {
+        let pid = scenario::pid(place)?;
+        Some(Self { pid, cgroup: Cgroup::of(pid), open_files_max: open_files_max(pid) })
+    }
+
+    fn read(&self) -> Option<ProcessSample> {
+        let pid = self.pid;
+        let children = children(pid);
+        let cpu = CpuSample::of(pid, &children);
+        let own = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+        let own = own.filter_map(|task| task.file_name().to_str()?.parse().ok());
+        let own = own.map(|tid: u32| (tid, format!("/proc/{pid}/task/{tid}/schedstat")));
+        let theirs = children.iter().map(|pid| (*pid, format!("/proc/{pid}/schedstat")));
+        // Where the kernel keeps no such statistics nothing was waited for, as far as we know.
+        let scheduled = |path| scheduled(&fs::read_to_string(path).ok()?);
+        let threads = own.chain(theirs);
+        let threads = threads.map(|(tid, path)| (tid, scheduled(path).unwrap_or_default()));
+        let threads: BTreeMap<_, _> = threads.collect();
+        if cpu.is_empty() || threads.is_empty() {
+            return None;
+        }
+        let resident = |pid| memory(&fs::read_to_string(format!("/proc/{pid}/statm")).ok()?);
+        let own_pages = resident(pid).map(|(resident, _)| resident);
+        let their_pages = children.iter().filter_map(|pid| resident(*pid));
+        let their_pages: u64 = their_pages.map(|(all, shared)| all.saturating_sub(shared)).sum();
+        Some(ProcessSample {
+            pid,
+            cpu,
+            threads,
+            has_children: !children.is_empty(),
+            cores: cores(pid),
+            quota: self.cgroup.as_ref().and_then(Cgroup::quota),
+            resident_bytes: own_pages.map(|pages| (pages + their_pages) * procfs::page_size()),
+            open_files: open_files(pid),
+            open_files_max: self.open_files_max,
+        })
+    }
+}
+
+impl ProcessSample {
+    /// What was taken in the `elapsed_ns` since `earlier`; `None` where it is another process.
+    pub(crate) fn since(&self, earlier: &Self, elapsed_ns: Nanos) -> Option<ProcessUse> {
+        if self.pid != earlier.pid || elapsed_ns == 0 {
+            return None;
+        }
+        let in_cores = |ns: Nanos| ns as f64 / elapsed_ns as f64;
+        let (mut wait_ns, mut turns, mut busiest_ns) = (0, 0, (0, 0));
+        for (tid, now) in &self.threads {
+            let then = earlier.threads.get(tid).copied().unwrap_or_default();
+            let waited_ns = now.wait_ns.saturating_sub(then.wait_ns);
+            wait_ns += waited_ns;
+            turns += now.turns.saturating_sub(then.turns);
+            let ready_ns = now.run_ns.saturating_sub(then.run_ns) + waited_ns;
+            busiest_ns = busiest_ns.max((ready_ns, waited_ns));
+        }
+        let unlimited = self.cores.len().min(self.threads.len()) as f64;
+        let quota = self.quota.map(|quota| quota.cores).filter(|cores| *cores < unlimited);
+        let throttled_ns = self.quota.zip(earlier.quota);
+        let throttled_ns =
+            throttled_ns.map(|(now, then)| now.throttled_ns.saturating_sub(then.throttled_ns));
+        Some(ProcessUse {
+            cpu_cores: in_cores(self.cpu.since(&earlier.cpu)),
+            wait_cores: in_cores(wait_ns),
+            busiest_thread: in_cores(busiest_ns.0).min(1.0),
+            busiest_thread_wait: in_cores(busiest_ns.1).min(1.0),
+            usable_cores: quota.unwrap_or(unlimited),
+            cores: self.cores.clone(),
+            is_under_quota: quota.is_some(),
+            throttled_cores: throttled_ns.map(in_cores),
+            has_children: self.has_children,
+            context_switches: turns as f64 * engine::SECOND as f64 / elapsed_ns as f64,
+            resident_bytes: self.resident_bytes,
+            open_files: self.open_files,
+            open_files_max: self.open_files_max,
+        })
+    }
+}
+
+fn scheduled(text: &str) -> Option<Scheduled> {
+    let mut numbers = text.split_whitespace().map(|number| number.parse().ok());
+    let mut next = || numbers.next().flatten();
+    Some(Scheduled { run_ns: next()?, wait_ns: next()?, turns: next()? })
+}
+
+/// Pages in memory, and those of them that are shared (proc_pid_statm(5)).
+fn memory(statm: &str) -> Option<(u64, u64)> {
+    let mut numbers = statm.split(' ').skip(1).map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+fn cores(pid: u32) -> Vec<usize> {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let Ok(cores) = rustix::thread::sched_getaffinity(pid) else { return Vec::new() };
+    (0..CpuSet::MAX_CPU).filter(|core| cores.is_set(*core)).collect()
+}
+
+/// Since Linux 6.2 the folder's size says it.
+fn open_files(pid: u32) -> Option<u64> {
+    let folder = format!("/proc/{pid}/fd");
+    match fs::metadata(&folder).ok()?.len() {
+        0 => Some(fs::read_dir(folder).ok()?.count() as u64),
+        count => Some(count),
+    }
+}
+
+fn open_files_max(pid: u32) -> Option<u64> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::{MILLISECOND, SECOND};
+
+    use super::*;
+
+    fn sample(threads: &[(u32, u64, u64)]) -> ProcessSample {
+        let scheduled = |(tid, run_ms, wait_ms): &(u32, u64, u64)| {
+            let (run_ns, wait_ns) = (run_ms * MILLISECOND, wait_ms * MILLISECOND);
+            (*tid, Scheduled { run_ns, wait_ns, turns: *run_ms })
+        };
+        ProcessSample {
+            pid: 1,
+            cpu: CpuSample::default(),
+            threads: threads.iter().map(scheduled).collect(),
+            has_children: false,
+            cores: (0..8).collect(),
+            quota: None,
+            resident_bytes: None,
+            open_files: None,
+            open_files_max: None,
+        }
+    }
+
+    #[test]
+    fn waiting_adds_up_and_the_busiest_thread_is_told_apart() {
+        let before = sample(&[(1, 100, 0), (2, 0, 0)]);
+        let after = sample(&[(1, 500, 500), (2, 100, 0), (3, 50, 150)]);
+        let used = after.since(&before, SECOND).unwrap();
+        assert_eq!((used.wait_cores, used.busiest_thread), (0.65, 0.9));
+        assert_eq!(used.busiest_thread_wait, 0.5);
+        assert_eq!((used.usable_cores, used.context_switches), (3.0, 550.0));
+        let other = ProcessSample { pid: 2, ..before };
+        assert_eq!(after.since(&other, SECOND), None, "another process");
+    }
+
+    #[test]
+    fn a_quota_below_its_cores_is_what_it_can_use() {
+        let quota = |cores, throttled_ns| Some(Quota { cores, throttled_ns });
+        let before = ProcessSample { quota: quota(0.2, 0), ..sample(&[(1, 0, 0)]) };
+        let after = ProcessSample { quota: quota(0.2, SECOND / 2), ..sample(&[(1, 0, 0)]) };
+        let used = after.since(&before, SECOND).unwrap();
+        assert_eq!((used.usable_cores, used.throttled_cores), (0.2, Some(0.5)));
+        assert!(used.is_under_quota);
+        let roomy = ProcessSample { quota: quota(3.0, 0), ..sample(&[(1, 0, 0)]) };
+        let used = roomy.since(&before, SECOND).unwrap();
+        assert_eq!((used.usable_cores, used.is_under_quota), (1.0, false));
+    }
+
+    #[test]
+    fn we_ourselves_are_seen_and_who_is_gone_is_an_error() {
+        let own = std::process::id().to_string();
+        let sample = ProcessSource::new("us", &own).look().unwrap();
+        assert!(sample.threads.len() >= 2, "tests run on threads of their own");
+        assert!(!sample.cores.is_empty() && sample.resident_bytes.unwrap() > 0);
+        assert!(sample.open_files.unwrap() < sample.open_files_max.unwrap());
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        fs::write(&file, format!("{}\n", child.id())).unwrap();
+        let mut source = ProcessSource::new("child", &file.display().to_string());
+        assert_eq!(source.look().unwrap().pid, child.id());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let error = source.look().unwrap_err().to_string();
+        assert!(error.contains("child") && error.contains("there is no process"), "{error}");
+        // Started anew, it is found by its file.
+        fs::write(&file, own).unwrap();
+        assert_eq!(source.look().unwrap().pid, std::process::id());
+    }
+}

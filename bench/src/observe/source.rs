@@ -1,0 +1,120 @@
+//! What is looked at, and what it shows.
+
+use std::collections::BTreeMap;
+
+use super::machine::MachineSample;
+use super::pooler::PoolerSource;
+use super::process::ProcessSource;
+use super::server::ServerSource;
+use super::{ObserveError, PoolerSample, ProcessSample, ServerSample};
+use crate::scenario::Scenario;
+
+/// One thing to look at, called by a name: a target's, or its own.
+pub(crate) struct Source {
+    pub(super) name: String,
+    kind: Kind,
+}
+
+enum Kind {
+    Pooler(Box<PoolerSource>),
+    Server(Box<ServerSource>),
+    Process(ProcessSource),
+    Machine,
+}
+
+/// What one of them showed at one instant.
+#[derive(Debug, Clone)]
+pub(crate) enum Reading {
+    Pooler(PoolerSample),
+    Server(ServerSample),
+    Process(ProcessSample),
+    Machine(MachineSample),
+}
+
+impl Reading {
+    /// Postgres' backends by application_name, if it is about those.
+    pub(crate) fn backends(&self) -> Option<&BTreeMap<String, u64>> {
+        match self {
+            Self::Server(server) => Some(&server.backends),
+            _ => None,
+        }
+    }
+}
+
+/// What a source is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Pooler,
+    Server,
+    Process,
+    Machine,
+}
+
+/// The name of this process's own figures.
+pub(crate) const GENERATOR: &str = "generator";
+const MACHINE: &str = "machine";
+
+impl Source {
+    /// Everything that a scenario names, and this machine with us on it. Nothing is opened yet.
+    pub(crate) fn all(scenario: &Scenario) -> Result<Vec<Self>, ObserveError> {
+        let mut all = Vec::new();
+        for (name, target) in &scenario.targets {
+            if !target.consoles.is_empty() {
+                let pooler = PoolerSource::new(&target.consoles)?;
+                all.push(Self { name: name.clone(), kind: Kind::Pooler(Box::new(pooler)) });
+            }
+        }
+        if let Some(target) = scenario.targets.get("postgres")
+            && let Some(conninfo) = target.observer.as_ref().or(target.conninfo.as_ref())
+        {
+            let server = ServerSource::new(conninfo)?;
+            all.push(Self { name: "postgres".into(), kind: Kind::Server(Box::new(server)) });
+        }
+        let own = (GENERATOR.to_owned(), std::process::id().to_string());
+        for (name, place) in scenario.processes.iter().chain([(&own.0, &own.1)]) {
+            let process = ProcessSource::new(name, place);
+            all.push(Self { name: name.clone(), kind: Kind::Process(process) });
+        }
+        all.push(Self { name: MACHINE.into(), kind: Kind::Machine });
+        Ok(all)
+    }
+
+    pub(super) fn subject(&self) -> Subject {
+        match &self.kind {
+            Kind::Pooler(_) => Subject::Pooler,
+            Kind::Server(_) => Subject::Server,
+            Kind::Process(_) => Subject::Process,
+            Kind::Machine => Subject::Machine,
+        }
+    }
+
+    pub(super) async fn look(&mut self) -> Result<Reading, ObserveError> {
+        match &mut self.kind {
+            Kind::Pooler(pooler) => pooler.look().await.map(Reading::Pooler),
+            Kind::Server(server) => server.look().await.map(Reading::Server),
+            Kind::Process(process) => process.look().map(Reading::Process),
+            Kind::Machine => MachineSample::read().map(Reading::Machine),
+        }
+    }
+
+    /// What is to be known of its figures, once it was looked at.
+    pub(super) fn note(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Pooler(pooler) if pooler.is_one_of_several() => Some(format!(
+                "{}: so_reuseport is on, and its console shows one process of several: list the \
+                 socket of each in `console`",
+                self.name
+            )),
+            _ => None,
+        }
+    }
+
+    /// What it says its version is, once it was looked at.
+    pub(super) fn version(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Pooler(pooler) => pooler.version(),
+            Kind::Server(server) => server.version(),
+            Kind::Process(_) | Kind::Machine => None,
+        }
+    }
+}

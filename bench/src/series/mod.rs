@@ -1,0 +1,234 @@
+//! What the load, the pooler, Postgres, the processes and the machine did in the same second.
+
+use std::collections::BTreeMap;
+
+use engine::{Interval, Nanos, OperationRecording, SECOND};
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::observe::pooler::Totals;
+use crate::observe::{
+    FullPool, GENERATOR, Look, MachineUse, Observations, Observed, PoolerSample, Pools, ProcessUse,
+    Reading, ServerSample, Subject,
+};
+
+/// One second of a run. What was not seen in it is null: a gap, and no zero.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Second {
+    #[serde(flatten)]
+    pub(crate) load: LoadSecond,
+    /// By target.
+    pub(crate) poolers: BTreeMap<String, Option<PoolerSecond>>,
+    /// By target.
+    pub(crate) servers: BTreeMap<String, Option<ServerSecond>>,
+    /// By name; `generator` is this process.
+    pub(crate) processes: BTreeMap<String, Option<ProcessUse>>,
+    pub(crate) machine: Option<MachineUse>,
+}
+
+/// What the load did. Times in ns; instants are those of the measured phase.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct LoadSecond {
+    pub(crate) start_ns: Nanos,
+    pub(crate) end_ns: Nanos,
+    /// Requests that got their outcome.
+    pub(crate) requests: u64,
+    pub(crate) errors: u64,
+    /// Arrivals that found no free connection.
+    pub(crate) late: u64,
+    /// Intended to done, of requests that succeeded.
+    pub(crate) response_ns: Option<Spread>,
+    /// Sent to done, of requests that succeeded.
+    pub(crate) service_ns: Option<Spread>,
+    /// Intended to sent.
+    pub(crate) lateness_ns: Option<Spread>,
+    /// Of the gateway's own account: all of its time, and its database's.
+    pub(crate) server_total_ns: Option<Spread>,
+    pub(crate) server_database_ns: Option<Spread>,
+}
+
+/// A few quantiles, in ns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Spread {
+    pub(crate) p50: Nanos,
+    pub(crate) p95: Nanos,
+    pub(crate) p99: Nanos,
+    pub(crate) max: Nanos,
+}
+
+/// A pooler, all of its processes together.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct PoolerSecond {
+    #[serde(flatten)]
+    pub(crate) pools: Pools,
+    /// Those that had no connection left for the clients that waited.
+    pub(crate) full: Vec<FullPool>,
+    /// Clients that are logged in, those that wait for nothing included.
+    pub(crate) clients: Option<u64>,
+    pub(crate) clients_max: Option<u64>,
+    /// How long clients waited for a server connection, for each query, in ns.
+    pub(crate) wait_ns_per_query: Option<f64>,
+    /// By counter of its console; null after a restart or a reset, and where it was not seen before.
+    pub(crate) counted_per_second: Option<BTreeMap<String, f64>>,
+}
+
+/// A Postgres server.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ServerSecond {
+    /// Backends of clients.
+    pub(crate) connections: u64,
+    pub(crate) connections_max: Option<u64>,
+    /// Backends of clients by state.
+    pub(crate) states: BTreeMap<String, u64>,
+    /// What active ones wait for.
+    pub(crate) waits: BTreeMap<String, u64>,
+    /// By view and column; null after a restart or a reset, and where it was not seen before. Those
+    /// that counted nothing are left out.
+    pub(crate) counted_per_second: Option<BTreeMap<String, f64>>,
+}
+
+impl LoadSecond {
+    /// All streams of an interval together.
+    pub(crate) fn new(interval: &Interval) -> Self {
+        let recordings = || interval.streams.iter().map(|stream| &stream.recording);
+        let operations = || recordings().flat_map(|recording| &recording.operations);
+        let spread = |pick: fn(&OperationRecording) -> Option<&Histogram<u64>>| {
+            let mut whole = engine::histogram();
+            for histogram in operations().filter_map(pick) {
+                whole.add(histogram).expect("all recordings share their bounds");
+            }
+            let at = |quantile| whole.value_at_quantile(quantile).min(whole.max());
+            (!whole.is_empty()).then(|| Spread {
+                p50: at(0.5),
+                p95: at(0.95),
+                p99: at(0.99),
+                max: whole.max(),
+            })
+        };
+        Self {
+            start_ns: interval.start_ns,
+            end_ns: interval.end_ns,
+            requests: recordings().map(engine::Recording::completed).sum(),
+            errors: recordings().map(engine::Recording::failed).sum(),
+            late: interval.streams.iter().map(|stream| stream.late).sum(),
+            response_ns: spread(|operation| Some(&operation.response)),
+            service_ns: spread(|operation| Some(&operation.service)),
+            lateness_ns: spread(|operation| Some(&operation.lateness)),
+            server_total_ns: spread(|operation| Some(&operation.server_times.as_ref()?.total)),
+            server_database_ns: spread(|operation| {
+                Some(&operation.server_times.as_ref()?.database)
+            }),
+        }
+    }
+}
+
+/// Lays what was seen beside the seconds of a load that began at `start_ns` on the workers' clock.
+/// Of the generator's time `spun` was no work but spinning: the share of a worker's time, 0 to 1.
+pub(crate) fn lay(
+    load: Vec<LoadSecond>,
+    observations: &Observations,
+    start_ns: Nanos,
+    spun: f64,
+) -> Vec<Second> {
+    load.into_iter().map(|load| second(load, observations, start_ns, spun)).collect()
+}
+
+fn second(load: LoadSecond, observations: &Observations, start_ns: Nanos, spun: f64) -> Second {
+    let (from, to) = (start_ns + load.start_ns, start_ns + load.end_ns);
+    let mut second = Second {
+        load,
+        poolers: BTreeMap::new(),
+        servers: BTreeMap::new(),
+        processes: BTreeMap::new(),
+        machine: None,
+    };
+    for observed in &observations.sources {
+        let seen = within(observed, from, to);
+        let name = observed.name.clone();
+        match observed.subject {
+            Subject::Pooler => drop(second.poolers.insert(name, seen.and_then(pooler))),
+            Subject::Server => drop(second.servers.insert(name, seen.and_then(server))),
+            Subject::Process => {
+                let mut used = seen.and_then(process);
+                if let Some(used) = used.as_mut().filter(|_| name == GENERATOR) {
+                    used.busiest_thread = (used.busiest_thread - spun).max(0.0);
+                }
+                second.processes.insert(name, used);
+            }
+            Subject::Machine => second.machine = seen.and_then(machine),
+        }
+    }
+    second
+}
+
+/// The last look between two instants, with the one before it.
+fn within(observed: &Observed, from: Nanos, to: Nanos) -> Option<(&Look, Option<&Look>)> {
+    let last = observed.looks.iter().rposition(|look| (from..to).contains(&look.at_ns))?;
+    let before = last.checked_sub(1).and_then(|before| observed.looks.get(before));
+    Some((&observed.looks[last], before))
+}
+
+fn pooler((look, before): (&Look, Option<&Look>)) -> Option<PoolerSecond> {
+    let Reading::Pooler(now) = &look.reading else { return None };
+    let PoolerSample { pools, full, counters, lists, clients_max } = now;
+    let counted = before.and_then(|before| {
+        let Reading::Pooler(then) = &before.reading else { return None };
+        let counted = counters.as_ref()?.since(then.counters.as_ref()?)?;
+        Some((counted, look.at_ns - before.at_ns))
+    });
+    let waited = |(counted, _): &(Totals, Nanos)| {
+        let queries = counted.queries().filter(|queries| *queries > 0)?;
+        Some(counted.wait_ns()? as f64 / queries as f64)
+    };
+    Some(PoolerSecond {
+        pools: (*pools)?,
+        full: full.clone(),
+        clients: lists.get("used_clients").copied(),
+        clients_max: *clients_max,
+        wait_ns_per_query: counted.as_ref().and_then(waited),
+        counted_per_second: counted.map(|(counted, ns)| per_second(counted.iter(), ns)),
+    })
+}
+
+fn server((look, before): (&Look, Option<&Look>)) -> Option<ServerSecond> {
+    let Reading::Server(now) = &look.reading else { return None };
+    let counted = before.and_then(|before| {
+        let Reading::Server(then) = &before.reading else { return None };
+        let counted = now.counters.since(&then.counters)?;
+        let risen = counted.iter().filter(|(_, count)| *count > 0);
+        Some(per_second(risen, look.at_ns - before.at_ns))
+    });
+    let ServerSample { states, waits, connections_max, .. } = now;
+    Some(ServerSecond {
+        connections: now.connections(),
+        connections_max: *connections_max,
+        states: states.clone(),
+        waits: waits.clone(),
+        counted_per_second: counted,
+    })
+}
+
+fn process((look, before): (&Look, Option<&Look>)) -> Option<ProcessUse> {
+    let before = before?;
+    match (&look.reading, &before.reading) {
+        (Reading::Process(now), Reading::Process(then)) => {
+            now.since(then, look.at_ns - before.at_ns)
+        }
+        _ => None,
+    }
+}
+
+fn machine((look, before): (&Look, Option<&Look>)) -> Option<MachineUse> {
+    match (&look.reading, &before?.reading) {
+        (Reading::Machine(now), Reading::Machine(then)) => now.since(then),
+        _ => None,
+    }
+}
+
+fn per_second<'a>(
+    counted: impl Iterator<Item = (&'a str, u64)>,
+    elapsed_ns: Nanos,
+) -> BTreeMap<String, f64> {
+    let seconds = elapsed_ns.max(1) as f64 / SECOND as f64;
+    counted.map(|(name, count)| (name.to_owned(), count as f64 / seconds)).collect()
+}

@@ -1,0 +1,42 @@
+//! Requests that are cancelled on purpose while they run ([`crate::Stream::cancel`]).
+
+use super::{SETTLE_MOST_NS, Worker};
+use crate::{ConnectionId, Nanos, Transport, pool::State};
+
+impl Worker {
+    /// The request that was sent at `sent` is to be cancelled, if it is still in flight.
+    pub(super) fn cancel_due(
+        &mut self,
+        id: ConnectionId,
+        sent: Nanos,
+        transport: &mut impl Transport,
+    ) {
+        let connection = &mut self.connections[id as usize];
+        let is_in_flight = connection.state == State::Busy && connection.flight.sent == sent;
+        if is_in_flight && !connection.is_being_cancelled {
+            connection.is_being_cancelled = true;
+            self.cancels.push(id);
+            self.begin_cancels(transport);
+        }
+    }
+
+    /// The request has its outcome, and the server has not yet closed the connection that it is
+    /// cancelled by. What came next on this one could be hit in its place.
+    pub(super) fn settle(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
+        let connection = &mut self.connections[id as usize];
+        connection.state = State::Settling;
+        connection.deadline = now + SETTLE_MOST_NS;
+        self.pools[connection.target].unready += 1;
+        if connection.cancel_sent.get().is_none() {
+            self.cancelled(id, now, transport);
+        }
+    }
+
+    /// Nothing is on its way to the connection's request any more.
+    pub(super) fn settled(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
+        let connection = &mut self.connections[id as usize];
+        connection.state = State::Idle;
+        self.pools[connection.target].unready -= 1;
+        self.release(id, now, transport);
+    }
+}

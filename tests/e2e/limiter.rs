@@ -1,0 +1,130 @@
+//! Each resource of a stack in turn is made the limit, and must be the one that is named.
+
+use poolbench_tests::Stack;
+use poolbench_tests::squeeze::{CpuQuota, Spinner, pin};
+use serde_json::Value;
+
+/// Runs `load` with one operation on one target of the stack, everything observed.
+fn run(stack: &Stack, target: &str, operation: &str, load: &[&str]) -> Value {
+    let text = format!(
+        "name = \"limit\"\n\
+         [targets.gateway]\nurl = \"{}\"\n\
+         [targets.pooler]\nconninfo = \"{}\"\nconsole = \"{}\"\n\
+         [targets.postgres]\nconninfo = \"{}\"\nobserver = \"{}\"\n\
+         [processes]\ngateway = {}\npooler = {}\npostgres = {}\n\
+         [auth.login]\n\
+         query = 'mutation {{ login(username: \"user1\", password: \"nova\") {{ token }} }}'\n\
+         token = \"data.login.token\"\n\
+         [[operations]]\nname = \"it\"\n{operation}\n",
+        stack.target("gateway_pooled"),
+        stack.target("pooler"),
+        stack.target("console"),
+        stack.target("postgres"),
+        stack.target("observer"),
+        stack.pid("gateway-pooled"),
+        stack.pid("pgbouncer"),
+        stack.pid("postgres"),
+    );
+    let file = stack.home.write("limit.toml", &text);
+    let of_all = ["run", &file, "--quiet", "--target", target, "--duration", "6s", "--json", "-"];
+    let ended = stack.home.run(&[&of_all, load].concat());
+    assert!([0, 111].contains(&ended.code), "{ended:?}");
+    assert!(!ended.stderr.contains("panicked"), "{ended:?}");
+    let summary = ended.json();
+    let sources = summary["observers"]["sources"].as_array().expect("sources");
+    for source in sources {
+        assert_eq!(source["failures"], 0, "{source}");
+    }
+    summary
+}
+
+/// That `name` is the limiter, since the beginning.
+fn assert_limiter(summary: &Value, name: Option<&str>) {
+    let limiter = &summary["limiter"];
+    let seen = serde_json::to_string(&summary["series"]).expect("a series");
+    assert_eq!(limiter["name"].as_str(), name, "{limiter} in {seen}");
+    if name.is_some() {
+        assert!(!limiter["evidence"].as_array().expect("evidence").is_empty(), "{limiter}");
+        let since = limiter["since_ns"].as_u64().expect("an instant");
+        let seconds = summary["series"].as_array().expect("a series");
+        let begins = seconds.iter().map(|second| second["start_ns"].as_u64());
+        assert!(begins.into_iter().any(|begin| begin == Some(since)), "{limiter}");
+    }
+}
+
+const SLEEP: &str = "sql = \"SELECT pg_sleep(0.02)\"";
+const GRAPHQL: &str = "graphql = \"{ user(id: 5) { id username } }\"";
+const CHEAP: &str = "sql = \"SELECT 1\"";
+const DEAR: &str = "sql = \"SELECT count(*) FROM generate_series(1, 20000)\"";
+
+/// On the core that the workers do not have.
+const SERVERS_CORE: usize = 0;
+
+/// The core of the generator's only worker: the last one.
+fn workers_core() -> usize {
+    std::thread::available_parallelism().expect("cores").get() - 1
+}
+
+#[test]
+fn a_pool_of_two_is_named_and_a_large_one_is_not() {
+    let small = Stack::up(&["--pool-size", "2"]);
+    let load = ["--vus", "12"];
+    let limited = run(&small, "pooler", SLEEP, &load);
+    assert_limiter(&limited, Some("pool of pooler"));
+    let evidence = limited["limiter"]["evidence"].to_string();
+    assert!(evidence.contains("all 2 server connections for nova were in use"), "{evidence}");
+    assert!(evidence.contains("Timeout:PgSleep"), "{evidence}");
+    drop(small);
+    // The same load sleeps as long as before, and nothing runs out.
+    let large = Stack::up(&["--pool-size", "25"]);
+    assert_limiter(&run(&large, "pooler", SLEEP, &load), None);
+    // One row is a resource too.
+    let lock =
+        "sql = \"UPDATE users SET username = username WHERE id = 7 RETURNING pg_sleep(0.01)\"";
+    assert_limiter(&run(&large, "pooler", lock, &load), Some("locks in postgres"));
+}
+
+#[test]
+fn each_server_that_has_too_little_cpu_is_named() {
+    let stack = Stack::up(&["--pool-size", "25"]);
+    for (server, target, operation, cores, name) in [
+        ("pgbouncer", "pooler", CHEAP, 0.06, "pooler CPU"),
+        ("postgres", "pooler", DEAR, 0.2, "postgres CPU"),
+        ("gateway-pooled", "gateway", GRAPHQL, 0.08, "gateway CPU"),
+    ] {
+        // Where no quota can be given, another process takes the core.
+        let quota = CpuQuota::new(cores);
+        let spinner = quota.is_none().then(|| {
+            pin(stack.pid(server), SERVERS_CORE);
+            Spinner::on(SERVERS_CORE)
+        });
+        quota.iter().for_each(|quota| quota.hold(stack.pid(server)));
+        let summary = run(&stack, target, operation, &["--vus", "12"]);
+        drop((quota, spinner));
+        assert_limiter(&summary, Some(name));
+    }
+}
+
+#[test]
+fn a_server_whose_core_others_take_is_named() {
+    let stack = Stack::up(&["--pool-size", "25"]);
+    pin(stack.pid("pgbouncer"), SERVERS_CORE);
+    let _spinner = Spinner::on(SERVERS_CORE);
+    let summary = run(&stack, "pooler", CHEAP, &["--vus", "12"]);
+    assert_limiter(&summary, Some("pooler CPU"));
+}
+
+#[test]
+fn a_generator_that_has_too_little_cpu_is_named() {
+    let stack = Stack::up(&["--pool-size", "25"]);
+    // The servers keep what they need.
+    for server in ["pgbouncer", "postgres", "gateway-pooled"] {
+        pin(stack.pid(server), SERVERS_CORE);
+    }
+    let core = workers_core();
+    let _spinner = Spinner::on(core);
+    let cores = core.to_string();
+    let load = ["--cores", &cores, "--rate", "3000", "--connections", "20"];
+    let summary = run(&stack, "pooler", CHEAP, &load);
+    assert_limiter(&summary, Some("generator"));
+}

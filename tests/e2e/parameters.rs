@@ -1,0 +1,84 @@
+//! What connections ask for at their start: the same for all of them, unless it is asked for
+//! otherwise.
+
+use poolbench_tests::session::{Client, Place};
+use poolbench_tests::{Ended, Stack};
+use postgres::SimpleQueryMessage;
+use serde_json::json;
+
+/// Runs `sql` on a target that is called so and lies there.
+fn run(stack: &Stack, target: &str, conninfo: &str, sql: &str) -> Ended {
+    let text = format!(
+        "name = \"parameters\"\n[targets.{target}]\nconninfo = \"{conninfo}\"\n\
+         [[operations]]\nname = \"one\"\nsql = \"{sql}\"\n"
+    );
+    let file = stack.home.write("scenario.toml", &text);
+    let arguments = ["run", &file, "--vus=8", "--iterations=300", "--warm-up=0s", "--json=-"];
+    stack.home.run(&arguments)
+}
+
+fn assert_all_well(ended: &Ended) {
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let arm = &ended.json()["arms"][0];
+    assert_eq!((&arm["errors"], &arm["requests"]), (&json!({}), &json!(300)), "{arm}");
+}
+
+/// Queries that the pooler has counted.
+fn queries(stack: &Stack) -> u64 {
+    let rows = stack.connect("console").simple_query("SHOW STATS_TOTALS").expect("it answers");
+    let count = rows.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) if row.get("database") == Some("nova") => {
+            row.get("query_count")?.parse().ok()
+        }
+        _ => None,
+    });
+    count.expect("a row for the database")
+}
+
+/// SETs that have come to Postgres, by its log.
+fn sets(stack: &Stack) -> usize {
+    let log = stack.home.stacks()[0].join("postgres.log");
+    let text = std::fs::read_to_string(log).expect("a log");
+    text.matches("statement: SET ").count()
+}
+
+#[test]
+fn a_set_comes_where_clients_differ_and_not_where_they_are_alike() {
+    let stack = Stack::up(&["--pool-size", "1"]);
+    stack.psql("superuser", "nova", "ALTER SYSTEM SET log_statement = 'all'");
+    stack.psql("superuser", "nova", "SELECT pg_reload_conf()");
+    // The first one makes the server connection the clients' own.
+    assert_all_well(&run(&stack, "pooler", stack.target("pooler"), "SELECT 1"));
+    let (queries_before, sets_before) = (queries(&stack), sets(&stack));
+    assert_all_well(&run(&stack, "pooler", stack.target("pooler"), "SELECT 1"));
+    assert_eq!(queries(&stack) - queries_before, 300, "ours, and no others");
+    assert_eq!(sets(&stack), sets_before);
+
+    // One is called poolbench.
+    let place: &Place = &stack.place("pooler");
+    let mut one = Client::open(place).unwrap_or_else(|failed| panic!("{failed:?}"));
+    let mut other = postgres::Config::new();
+    other.host("127.0.0.1").port(place.port).user(&place.user).dbname(&place.database);
+    other.password(&place.password).application_name("other");
+    let mut other = other.connect(postgres::NoTls).expect("the stack is up");
+    let (queries_before, sets_before) = (queries(&stack), sets(&stack));
+    for _ in 0..10 {
+        one.sql("SELECT 1").expect("it works");
+        other.simple_query("SELECT 1").expect("it works");
+    }
+    assert!(sets(&stack) - sets_before >= 19, "one at each hand-over");
+    assert_eq!(queries(&stack) - queries_before, 20, "and none of them is counted");
+}
+
+#[test]
+fn options_are_sent_as_asked_for_and_named_where_the_pooler_refuses_them() {
+    let stack = Stack::up(&[]);
+    let tokyo = |conninfo: &str| format!("{conninfo} options='-c TimeZone=Asia/Tokyo'");
+    let sql = "SELECT 1 / (current_setting('TimeZone') = 'Asia/Tokyo')::int";
+    let ended = run(&stack, "postgres", &tokyo(stack.target("postgres")), sql);
+    assert_all_well(&ended);
+    assert!(ended.stderr.contains("options=-c TimeZone=Asia/Tokyo: sent"), "{ended:?}");
+    let ended = run(&stack, "pooler", &tokyo(stack.target("pooler")), sql);
+    assert_eq!(ended.code, 104, "{ended:?}");
+    assert!(ended.stderr.contains("unsupported startup parameter: options"), "{ended:?}");
+}
