@@ -117,7 +117,7 @@ impl CommandError {
             | Self::Rig(RigError::Interrupted)
             | Self::Pgbench(PgbenchError::Interrupted) => exit::INTERRUPTED,
             Self::Pgbench(PgbenchError::Script(_)) => exit::SCRIPT,
-            Self::Pgbench(PgbenchError::Fleet(_)) => exit::FAILED,
+            Self::Pgbench(PgbenchError::Fleet(_) | PgbenchError::Log(..)) => exit::FAILED,
             Self::Scenario(_) | Self::Options(_) | Self::NothingToMeasure | Self::NoCancel(_) => {
                 exit::INVALID
             }

@@ -11,7 +11,7 @@ use super::output::{Output, say};
 use super::{CommandError, exit};
 use crate::duration;
 use crate::generator::GeneratorOptions;
-use crate::pgbench::{self, Length, Plan, Source, Vacuum};
+use crate::pgbench::{self, Length, LogPlan, Plan, Source, Vacuum};
 
 const HELP: &str = "\
 Scripts, options and output lines are those of pgbench 15; `pgbench -i` makes the tables. What is \
@@ -85,6 +85,18 @@ pub(crate) struct Pgbench {
     /// Shows the time of day with the progress, in seconds since 1970
     #[arg(long, requires = "progress")]
     progress_timestamp: bool,
+    /// Writes a line for each transaction to a file of this process: pgbench_log.PID
+    #[arg(short, long)]
+    log: bool,
+    /// What the name of that file begins with
+    #[arg(long, value_name = "PREFIX", default_value = "pgbench_log", requires = "log")]
+    log_prefix: String,
+    /// Logs this part of the transactions only, above 0 and up to 1
+    #[arg(long, value_name = "PART", default_value_t = 1.0, value_parser = part, requires = "log", conflicts_with = "aggregate_interval")]
+    sampling_rate: f64,
+    /// Logs one line for so many seconds instead
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, requires = "log")]
+    aggregate_interval: Option<Nanos>,
     /// Reports on each statement
     #[arg(short, long)]
     report_per_command: bool,
@@ -203,6 +215,11 @@ impl Pgbench {
                 (_, true) => Vacuum::All,
                 _ => Vacuum::Small,
             },
+            log: self.log.then(|| LogPlan {
+                prefix: self.log_prefix.clone(),
+                sampling: self.sampling_rate,
+                aggregate_ns: self.aggregate_interval,
+            }),
             progress_ns: self.progress,
             has_timestamps: self.progress_timestamp,
             generator,
@@ -276,6 +293,13 @@ fn seconds(text: &str) -> Result<Nanos, String> {
             0 => Err("at least 1 ns".into()),
             ns => Ok(ns),
         }),
+    }
+}
+
+fn part(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(part) if part > 0.0 && part <= 1.0 => Ok(part),
+        _ => Err("a sampling rate is a number above 0 and up to 1".into()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `poolbench pgbench`: pgbench's scripts on the engine.
 
 mod builtin;
+mod log;
 mod progress;
 mod script;
 mod summary;
@@ -8,6 +9,7 @@ mod text;
 mod workload;
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -26,6 +28,8 @@ use crate::remedy;
 use crate::scenario::Places;
 
 pub(crate) use builtin::{BUILTINS, find};
+pub(crate) use log::LogPlan;
+use log::{Columns, Log};
 pub(crate) use script::ScriptMistake;
 pub(crate) use summary::Summary;
 pub(crate) use text::text;
@@ -56,6 +60,7 @@ pub(crate) struct Plan {
     pub(crate) reports_statements: bool,
     pub(crate) details_failures: bool,
     pub(crate) vacuum: Vacuum,
+    pub(crate) log: Option<LogPlan>,
     /// How often progress is shown.
     pub(crate) progress_ns: Option<Nanos>,
     pub(crate) has_timestamps: bool,
@@ -95,8 +100,17 @@ pub(crate) enum PgbenchError {
     Load(#[from] LoadError),
     #[error(transparent)]
     Fleet(FleetError),
+    /// The log can't be written.
+    #[error("cannot write {}: {}", .0.display(), .1)]
+    Log(PathBuf, std::io::Error),
     #[error("interrupted")]
     Interrupted,
+}
+
+impl From<(PathBuf, std::io::Error)> for PgbenchError {
+    fn from((path, error): (PathBuf, std::io::Error)) -> Self {
+        Self::Log(path, error)
+    }
 }
 
 impl From<Interrupted> for PgbenchError {
@@ -132,6 +146,7 @@ pub(crate) fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<Summary, Pgb
         tries_max: plan.tries_max,
         retry_within_ns: plan.latency_limit_ns.filter(|_| plan.tries_max != Some(1)),
         records_statements: plan.reports_statements,
+        keeps_samples: plan.log.is_some(),
         ..compiled.workload
     };
     let statements: Vec<_> = compiled.operations.iter().map(|one| one.name.clone()).collect();
@@ -159,12 +174,22 @@ pub(crate) fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<Summary, Pgb
         start_ns: 0,
         graceful_stop_ns: plan.graceful_stop_ns,
         reconnect: plan.connects,
+        cancel: None,
         seed: plan.seed,
     };
     let mut phase = Phase::new(vec![stream])?;
     phase.waiting_max = WAITING_MAX;
     phase.interval_ns = Some(plan.progress_ns.unwrap_or(SECOND));
     let begun = SystemTime::now();
+    let columns = Columns {
+        has_lag: plan.rate.is_some(),
+        has_retries: plan.tries_max != Some(1),
+        has_details: plan.details_failures,
+    };
+    let now = fleet.clock().now();
+    let log = plan.log.as_ref().map(|log| Log::create(log, columns, plan.seed, now));
+    let mut log = log.transpose()?;
+    let mut log_error = None;
     let mut tell = |interval: &Interval| {
         let report = &interval.streams[0];
         // The last one is as short as it happens to be.
@@ -175,15 +200,22 @@ pub(crate) fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<Summary, Pgb
         let script = report.script.as_deref();
         script.map_or(&[][..], |script| &script.debugged).iter().for_each(|call| {
             let mut value = String::new();
-            call.value.write(&mut value);
-            say(&format!("debug: {} {value}", call.value.type_name()));
+            call.write(&mut value);
+            say(&format!("debug: {} {value}", call.type_name()));
         });
-        match script.is_some_and(|script| script.error.is_some()) {
+        if let (Some(log), Some(script)) = (&mut log, script) {
+            log_error = log_error.take().or_else(|| log.add(&script.samples).err());
+        }
+        match log_error.is_some() || script.is_some_and(|script| script.error.is_some()) {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         }
     };
     let report = fleet.run(&phase, &mut tell).map_err(failed)?;
+    if let Some(error) = log_error {
+        return Err(error.into());
+    }
+    log.map_or(Ok(()), Log::finish)?;
     let mut work = Work::default();
     work.add(&report, generator.cores.len());
     let threads = generator.cores.len();

@@ -71,6 +71,7 @@ pub(super) fn compile(
         tries_max: Some(1),
         retry_within_ns: None,
         records_statements: false,
+        keeps_samples: false,
         statements: operations.len() as u32,
         is_verbatim: protocol == Protocol::Simple,
     };

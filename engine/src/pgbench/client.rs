@@ -36,6 +36,8 @@ pub struct Client {
     /// The command that comes next.
     at: usize,
     tries: u32,
+    /// Transactions before this one.
+    count: u64,
     began: Nanos,
     is_in_pipeline: bool,
     has_queued: bool,
@@ -50,6 +52,7 @@ impl Client {
             program: 0,
             at: 0,
             tries: 0,
+            count: 0,
             began: 0,
             is_in_pipeline: false,
             has_queued: false,
@@ -80,9 +83,11 @@ impl Client {
         true
     }
 
-    /// How often the transaction has been tried.
-    pub(super) fn tries(&self) -> u32 {
-        self.tries
+    /// The transaction has come to its end: how many there were before it, and how often it was
+    /// tried again.
+    pub(super) fn end(&mut self) -> (u64, u32) {
+        self.count += 1;
+        (self.count - 1, self.tries - 1)
     }
 
     /// The statement that was sent last, if there is one, as one of all scripts'.

@@ -6,7 +6,7 @@ use wire::postgres::Rows;
 use wire::{Code, Failure, Values};
 
 use super::client::{Action, Client};
-use super::{Debugged, Fault, ScriptError, Value, Variables, Workload, Xoroshiro};
+use super::{Fault, Sample, ScriptError, ScriptReport, Value, Variables, Workload, Xoroshiro};
 use crate::Nanos;
 
 /// One worker's clients. Each belongs to a place for a connection, and whoever has the place runs the
@@ -14,6 +14,8 @@ use crate::Nanos;
 #[derive(Clone, Debug)]
 pub struct Clients {
     workload: Arc<Workload>,
+    lane: u32,
+    workers: u32,
     clients: Vec<Client>,
     /// Which script comes next.
     choice: Xoroshiro,
@@ -65,6 +67,8 @@ impl Clients {
             Client::new(variables, Xoroshiro::new(seeds[number]))
         };
         Self {
+            lane,
+            workers,
             clients: (0..places).map(client).collect(),
             choice: Xoroshiro::new(own),
             total_weight: workload.programs.iter().map(|one| u64::from(one.weight)).sum(),
@@ -120,9 +124,19 @@ impl Clients {
         RETRIED.contains(&state) && self.clients[place].retries(&self.workload, now)
     }
 
-    /// How often the transaction of the client in `place` has been tried.
-    pub fn tries(&self, place: usize) -> u32 {
-        self.clients[place].tries()
+    /// The transaction of the client in `place` has come to its end: counts it.
+    pub fn end(&mut self, place: usize, report: &mut ScriptReport, sample: Sample) {
+        let (number, retries) = self.clients[place].end();
+        report.retried += u64::from(retries > 0);
+        report.debugged(self.debugged.drain(..));
+        if self.workload.keeps_samples {
+            let client = self.number(place) as u32;
+            report.samples.push(Sample { client, number, retries, ..sample });
+        }
+    }
+
+    fn number(&self, place: usize) -> usize {
+        place * self.workers as usize + self.lane as usize
     }
 
     /// Where the statement that the client in `place` sent last is recorded, if it is.
@@ -137,9 +151,8 @@ impl Clients {
         self.clients[place].error(&self.workload, fault)
     }
 
-    /// What `debug` was given since this was last asked.
-    pub fn take_debugged(&mut self, place: usize) -> impl Iterator<Item = Debugged> {
-        let client = place as u32;
-        self.debugged.drain(..).map(move |value| Debugged { client, value })
+    /// Tells of what `debug` was given since this was last asked.
+    pub fn tell_debugged(&mut self, report: &mut ScriptReport) {
+        report.debugged(self.debugged.drain(..));
     }
 }

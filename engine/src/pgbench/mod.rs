@@ -20,7 +20,7 @@ pub use client::{Action, Client};
 pub use clients::Clients;
 pub use expression::{ARGUMENTS_MAX, EvaluationError, Expression, Function};
 pub use random::Xoroshiro;
-pub use report::{Debugged, ScriptReport};
+pub use report::{Sample, ScriptReport};
 pub use value::Value;
 pub use variables::{Slot, Variables};
 
@@ -44,6 +44,8 @@ pub struct Workload {
     pub retry_within_ns: Option<Nanos>,
     /// Whether each statement is recorded too: statement n as operation n behind the scripts.
     pub records_statements: bool,
+    /// Whether every transaction is told of by itself.
+    pub keeps_samples: bool,
     /// How many statements there are.
     pub statements: u32,
     /// Whether an undefined variable stays in the text as it is written (the simple protocol), or is

@@ -7,7 +7,7 @@ use wire::{Class, Code, Failure, Outcome};
 use super::{Timer, Worker};
 use crate::{
     ConnectionId, Nanos, Transport,
-    pgbench::{Action, Clients, Fault, ScriptError, ScriptReport},
+    pgbench::{Action, Clients, Fault, Sample, ScriptError, ScriptReport},
     pool::{Flight, State},
 };
 
@@ -184,22 +184,29 @@ impl Worker {
         failure: Option<&Failure>,
         now: Nanos,
     ) {
-        let tries = self.client(id).map_or(1, |(all, place)| all.tries(place));
-        self.take_debugged(id);
-        if let Some(report) = self.script_report(id) {
-            report.retried += u64::from(tries > 1);
+        let connection = &self.connections[id as usize];
+        let place = (id - self.pools[connection.target].members.start) as usize;
+        let Flight { job, operation, sent } = connection.flight;
+        if let Some(share) = self.share(job.stream)
+            && let (Some(clients), Some(report)) = (&mut share.clients, &mut share.report.script)
+        {
+            let (client, number, retries) = (0, 0, 0);
+            let intended = job.arrival.intended;
+            let script = operation;
+            clients.end(
+                place,
+                report,
+                Sample { client, number, script, outcome, intended, sent, done: now, retries },
+            );
         }
         self.conclude(id, outcome, failure, now);
     }
 
-    fn take_debugged(&mut self, id: ConnectionId) {
-        let connection = &self.connections[id as usize];
-        let place = (id - self.pools[connection.target].members.start) as usize;
-        let stream = connection.flight.job.stream as usize;
-        let Some(phase) = &mut self.phase else { return };
-        let share = &mut phase.shares[stream];
-        if let (Some(clients), Some(report)) = (&mut share.clients, &mut share.report.script) {
-            report.debugged(clients.take_debugged(place));
+    fn tell_debugged(&mut self, stream: u32) {
+        if let Some(share) = self.share(stream)
+            && let (Some(clients), Some(report)) = (&mut share.clients, &mut share.report.script)
+        {
+            clients.tell_debugged(report);
         }
     }
 
@@ -212,7 +219,7 @@ impl Worker {
         transport: &mut impl Transport,
     ) {
         let Flight { job, .. } = self.connections[id as usize].flight;
-        self.take_debugged(id);
+        self.tell_debugged(job.stream);
         self.connections[id as usize].state = State::Idle;
         self.in_flight -= 1;
         if let Some(share) = self.share(job.stream) {
