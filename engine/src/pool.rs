@@ -158,6 +158,13 @@ impl Pool {
         self.idle.pop_front().or_else(unopened)
     }
 
+    /// The member in this place, if an iteration can have it.
+    pub(crate) fn take_own(&mut self, place: u32) -> Option<ConnectionId> {
+        let id = self.members.start + place;
+        let index = self.idle.iter().position(|idle| *idle == id)?;
+        self.idle.remove(index)
+    }
+
     /// Whether all that are to be open before the first phase have been.
     pub(crate) fn is_open(&self) -> bool {
         self.opened.connections >= u64::from(self.beforehand)

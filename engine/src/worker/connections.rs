@@ -16,6 +16,9 @@ impl Worker {
         let connection = &mut self.connections[id as usize];
         connection.state = State::Idle;
         let target = connection.target;
+        if let Some(job) = self.take_bound(id) {
+            return self.start(id, job, now, transport);
+        }
         self.pools[target].idle.push_back(id);
         self.serve(target, now, transport);
     }
@@ -56,6 +59,9 @@ impl Worker {
         connection.state = State::Vacant;
         connection.lost_since = Since::NEVER;
         let target = connection.target;
+        if let Some(job) = self.take_bound(id) {
+            return self.start(id, job, now, transport);
+        }
         self.pools[target].idle.push_back(id);
         self.serve(target, now, transport);
     }

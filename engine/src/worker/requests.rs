@@ -37,7 +37,14 @@ impl Worker {
         let (target, has_room) = (share.stream.target, share.has_room());
         share.report.planned += 1;
         let reconnect = share.stream.reconnect;
-        if has_room && let Some(id) = self.pools[target].take_place(reconnect) {
+        let own = job.vu.filter(|_| share.is_bound());
+        let pool = &mut self.pools[target];
+        let place = match own {
+            _ if !has_room => None,
+            Some(vu) => pool.take_own(vu),
+            None => pool.take_place(reconnect),
+        };
+        if let Some(id) = place {
             return self.start(id, job, now, transport);
         }
         let Some(share) = self.share(job.stream) else { return };
@@ -90,15 +97,33 @@ impl Worker {
 
     fn next_waiting(&mut self, target: usize) -> Option<Job> {
         let shares = self.phase.as_mut()?.shares.iter_mut();
-        let able = shares.filter(|share| share.stream.target == target && share.has_room());
+        let able = shares
+            .filter(|share| share.stream.target == target && share.has_room() && !share.is_bound());
         let waiting =
             able.filter_map(|share| Some((share.waiting.front()?.arrival.intended, share)));
         let (_, share) = waiting.min_by_key(|(intended, _)| *intended)?;
         share.waiting.pop_front()
     }
 
+    /// The iteration that waits for this connection and no other.
+    pub(super) fn take_bound(&mut self, id: ConnectionId) -> Option<Job> {
+        let target = self.connections[id as usize].target;
+        let place = id - self.pools[target].members.start;
+        let shares = self.phase.as_mut()?.shares.iter_mut();
+        shares.filter(|share| share.stream.target == target && share.is_bound()).find_map(|share| {
+            let index = share.waiting.iter().position(|job| job.vu == Some(place))?;
+            share.waiting.remove(index)
+        })
+    }
+
     /// An iteration begins in a place: its request goes out, or a connection is opened for it.
-    fn start(&mut self, id: ConnectionId, job: Job, now: Nanos, transport: &mut impl Transport) {
+    pub(super) fn start(
+        &mut self,
+        id: ConnectionId,
+        job: Job,
+        now: Nanos,
+        transport: &mut impl Transport,
+    ) {
         let Some(phase) = &mut self.phase else { return };
         let share = &mut phase.shares[job.stream as usize];
         let connection = &mut self.connections[id as usize];

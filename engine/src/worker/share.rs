@@ -131,6 +131,11 @@ impl Share {
         }
     }
 
+    /// Whether each of its users has a connection of its own: one that runs scripts is its client.
+    pub(super) fn is_bound(&self) -> bool {
+        self.clients.is_some() && !self.stream.load.is_open_loop()
+    }
+
     /// How many of a closed loop's users are this worker's.
     pub(super) fn vus(&self) -> usize {
         self.vus.len()
