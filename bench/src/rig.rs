@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use core_affinity::CoreId;
 use engine::{
     Fleet, FleetError, Interval, Load, LoadError, MILLISECOND, Mix, Nanos, Phase, PhaseReport,
-    SECOND, Stream, StreamReport,
+    SECOND, Script, Stream, StreamReport,
 };
 use thiserror::Error;
 use wire::Operation;
@@ -174,7 +174,7 @@ impl Rig {
     ) -> Stream {
         Stream {
             target: arm,
-            mix: Arc::clone(&self.mix),
+            script: Script::Mix(Arc::clone(&self.mix)),
             load,
             think_time_ns,
             start_ns: 0,

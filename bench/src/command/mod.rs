@@ -8,6 +8,7 @@ mod doctor;
 mod layers;
 mod limit;
 mod output;
+mod pgbench;
 mod run;
 mod run_options;
 mod stack;
@@ -19,6 +20,7 @@ use clap::{Parser, Subcommand};
 
 use self::run_options::OptionsError;
 use crate::limit::{LimitError, LogError};
+use crate::pgbench::PgbenchError;
 use crate::rig::RigError;
 use crate::scenario::ScenarioError;
 use crate::stack::StackError;
@@ -50,6 +52,8 @@ enum Command {
     Sweep(Box<sweep::Sweep>),
     /// What it costs to connect: connections opened for one query each, before and after the pool
     Churn(Box<churn::Churn>),
+    /// pgbench's scripts and options, with percentiles, and a load that goes on after errors
+    Pgbench(Box<pgbench::Pgbench>),
     /// What becomes of cancel requests: hit, lost, still queued, or hit the wrong client
     Cancel(Box<cancel::Cancel>),
     /// The whole of it: start a private stack, compare its layers for 30 s, stop it
@@ -89,6 +93,12 @@ pub(crate) enum CommandError {
     /// The log of trials or cells can't be used.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The command line of `pgbench` can't be used.
+    #[error(transparent)]
+    PgbenchOptions(#[from] pgbench::PgbenchOptionsError),
+    /// `pgbench` has no result.
+    #[error(transparent)]
+    Pgbench(#[from] crate::pgbench::PgbenchError),
     /// No scenario was given, and no stack is up.
     #[error(
         "no scenario file was given and no stack is up: `poolbench stack up` starts one, \
@@ -128,6 +138,8 @@ pub(crate) mod exit {
     pub(crate) const ABORTED: u8 = 108;
     /// The generator, or the stack itself, spoilt the run: its numbers are not about the target.
     pub(crate) const INVALID_RUN: u8 = 111;
+    /// A script can't be read, or can't go on.
+    pub(crate) const SCRIPT: u8 = 107;
     /// Stopped by a signal.
     pub(crate) const INTERRUPTED: u8 = 105;
 }
@@ -136,9 +148,11 @@ impl CommandError {
     /// What the process ends with.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Stack(StackError::Interrupted) | Self::Rig(RigError::Interrupted) => {
-                exit::INTERRUPTED
-            }
+            Self::Stack(StackError::Interrupted)
+            | Self::Rig(RigError::Interrupted)
+            | Self::Pgbench(PgbenchError::Interrupted) => exit::INTERRUPTED,
+            Self::Pgbench(PgbenchError::Script(_)) => exit::SCRIPT,
+            Self::Pgbench(PgbenchError::Fleet(_) | PgbenchError::Log(..)) => exit::FAILED,
             Self::Scenario(_)
             | Self::Options(_)
             | Self::Goal { .. }
@@ -149,7 +163,7 @@ impl CommandError {
             | Self::NoCancel(_)
             | Self::NothingToMeasure => exit::INVALID,
             Self::Rig(RigError::Fleet(_)) => exit::FAILED,
-            Self::Rig(_) => exit::INVALID,
+            Self::Rig(_) | Self::Pgbench(_) | Self::PgbenchOptions(_) => exit::INVALID,
             Self::Stack(_) | Self::Output { .. } => exit::FAILED,
         }
     }
@@ -167,6 +181,7 @@ impl Cli {
             Command::Limit(limit) => limit.run(),
             Command::Sweep(sweep) => sweep.run(),
             Command::Churn(churn) => churn.run(),
+            Command::Pgbench(pgbench) => pgbench.run(),
             Command::Cancel(cancel) => cancel.run(),
             Command::Demo(demo) => demo.run(),
         }
