@@ -11,14 +11,14 @@ mod tests;
 use std::fmt;
 
 use engine::{Nanos, SECOND};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use self::resource::Resource;
 use crate::duration::show;
 use crate::series::Second;
 
 /// The resource that ran out first.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Limiter {
     /// As in `pooler CPU` or `pool of pooler`.
     pub(crate) name: String,

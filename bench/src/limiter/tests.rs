@@ -87,6 +87,7 @@ fn at_ease(number: u64) -> Second {
             idle_by_core: (0..4).map(|core| (core, 0.5)).collect(),
             network: Network { listen_overflows: Some(0), ..Network::default() },
         }),
+        expositions: BTreeMap::new(),
     }
 }
 

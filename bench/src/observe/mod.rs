@@ -8,19 +8,23 @@ mod network;
 mod observer;
 pub(crate) mod pooler;
 mod process;
+mod prometheus;
 mod server;
 mod session;
 mod source;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use thiserror::Error;
 
 pub(crate) use cpu::CpuSample;
-pub(crate) use machine::MachineUse;
+pub(crate) use machine::{MachineSample, MachineUse};
 pub(crate) use network::{Network, NetworkSample};
 pub(crate) use observer::{Look, Observations, Observed, Observer};
-pub(crate) use pooler::{FullPool, Pooler, PoolerSample, Pools, pool_mode};
+pub(crate) use pooler::{FullPool, Pooler, PoolerSample, Poolers, Pools, Totals, pool_mode};
 pub(crate) use process::{ProcessSample, ProcessUse};
+pub(crate) use prometheus::Exposition;
 pub(crate) use server::{Server, ServerSample};
 pub(crate) use source::{GENERATOR, Reading, Source, Subject};
 pub(crate) use table::Row;
@@ -39,6 +43,8 @@ pub(crate) enum ObserveError {
     Conninfo { what: &'static str, error: ConninfoError },
     #[error("processes.{name}: there is no process {place}")]
     NoProcess { name: String, place: String },
+    #[error("{url}: {problem}")]
+    Exposition { url: String, problem: String },
     #[error("/proc/stat can't be read")]
     NoMachine,
     #[error("processes.{target}: there is no process {pid}")]
@@ -48,13 +54,9 @@ pub(crate) enum ObserveError {
 /// Opens what the scenario gives to look through: the pooler's console and Postgres.
 pub(crate) fn connect(
     scenario: &Scenario,
-) -> Result<(Option<Pooler>, Option<Server>), ObserveError> {
-    let console = scenario.targets.values().find_map(|target| target.consoles.first());
+) -> Result<(Option<Poolers>, Option<Server>), ObserveError> {
     let postgres = scenario.targets.get("postgres");
     let observer =
         postgres.and_then(|target| target.observer.as_deref().or(target.conninfo.as_deref()));
-    Ok((
-        console.map(|console| Pooler::connect(console)).transpose()?,
-        observer.map(Server::connect).transpose()?,
-    ))
+    Ok((Poolers::connect(scenario)?, observer.map(Server::connect).transpose()?))
 }

@@ -3,6 +3,8 @@
 //! One thread does it, on cores that no worker has. Each source is looked at on its own: one that
 //! does not answer misses its turns and delays no other, and the run not at all.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -30,7 +32,7 @@ pub(crate) struct Observer {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Observations {
     pub(crate) sources: Vec<Observed>,
-    /// CPU time of the observer's thread, without the first looks and their logins, in ns.
+    /// CPU time of the observer's threads, without the first looks and their logins, in ns.
     pub(crate) cpu_ns: Option<Nanos>,
     /// As long as that was measured, in ns.
     pub(crate) length_ns: Nanos,
@@ -215,13 +217,16 @@ fn run(sources: Vec<Source>, clock: Clock, news: &Sender<News>, stopped: oneshot
     let Ok(runtime) = runtime else { return };
     let (turns, _) = watch::channel(Turn::First);
     let count = sources.len();
+    let cpu_elsewhere_ns = Rc::new(Cell::new(0));
+    let cpu_so_far_ns = || thread_cpu_ns() + cpu_elsewhere_ns.get();
     let (first, mut begun) = mpsc::channel(count.max(1));
     LocalSet::new().block_on(&runtime, async {
         let tasks: Vec<_> = sources
             .into_iter()
             .enumerate()
             .map(|(number, source)| {
-                let watched = Watched { number, source, clock, news: news.clone() };
+                let (news, cpu_elsewhere_ns) = (news.clone(), Rc::clone(&cpu_elsewhere_ns));
+                let watched = Watched { number, source, clock, news, cpu_elsewhere_ns };
                 tokio::task::spawn_local(watched.watch(turns.subscribe(), first.clone()))
             })
             .collect();
@@ -231,7 +236,7 @@ fn run(sources: Vec<Source>, clock: Clock, news: &Sender<News>, stopped: oneshot
             }
         };
         let _ = timeout(FIRST_PATIENCE, all).await;
-        let (cpu_before, start) = (thread_cpu_ns(), clock.now());
+        let (cpu_before, start) = (cpu_so_far_ns(), clock.now());
         let _ = turns.send(Turn::Every(Instant::now() + OFFSET));
         let _ = news.send(News::Begun);
         // It is sent, or the run has gone.
@@ -243,7 +248,7 @@ fn run(sources: Vec<Source>, clock: Clock, news: &Sender<News>, stopped: oneshot
             }
         };
         let _ = timeout(LAST_PATIENCE, all).await;
-        let (cpu_ns, length_ns) = (thread_cpu_ns() - cpu_before, clock.now() - start);
+        let (cpu_ns, length_ns) = (cpu_so_far_ns() - cpu_before, clock.now() - start);
         let _ = news.send(News::Ended { cpu_ns, length_ns });
     });
     // A login that hangs is left behind.
@@ -256,6 +261,8 @@ struct Watched {
     source: Source,
     clock: Clock,
     news: Sender<News>,
+    /// Of all sources, on other threads than the observer's.
+    cpu_elsewhere_ns: Rc<Cell<Nanos>>,
 }
 
 impl Watched {
@@ -280,7 +287,9 @@ impl Watched {
 
     async fn look(&mut self) {
         let source = self.number;
-        let news = match self.source.look().await {
+        let (reading, cpu_ns) = self.source.look().await;
+        self.cpu_elsewhere_ns.set(self.cpu_elsewhere_ns.get() + cpu_ns);
+        let news = match reading {
             Ok(reading) => News::Look {
                 source,
                 look: Box::new(Look { at_ns: self.clock.now(), reading }),

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use engine::Nanos;
+
 use super::machine::MachineSample;
 use super::pooler::PoolerSource;
 use super::process::ProcessSource;
+use super::prometheus::PrometheusSource;
 use super::server::ServerSource;
-use super::{ObserveError, PoolerSample, ProcessSample, ServerSample};
+use super::{Exposition, ObserveError, PoolerSample, ProcessSample, ServerSample};
 use crate::scenario::Scenario;
 
 /// One thing to look at, called by a name: a target's, or its own.
@@ -20,6 +23,7 @@ enum Kind {
     Server(Box<ServerSource>),
     Process(ProcessSource),
     Machine,
+    Prometheus(PrometheusSource),
 }
 
 /// What one of them showed at one instant.
@@ -29,6 +33,7 @@ pub(crate) enum Reading {
     Server(ServerSample),
     Process(ProcessSample),
     Machine(MachineSample),
+    Exposition(Exposition),
 }
 
 impl Reading {
@@ -48,6 +53,7 @@ pub(crate) enum Subject {
     Server,
     Process,
     Machine,
+    Exposition,
 }
 
 /// The name of this process's own figures.
@@ -76,6 +82,10 @@ impl Source {
             all.push(Self { name: name.clone(), kind: Kind::Process(process) });
         }
         all.push(Self { name: MACHINE.into(), kind: Kind::Machine });
+        for url in &scenario.observe.prometheus {
+            let prometheus = PrometheusSource::new(url)?;
+            all.push(Self { name: url.clone(), kind: Kind::Prometheus(prometheus) });
+        }
         Ok(all)
     }
 
@@ -85,16 +95,23 @@ impl Source {
             Kind::Server(_) => Subject::Server,
             Kind::Process(_) => Subject::Process,
             Kind::Machine => Subject::Machine,
+            Kind::Prometheus(_) => Subject::Exposition,
         }
     }
 
-    pub(super) async fn look(&mut self) -> Result<Reading, ObserveError> {
-        match &mut self.kind {
+    /// Looks once; with the CPU time that this took on other threads, in ns.
+    pub(super) async fn look(&mut self) -> (Result<Reading, ObserveError>, Nanos) {
+        let reading = match &mut self.kind {
             Kind::Pooler(pooler) => pooler.look().await.map(Reading::Pooler),
             Kind::Server(server) => server.look().await.map(Reading::Server),
             Kind::Process(process) => process.look().map(Reading::Process),
             Kind::Machine => MachineSample::read().map(Reading::Machine),
-        }
+            Kind::Prometheus(prometheus) => {
+                let (exposition, cpu_ns) = prometheus.look().await;
+                return (exposition.map(Reading::Exposition), cpu_ns);
+            }
+        };
+        (reading, 0)
     }
 
     /// What is to be known of its figures, once it was looked at.
@@ -105,6 +122,7 @@ impl Source {
                  socket of each in `console`",
                 self.name
             )),
+            Kind::Prometheus(prometheus) => prometheus.note(),
             _ => None,
         }
     }
@@ -114,7 +132,7 @@ impl Source {
         match &self.kind {
             Kind::Pooler(pooler) => pooler.version(),
             Kind::Server(server) => server.version(),
-            Kind::Process(_) | Kind::Machine => None,
+            Kind::Process(_) | Kind::Machine | Kind::Prometheus(_) => None,
         }
     }
 }

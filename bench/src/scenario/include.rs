@@ -1,5 +1,5 @@
-//! `include = "nova.toml"`: another file's targets, auth, operations and processes, under this
-//! file's own.
+//! `include = "nova.toml"`: another file's targets, auth, operations, processes and what to
+//! observe, under this file's own.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::node::{self, Node, Table, Value};
 use super::{Lookup, fields};
 
 /// What an included file may give; the rest of it is not looked at.
-const MERGED: [&str; 4] = ["targets", "auth", "operations", "processes"];
+const MERGED: [&str; 5] = ["targets", "auth", "operations", "processes", "observe"];
 
 /// The files that a scenario was read from, the first one first.
 pub(super) struct Files<'a> {

@@ -15,6 +15,7 @@ mod load;
 mod locate;
 mod mistake;
 mod node;
+mod observe;
 mod operation;
 mod pooling;
 mod renewal;
@@ -41,6 +42,7 @@ pub(crate) use load::{
     GRACEFUL_STOP_NS, MAX_DURATION_NS, PRE_ALLOCATED_VUS, ScenarioLoad, WARM_UP_NS,
 };
 pub(crate) use mistake::{Report, counted};
+pub(crate) use observe::ObserveFile;
 pub(crate) use operation::OperationFile;
 pub(crate) use pooling::PoolingError;
 pub(crate) use renewal::Renewal;
@@ -121,6 +123,8 @@ pub(crate) struct Scenario {
     pub(crate) warm_up_ns: Option<Nanos>,
     /// By target, the pid of its process on this machine, or a file that holds it.
     pub(crate) processes: BTreeMap<String, String>,
+    /// What is looked at beside the targets and these.
+    pub(crate) observe: ObserveFile,
     /// Whether each request to a gateway is its connection's last and says so, as those of clients
     /// that keep none do.
     pub(crate) is_closing: bool,
@@ -211,6 +215,7 @@ impl Scenario {
             loads: loads.loads,
             warm_up_ns: loads.warm_up_ns,
             processes: target::processes(&root),
+            observe: observe::read(&root),
             is_closing: false,
             tags: target::tags(&root),
             thresholds: section(&root, "thresholds"),
@@ -226,18 +231,30 @@ impl Scenario {
 
     /// What the requests hold.
     pub(crate) fn mix(&self) -> Result<Mix, ScenarioError> {
-        let entry = |operation: &OperationFile| MixEntry {
-            weight: operation.weight,
+        self.mix_with(|_, operation| operation.weight)
+    }
+
+    /// The same with one of the operations alone.
+    pub(crate) fn mix_of(&self, alone: usize) -> Result<Mix, ScenarioError> {
+        self.mix_with(|number, _| u32::from(number == alone))
+    }
+
+    fn mix_with(
+        &self,
+        weight: impl Fn(usize, &OperationFile) -> u32,
+    ) -> Result<Mix, ScenarioError> {
+        let entry = |(number, operation): (usize, &OperationFile)| MixEntry {
+            weight: weight(number, operation),
             // Each repetition has values of its own.
             generators: {
-                let repeat = operation.sql.as_ref().map_or(1, |sql| sql.repeat);
+                let repeat = operation.sql.as_ref().map_or(1, |sql| sql.repeat());
                 std::iter::repeat_n(&operation.variables.generators, repeat)
                     .flatten()
                     .cloned()
                     .collect()
             },
         };
-        Mix::new(self.operations.iter().map(entry).collect()).ok_or_else(|| {
+        Mix::new(self.operations.iter().enumerate().map(entry).collect()).ok_or_else(|| {
             ScenarioError::value("operations", "at least one needs a weight above 0")
         })
     }

@@ -1,11 +1,14 @@
 //! What the load, the pooler, Postgres, the processes and the machine did in the same second.
 
+mod table;
+
 use std::collections::BTreeMap;
 
 use engine::{Interval, Nanos, OperationRecording, SECOND};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+pub(crate) use self::table::table;
 use crate::observe::pooler::Totals;
 use crate::observe::{
     FullPool, GENERATOR, Look, MachineUse, Observations, Observed, PoolerSample, Pools, ProcessUse,
@@ -24,6 +27,8 @@ pub(crate) struct Second {
     /// By name; `generator` is this process.
     pub(crate) processes: BTreeMap<String, Option<ProcessUse>>,
     pub(crate) machine: Option<MachineUse>,
+    /// By address, what was shown there as Prometheus text.
+    pub(crate) expositions: BTreeMap<String, Option<ExpositionSecond>>,
 }
 
 /// What the load did. Times in ns; instants are those of the measured phase.
@@ -87,6 +92,14 @@ pub(crate) struct ServerSecond {
     pub(crate) counted_per_second: Option<BTreeMap<String, f64>>,
 }
 
+/// What something shows as Prometheus text, by name with labels.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct ExpositionSecond {
+    pub(crate) gauges: BTreeMap<String, f64>,
+    /// Of the counters those that have risen; null after a restart, and where it was not seen before.
+    pub(crate) counted_per_second: Option<BTreeMap<String, f64>>,
+}
+
 impl LoadSecond {
     /// All streams of an interval together.
     pub(crate) fn new(interval: &Interval) -> Self {
@@ -141,6 +154,7 @@ fn second(load: LoadSecond, observations: &Observations, start_ns: Nanos, spun: 
         servers: BTreeMap::new(),
         processes: BTreeMap::new(),
         machine: None,
+        expositions: BTreeMap::new(),
     };
     for observed in &observations.sources {
         let seen = within(observed, from, to);
@@ -156,6 +170,9 @@ fn second(load: LoadSecond, observations: &Observations, start_ns: Nanos, spun: 
                 second.processes.insert(name, used);
             }
             Subject::Machine => second.machine = seen.and_then(machine),
+            Subject::Exposition => {
+                drop(second.expositions.insert(name, seen.and_then(exposition)));
+            }
         }
     }
     second
@@ -223,6 +240,20 @@ fn machine((look, before): (&Look, Option<&Look>)) -> Option<MachineUse> {
         (Reading::Machine(now), Reading::Machine(then)) => now.since(then),
         _ => None,
     }
+}
+
+fn exposition((look, before): (&Look, Option<&Look>)) -> Option<ExpositionSecond> {
+    let Reading::Exposition(now) = &look.reading else { return None };
+    let counted = before.and_then(|before| {
+        let Reading::Exposition(then) = &before.reading else { return None };
+        let seconds = (look.at_ns - before.at_ns).max(1) as f64 / SECOND as f64;
+        let both = now.counters.iter().filter_map(|(name, now)| {
+            Some((name.clone(), (now - then.counters.get(name)?) / seconds))
+        });
+        let counted: BTreeMap<_, _> = both.filter(|(_, rate)| *rate != 0.0).collect();
+        counted.values().all(|rate| *rate > 0.0).then_some(counted)
+    });
+    Some(ExpositionSecond { gauges: now.gauges.clone(), counted_per_second: counted })
 }
 
 fn per_second<'a>(
