@@ -56,7 +56,9 @@ impl Tables {
             false => Command::new("pgbench").args(options).output().expect("it starts").into(),
         };
         let rows = self.client.query("SELECT text FROM drawn ORDER BY n", &[]).expect("rows");
-        let mut rows: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let value = |row: &postgres::Row| row.get::<_, Option<String>>(0);
+        let mut rows: Vec<_> =
+            rows.iter().map(|row| value(row).unwrap_or_else(|| "NULL".into())).collect();
         if said(text, "options").is_some_and(|options| options.contains("-c ")) {
             rows.sort();
         }

@@ -75,6 +75,12 @@ pub(crate) enum CommandError {
     /// An experiment has no result.
     #[error(transparent)]
     Rig(#[from] RigError),
+    /// The command line of `pgbench` can't be used.
+    #[error(transparent)]
+    PgbenchOptions(#[from] pgbench::PgbenchOptionsError),
+    /// `pgbench` has no result.
+    #[error(transparent)]
+    Pgbench(#[from] crate::pgbench::PgbenchError),
     /// A goal that can't be read.
     #[error("--goal '{goal}': {problem}")]
     Goal { goal: String, problem: String },
@@ -93,12 +99,6 @@ pub(crate) enum CommandError {
     /// The log of trials or cells can't be used.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The command line of `pgbench` can't be used.
-    #[error(transparent)]
-    PgbenchOptions(#[from] pgbench::PgbenchOptionsError),
-    /// `pgbench` has no result.
-    #[error(transparent)]
-    Pgbench(#[from] crate::pgbench::PgbenchError),
     /// No scenario was given, and no stack is up.
     #[error(
         "no scenario file was given and no stack is up: `poolbench stack up` starts one, \
