@@ -41,7 +41,8 @@ pub(super) struct Experiment<'a> {
     loads: Loads,
     workers: usize,
     rig: Option<Rig>,
-    pooler: Option<Pooler>,
+    /// One for each of the pooler's processes.
+    poolers: Vec<Pooler>,
     connections: u32,
     /// The throughput that more connections did not raise.
     proven: Option<f64>,
@@ -90,7 +91,7 @@ impl<'a> Experiment<'a> {
             },
             workers: plan.generator.chosen_cores().map_err(GeneratorError::from)?.len(),
             rig: None,
-            pooler: observe::connect(scenario)?.0,
+            poolers: observe::connect(scenario)?.0,
             connections: plan.connections.0,
             proven: None,
             light_ns: None,
@@ -326,10 +327,13 @@ impl<'a> Experiment<'a> {
 
     /// Clients that wait in the pool.
     fn waiting(&mut self) -> Result<u64, RigError> {
-        let Some(pooler) = &mut self.pooler else { return Ok(0) };
-        let rows = pooler.table("SHOW POOLS")?;
-        let cells = rows.iter().filter_map(|row| row.get("cl_waiting")?.parse::<u64>().ok());
-        Ok(cells.sum())
+        let mut waiting = 0;
+        for pooler in &mut self.poolers {
+            let rows = pooler.table("SHOW POOLS")?;
+            let cells = rows.iter().filter_map(|row| row.get("cl_waiting")?.parse::<u64>().ok());
+            waiting += cells.sum::<u64>();
+        }
+        Ok(waiting)
     }
 }
 

@@ -81,7 +81,7 @@ pub(crate) fn run(
         let connections = [(plan.connections, plan.connections)];
         let checks = Checks::default();
         let mut rig = Rig::open(scenario, &kinds, &connections, &plan.generator, &checks, say)?;
-        let mut pooler = observe::connect(scenario)?.0;
+        let mut poolers = observe::connect(scenario)?.0;
         let warm_up = Load::ConstantVus { vus: plan.connections.min(10), duration_ns: WARM_UP_NS };
         rig.warm_up(rig.stream(0, warm_up, (0, 0), !plan.seed))?;
         say(&format!("{target}: from {} to {} a second and back", plan.rates.0, plan.rates.1));
@@ -89,7 +89,7 @@ pub(crate) fn run(
         let mut moments: Vec<Moment> = Vec::new();
         let mut failed = None;
         let report = rig.watch_every(MOMENT_NS, vec![stream], |interval| {
-            match Moment::new(interval, moments.last(), pooler.as_mut()) {
+            match Moment::new(interval, moments.last(), &mut poolers) {
                 Ok(moment) => moments.push(moment),
                 Err(error) => failed = Some(error),
             }
@@ -144,17 +144,14 @@ impl Moment {
     fn new(
         interval: &Interval,
         before: Option<&Self>,
-        pooler: Option<&mut Pooler>,
+        poolers: &mut [Pooler],
     ) -> Result<Self, RigError> {
         let stream = &interval.streams[0];
         let whole = stream.recording.whole();
         let mut ended: Histogram<u64> = whole.response.clone();
         ended.add(&whole.failed).expect("all histograms share their bounds");
         let gone = whole.completed() + stream.dropped + stream.unserved + stream.interrupted;
-        let (cl_waiting, maxwait_ns) = match pooler {
-            Some(pooler) => waiting(pooler)?,
-            None => (None, None),
-        };
+        let (cl_waiting, maxwait_ns) = waiting(poolers)?;
         Ok(Self {
             end_ns: interval.end_ns,
             planned: stream.planned,
@@ -170,8 +167,11 @@ impl Moment {
 }
 
 /// Of all pools: the clients that wait, and how long the first of them has.
-fn waiting(pooler: &mut Pooler) -> Result<(Option<u64>, Option<Nanos>), RigError> {
-    let rows = pooler.table("SHOW POOLS")?;
+fn waiting(poolers: &mut [Pooler]) -> Result<(Option<u64>, Option<Nanos>), RigError> {
+    let mut rows = Vec::new();
+    for pooler in poolers {
+        rows.extend(pooler.table("SHOW POOLS")?);
+    }
     let cells = |name: &'static str| {
         rows.iter().filter_map(move |row| row.get(name)?.parse::<u64>().ok()).collect::<Vec<_>>()
     };
