@@ -210,6 +210,11 @@ impl GeneratorSummary {
         }
     }
 
+    /// How much of the workers' time was work, 0 to 1.
+    pub(crate) fn share(&self) -> f64 {
+        self.ceiling_share
+    }
+
     /// What people should know of it: the share of the ceiling that was used, and the driver where
     /// it is not the one that goes first.
     pub(crate) fn note(&self) -> String {

@@ -116,6 +116,7 @@ impl Rig {
             target.operations = checks.apply(&target.operations);
             let mut arm = Arm::new(kind, file.backends.clone());
             arm.fallback = fallback(&target.operations);
+            arm.protocol = file.conninfo.as_ref().map(|_| file.protocol);
             targets.push(target);
             arms.push(arm);
         }
@@ -233,6 +234,11 @@ impl Rig {
         self.arms[arm].completed += report.completed();
         self.arms[arm].queries += report.streams.iter().map(StreamReport::queries).sum::<u64>();
         Ok(())
+    }
+
+    /// For each arm, the shortest round trip to its target, in ns; `None` where that is not TCP.
+    pub(crate) fn round_trips(&mut self) -> Result<Vec<Option<Nanos>>, RigError> {
+        self.fleet.round_trips().map_err(|error| self.error(error))
     }
 
     /// The line for an arm whose pooler lost the names of prepared statements.

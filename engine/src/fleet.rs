@@ -82,12 +82,15 @@ struct WorkerThread {
 #[derive(Debug)]
 enum Command {
     Open,
+    RoundTrips,
     Run { phase: Phase, start: Nanos, emptied: Receiver<Vec<StreamReport>> },
 }
 
 #[derive(Debug)]
 enum Report {
     Opened(Vec<Opened>),
+    /// Per target, the shortest.
+    RoundTrips(Vec<Option<Nanos>>),
     /// A worker's part of an interval.
     Interval(usize, Piece),
     /// A worker's end of a phase, with what happened since its last interval.
@@ -190,6 +193,24 @@ impl Fleet {
         all.ok_or(FleetError::WorkerLost)
     }
 
+    /// Per target, the shortest round trip on any of its connections of late (the kernel forgets
+    /// what is older than net.ipv4.tcp_min_rtt_wlen, five minutes by default), in ns; `None` where
+    /// it is not reached over TCP. Between phases.
+    pub fn round_trips(&mut self) -> Result<Vec<Option<Nanos>>, FleetError> {
+        self.command(|| Command::RoundTrips)?;
+        let mut all: Vec<Option<Nanos>> = Vec::new();
+        for _ in 0..self.workers.len() {
+            let Report::RoundTrips(own) = self.report()? else {
+                return Err(FleetError::WorkerLost);
+            };
+            all.resize(own.len(), None);
+            for (shortest, own) in all.iter_mut().zip(own) {
+                *shortest = [*shortest, own].into_iter().flatten().min();
+            }
+        }
+        Ok(all)
+    }
+
     /// Runs one phase on all workers, to its end or until the stop flag is raised. Each interval
     /// of the phase, if it has any, is told as soon as every worker has reported on it, also the
     /// last, shorter one; a break ends the phase at once.
@@ -211,7 +232,7 @@ impl Fleet {
         let mut running = self.workers.len();
         while running > 0 {
             match self.report()? {
-                Report::Opened(_) => return Err(FleetError::WorkerLost),
+                Report::Opened(_) | Report::RoundTrips(_) => return Err(FleetError::WorkerLost),
                 Report::Interval(worker, piece) => intervals.push(worker, piece, false),
                 Report::Phase(worker, ended) => {
                     let (report, piece) = *ended;
@@ -304,6 +325,14 @@ impl driver::Pump for Pump<'_> {
                     Ok(Command::Open) => {
                         self.worker.open(now, driver.transport());
                         task = Task::Opening;
+                    }
+                    Ok(Command::RoundTrips) => {
+                        let shortest = |target| {
+                            let members = self.worker.members(target);
+                            members.filter_map(|id| driver.min_rtt_ns(id)).min()
+                        };
+                        let all = (0..self.worker.targets()).map(shortest).collect();
+                        let _ = self.reporter.send(Ok(Report::RoundTrips(all)));
                     }
                     Ok(Command::Run { phase, start, emptied }) => {
                         self.worker.begin(&phase, start);

@@ -81,6 +81,9 @@ fn observer_queries(summary: &Value) -> u64 {
 /// The first gateway is asked for a token, which is one request and one statement more.
 const LOGIN: u64 = 1;
 
+/// The settings of a session are asked for with the pool and without.
+const SETTINGS: u64 = 2;
+
 /// Runs `layers` with these operations and compares every count.
 fn assert_counts_agree(stack: &Stack, operations: &str) -> Value {
     let before = quiet_transactions(stack);
@@ -105,7 +108,8 @@ fn assert_counts_agree(stack: &Stack, operations: &str) -> Value {
     // Two things PgBouncer does by itself and does not count among its queries: it sets the clients'
     // application_name on each server connection that it uses for the first time, and asks one that
     // was idle for 30 s whether it still lives (server_check_delay).
-    let sent = pooled + gateway_direct + pooler + direct + LOGIN + observer_queries(&all);
+    let sent =
+        pooled + gateway_direct + pooler + direct + LOGIN + SETTINGS + observer_queries(&all);
     let least = before + sent as i64;
     settled_transactions(stack, least);
     let seen = quiet_transactions(stack);
@@ -204,4 +208,18 @@ params = ["author:int8", "input.title:text", "input.body:text"]
         all("createContent", sql);
         assert_eq!(operations["getUser"]["errors"], serde_json::json!({}));
     }
+}
+
+/// Each process counts what came to it.
+#[test]
+fn counts_agree_over_several_processes_behind_one_port() {
+    let stack = Stack::up(&["--poolers", "2"]);
+    let arguments = ["layers", "--duration=3s", "--rate=200", "--json=-"];
+    let ended = stack.home.run(&arguments);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let summary = ended.json();
+    let through = completed(&summary, "gateway+pooler") + completed(&summary, "pooler");
+    assert!(through > 100, "{summary}");
+    assert_eq!(summary["counts"]["completed_through_pooler"], through, "{summary}");
+    assert_eq!(summary["counts"]["pooler_queries"], through, "{summary}");
 }

@@ -4,6 +4,7 @@ pub mod logins;
 pub mod relay;
 pub mod session;
 pub mod squeeze;
+pub mod stand_in;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;

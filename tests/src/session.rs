@@ -48,7 +48,7 @@ pub struct Exchange {
 }
 
 /// Nothing in these tests takes so long.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One connection.
 pub struct Client {
@@ -173,7 +173,7 @@ impl Client {
             let count = match self.stream.read(&mut buffer) {
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
-                Err(error) => panic!("no answer: {error}"),
+                Err(error) => panic!("no answer to {:?}: {error}", self.operation),
             };
             if count == 0 {
                 return (bytes, self.session.end_of_stream());

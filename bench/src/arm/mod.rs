@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use engine::{Nanos, OperationRecording, PhaseReport, Recording, StreamReport};
 use hdrhistogram::Histogram;
 use wire::Counts;
-use wire::postgres::Fallback;
+use wire::postgres::{Fallback, Protocol};
 
 pub(crate) use self::logins::{Logins, difference as login_difference};
 pub(crate) use self::security::{Securities, difference, heading};
@@ -57,15 +57,17 @@ const fn arm(name: &'static str, target: &'static str, layers: &'static [&'stati
 }
 
 /// One arm's measurements.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Arm {
     pub(crate) kind: ArmKind,
+    /// The rate that it was asked for, in 1/s, where arms of several rates are compared.
+    pub(crate) offered_rate: Option<f64>,
     /// The application_name of its backends.
     pub(crate) backends_name: Option<String>,
     pub(crate) connect: Option<Histogram<u64>>,
     pub(crate) security: Securities,
     pub(crate) logins: Logins,
-    pub(crate) blocks: Vec<Sample>,
+    pub(crate) blocks: Vec<Measured>,
     pub(crate) whole: Option<Recording>,
     /// Requests that got their outcome, the warm-up's included.
     pub(crate) completed: u64,
@@ -86,11 +88,28 @@ pub(crate) struct Arm {
     pub(crate) is_out: bool,
     /// Whether its prepared statements may be, and are, sent unnamed.
     pub(crate) fallback: Option<Fallback>,
+    /// How statements are sent; `None` where it is asked in GraphQL.
+    pub(crate) protocol: Option<Protocol>,
     pub(crate) measured_ns: Nanos,
     pub(crate) generator_cpu_ns: Nanos,
     /// CPU time by the scenario's process names.
     cpu_ns: BTreeMap<String, Nanos>,
     pub(crate) backends: Vec<u64>,
+}
+
+/// What is kept of each block.
+#[derive(Debug, Clone)]
+pub(crate) struct Measured {
+    /// Response times of requests that succeeded, in ns.
+    pub(crate) response: Sample,
+    /// Service times of those, added up, in ns.
+    pub(crate) service_ns: f64,
+    /// Requests that succeeded.
+    pub(crate) succeeded: u64,
+    /// Requests that got their outcome.
+    pub(crate) requests: u64,
+    /// CPU time by the scenario's process names.
+    cpu_ns: Vec<(String, Nanos)>,
 }
 
 /// One block of one arm.
@@ -119,6 +138,7 @@ impl Arm {
     pub(crate) fn new(kind: &ArmKind, backends_name: Option<String>) -> Self {
         Self {
             kind: kind.clone(),
+            offered_rate: None,
             backends_name,
             connect: None,
             security: Securities::default(),
@@ -137,6 +157,7 @@ impl Arm {
             outage_ns: 0,
             is_out: false,
             fallback: None,
+            protocol: None,
             measured_ns: 0,
             generator_cpu_ns: 0,
             cpu_ns: BTreeMap::new(),
@@ -167,13 +188,33 @@ impl Arm {
         self.is_out = report.is_out;
         self.measured_ns += length_ns;
         self.generator_cpu_ns += generator_cpu_ns;
-        for (process, ns) in cpu_ns {
-            *self.cpu_ns.entry(process).or_default() += ns;
+        for (process, ns) in &cpu_ns {
+            *self.cpu_ns.entry(process.clone()).or_default() += ns;
         }
-        self.blocks.push(Sample::new(&report.recording.whole().response));
+        let whole = report.recording.whole();
+        self.blocks.push(Measured {
+            response: Sample::new(&whole.response),
+            service_ns: whole.service.mean() * whole.service.len() as f64,
+            succeeded: whole.service.len(),
+            requests: whole.completed(),
+            cpu_ns,
+        });
         match &mut self.whole {
             Some(whole) => whole.merge(&report.recording),
             None => self.whole = Some(report.recording),
+        }
+    }
+
+    /// Whether its prepared statements were sent unnamed in the end.
+    pub(crate) fn is_unnamed(&self) -> bool {
+        self.fallback.as_ref().is_some_and(Fallback::has_happened)
+    }
+
+    /// Its name, with the rate where there are several.
+    pub(crate) fn label(&self) -> String {
+        match self.offered_rate {
+            Some(rate) => format!("{} at {rate}/s", self.kind.name),
+            None => self.kind.name.to_string(),
         }
     }
 
@@ -196,16 +237,28 @@ impl Arm {
     /// CPU time of one of the arm's layers for each of its requests, in ns; `None` where the
     /// layer's process is not known.
     pub(crate) fn cpu_ns_per_request(&self, layer: &str) -> Option<f64> {
-        let process = match layer {
-            "gateway" => &*self.kind.target,
-            layer => layer,
-        };
+        let process = self.process(layer);
         let ns = if layer == "generator" {
             self.generator_cpu_ns
         } else {
             *self.cpu_ns.get(process).filter(|_| self.kind.has(layer))?
         };
         (self.requests() > 0).then(|| ns as f64 / self.requests() as f64)
+    }
+
+    /// CPU time of a layer in one block, in ns: none where the layer is not on the way, `None` where
+    /// its process is not known.
+    pub(crate) fn block_cpu_ns(&self, block: usize, layer: &str) -> Option<Nanos> {
+        if !self.kind.has(layer) {
+            return Some(0);
+        }
+        let mut processes = self.blocks[block].cpu_ns.iter();
+        processes.find(|(process, _)| process == self.process(layer)).map(|(_, ns)| *ns)
+    }
+
+    /// A layer's name among the scenario's processes.
+    fn process<'a>(&'a self, layer: &'a str) -> &'a str {
+        if layer == "gateway" { &self.kind.target } else { layer }
     }
 
     /// Failures of connections and of whoever hands them out, not of the requests themselves.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use engine::{Nanos, OperationRecording};
 use hdrhistogram::Histogram;
 use serde::Serialize;
-use wire::postgres::Fallback;
 
 use super::queries::{CopiedSummary, QueriesSummary};
 use super::{Arm, Logins, Securities};
@@ -21,6 +20,9 @@ pub(crate) struct ArmSummary {
     completed: u64,
     pub(crate) rate: f64,
     pub(crate) planned_rate: f64,
+    /// What was asked for, where several rates are compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) offered_rate: Option<f64>,
     pub(crate) errors: BTreeMap<&'static str, u64>,
     /// The first failure of each class, in the server's words.
     pub(crate) first_errors: BTreeMap<&'static str, String>,
@@ -150,6 +152,7 @@ impl ArmSummary {
             requests: arm.requests(),
             completed: arm.completed,
             rate: arm.rate(),
+            offered_rate: arm.offered_rate,
             planned_rate: arm.planned as f64 * 1e9 / arm.measured_ns.max(1) as f64,
             wrong_replies: errors.get(wire::Class::WrongReply.name()).copied().unwrap_or_default(),
             errors,
@@ -161,7 +164,7 @@ impl ArmSummary {
             disconnected_ns: arm.disconnected_ns,
             outage_ns: arm.outage_ns,
             is_out: arm.is_out,
-            fell_back_to_unnamed: arm.fallback.as_ref().is_some_and(Fallback::has_happened),
+            fell_back_to_unnamed: arm.is_unnamed(),
             queries: QueriesSummary::new(arm.requests(), &arm.counts),
             copied: CopiedSummary::new(&arm.counts),
             notices: arm.counts.notices,

@@ -7,9 +7,11 @@ use engine::{Gaps, Nanos};
 
 use super::output::{Output, say};
 use super::{CommandError, exit};
+use crate::arm::ArmKind;
 use crate::generator::GeneratorOptions;
 use crate::layers::{self, Plan, Summary};
 use crate::scenario::Scenario;
+use crate::statistics::FixedWidth;
 use crate::validity::Level;
 use crate::{duration, nova, stack};
 
@@ -34,9 +36,22 @@ pub(crate) struct Comparison {
     /// Requests a second, in each block
     #[arg(long, default_value_t = 2000.0, value_parser = super::rate)]
     rate: f64,
+    /// The same comparison at several rates, as in 500,1000,2000,4000: a layer's cost as a curve,
+    /// and the rates at which two arms are equally fast
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = super::rate, conflicts_with = "rate")]
+    rates: Vec<f64>,
+    /// Which arms to compare, of gateway+pooler, gateway+direct, pooler and direct [default: all
+    /// that the scenario has targets for]. One that is named twice, as in pooler,pooler, is compared
+    /// with itself: no difference should be found
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = layers::parse_arm)]
+    arms: Vec<ArmKind>,
     /// Time for all blocks of all arms together
     #[arg(long, default_value = "30s", value_parser = duration::parse)]
     duration: Nanos,
+    /// Ends before that once each cost is known so well: its quantile and the width of its 95 %
+    /// interval, as in p95:50us
+    #[arg(long, value_name = "QUANTILE:WIDTH", value_parser = until)]
+    until: Option<FixedWidth>,
     /// Time for one block; shorter ones are more alike, longer ones hold more requests
     #[arg(long, default_value = "300ms", value_parser = duration::parse)]
     block: Nanos,
@@ -81,9 +96,19 @@ impl Layers {
 }
 
 impl Comparison {
+    /// In rising order, each once.
+    fn rates(&self) -> Vec<f64> {
+        let mut rates = self.rates.clone();
+        rates.sort_by(f64::total_cmp);
+        rates.dedup();
+        rates
+    }
+
     pub(super) fn run(&self, scenario: &Scenario) -> Result<Summary, CommandError> {
         let plan = Plan {
-            rate: self.rate,
+            arms: self.arms.clone(),
+            rates: if self.rates.is_empty() { vec![self.rate] } else { self.rates() },
+            until: self.until,
             gaps: match self.gaps {
                 GapsArgument::Poisson => Gaps::Poisson,
                 GapsArgument::Uniform => Gaps::Uniform,
@@ -98,10 +123,40 @@ impl Comparison {
     }
 }
 
+/// Reads what is to be known, and how well.
+fn until(text: &str) -> Result<FixedWidth, String> {
+    let wrong = || format!("{text} is not a quantile with a width: write it as in p95:50us");
+    let (quantile, width) = text.split_once(':').ok_or_else(wrong)?;
+    let percent = quantile.strip_prefix('p').and_then(|digits| digits.parse::<f64>().ok());
+    let percent = percent.filter(|percent| *percent > 0.0 && *percent < 100.0).ok_or_else(wrong)?;
+    let width_ns = duration::parse(width)?;
+    if width_ns == 0 {
+        return Err("an interval has no width of 0: ask for one above it".into());
+    }
+    // 99.9 / 100 is not 0.999.
+    Ok(FixedWidth { quantile: (percent * 1e6).round() / 1e8, width_ns })
+}
+
 /// What the process ends with after this result.
 pub(super) fn code(summary: &Summary) -> u8 {
     match summary.validity.valid {
         Level::Invalid => exit::INVALID_RUN,
         Level::Valid | Level::Suspect => exit::OK,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_known_is_a_quantile_and_a_width() {
+        let found = |quantile, width_ns| Ok(FixedWidth { quantile, width_ns });
+        assert_eq!(until("p95:50us"), found(0.95, 50_000));
+        assert_eq!(until("p99.9:1ms"), found(0.999, 1_000_000));
+        for wrong in ["95:50us", "p95", "p95:", "p0:1ms", "p100:1ms", "px:1ms", "p50:0s", "p50:5 s"]
+        {
+            assert!(until(wrong).is_err(), "{wrong}");
+        }
     }
 }

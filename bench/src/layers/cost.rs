@@ -1,42 +1,130 @@
 //! What one layer costs: the difference of two arms that differ in it alone.
 
+use super::arms::Pair;
 use crate::arm::Arm;
-use crate::statistics::{Estimate, differences};
-
-/// The cost of `layer` where `given` are the other layers, at each of [`QUANTILES`].
-#[derive(Debug)]
-pub(super) struct Cost {
-    pub(super) layer: &'static str,
-    /// The other layers of both arms, Postgres left out: it is always there.
-    pub(super) given: Vec<&'static str>,
-    pub(super) quantiles: Vec<(f64, Estimate)>,
-    pub(super) blocks: usize,
-}
+use crate::statistics::{Estimate, Merger, estimates};
 
 /// The quantiles whose differences are told. The 99.9th has too few values in a short run.
 pub(super) const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
 
-/// The layer, the arm with it, and the arm without it.
-const PAIRS: [(&str, &str, &str); 4] = [
-    ("gateway", "gateway+pooler", "pooler"),
-    ("gateway", "gateway+direct", "direct"),
-    ("pooler", "gateway+pooler", "gateway+direct"),
-    ("pooler", "pooler", "direct"),
-];
+/// The layers whose CPU time is told apart.
+pub(super) const CPU_LAYERS: [&str; 3] = ["gateway", "pooler", "postgres"];
 
-/// The cost of each layer, once with and once without the other.
-pub(super) fn costs(arms: &[Arm], seed: u64) -> Vec<Cost> {
-    let arm = |name: &str| arms.iter().find(|arm| arm.kind.name == name);
-    let cost = |(layer, with, without): (&'static str, &str, &str)| {
-        let (with, without) = (arm(with)?, arm(without)?);
-        let estimates = differences(&with.blocks, &without.blocks, &QUANTILES, seed)?;
-        let given = without.kind.layers.iter().copied().filter(|other| *other != "postgres");
-        Some(Cost {
-            layer,
-            given: given.collect(),
-            quantiles: QUANTILES.into_iter().zip(estimates).collect(),
-            blocks: with.blocks.len().min(without.blocks.len()),
-        })
+/// What the layers cost at one rate.
+#[derive(Debug)]
+pub(super) struct Costs {
+    /// For each pair: the difference of each quantile, in ns; `None` where an arm has no latency.
+    pub(super) latency: Vec<Option<Vec<Estimate>>>,
+    /// How much more the pool costs with a gateway in front than without, at each quantile, in ns.
+    pub(super) interaction: Option<Vec<Estimate>>,
+    /// For each pair: CPU time a request of all servers together and of each of [`CPU_LAYERS`], in
+    /// ns. Unknown where a process is.
+    pub(super) cpu: Vec<[Option<Estimate>; 1 + CPU_LAYERS.len()]>,
+}
+
+impl Costs {
+    /// From all rounds in which every arm had its block.
+    pub(super) fn new(
+        arms: &[Arm],
+        pairs: &[Pair],
+        square: Option<[usize; 4]>,
+        quantiles: &[f64],
+        seed: u64,
+    ) -> Self {
+        let (latency, interaction) = latencies(arms, pairs, square, quantiles, seed);
+        let cpu = pairs.iter().map(|pair| cpu(&arms[pair.with], &arms[pair.without], seed));
+        Self { latency, interaction, cpu: cpu.collect() }
+    }
+}
+
+/// Rounds in which each of the arms had its block.
+pub(super) fn rounds(arms: &[Arm]) -> usize {
+    arms.iter().map(|arm| arm.blocks.len()).min().unwrap_or_default()
+}
+
+/// Differences of the arms' quantiles for each pair, and the difference of the differences.
+pub(super) fn latencies(
+    arms: &[Arm],
+    pairs: &[Pair],
+    square: Option<[usize; 4]>,
+    quantiles: &[f64],
+    seed: u64,
+) -> (Vec<Option<Vec<Estimate>>>, Option<Vec<Estimate>>) {
+    let mut wanted: Vec<Vec<(usize, f64)>> =
+        pairs.iter().map(|pair| vec![(pair.with, 1.0), (pair.without, -1.0)]).collect();
+    wanted.extend(square.map(|[both, gateway, pooler, none]| {
+        vec![(both, 1.0), (gateway, -1.0), (pooler, -1.0), (none, 1.0)]
+    }));
+    let mut found = sums(arms, &wanted, quantiles, seed);
+    let interaction = square.and_then(|_| found.pop()).flatten();
+    (found, interaction)
+}
+
+/// Sums of the arms' quantiles, each arm with its weight, all from the same resamples.
+fn sums(
+    arms: &[Arm],
+    sums: &[Vec<(usize, f64)>],
+    quantiles: &[f64],
+    seed: u64,
+) -> Vec<Option<Vec<Estimate>>> {
+    let rounds = rounds(arms);
+    let mergers: Vec<_> = arms.iter().map(|arm| merger(arm, rounds)).collect();
+    let has_values = |arm: &usize| mergers[*arm].quantiles(&vec![1; rounds], quantiles).is_some();
+    let usable: Vec<usize> = (0..arms.len()).filter(has_values).collect();
+    let is_known = |sum: &&Vec<(usize, f64)>| sum.iter().all(|(arm, _)| usable.contains(arm));
+    let mut by_arm = vec![Vec::new(); arms.len()];
+    let found = estimates(rounds, seed, |times| {
+        for arm in &usable {
+            by_arm[*arm] = mergers[*arm].quantiles(times, quantiles)?;
+        }
+        let figures = sums.iter().filter(is_known).flat_map(|sum| {
+            let at = |index: usize| {
+                sum.iter().map(|(arm, weight)| weight * by_arm[*arm][index] as f64).sum::<f64>()
+            };
+            (0..quantiles.len()).map(at).collect::<Vec<_>>()
+        });
+        Some(figures.collect())
+    });
+    let mut found = found.into_iter().flatten();
+    sums.iter()
+        .map(|sum| is_known(&sum).then(|| found.by_ref().take(quantiles.len()).collect()))
+        .collect()
+}
+
+pub(super) fn merger(arm: &Arm, rounds: usize) -> Merger {
+    let samples: Vec<_> = arm.blocks[..rounds].iter().map(|block| block.response.clone()).collect();
+    Merger::new(&samples)
+}
+
+/// The difference of CPU time a request.
+fn cpu(with: &Arm, without: &Arm, seed: u64) -> [Option<Estimate>; 1 + CPU_LAYERS.len()] {
+    let rounds = with.blocks.len().min(without.blocks.len());
+    let of = |layers: &[&str]| {
+        if !layers.iter().any(|layer| with.kind.has(layer) || without.kind.has(layer)) {
+            return None;
+        }
+        let spent = |arm: &Arm| {
+            let block = |number| -> Option<(f64, f64)> {
+                let ns = layers.iter().map(|layer| arm.block_cpu_ns(number, layer));
+                Some((ns.sum::<Option<u64>>()? as f64, arm.blocks[number].requests as f64))
+            };
+            (0..rounds).map(block).collect::<Option<Vec<_>>>()
+        };
+        let (with, without) = (spent(with)?, spent(without)?);
+        let found = estimates(rounds, seed, |times| {
+            Some(vec![ratio(&with, times)? - ratio(&without, times)?])
+        });
+        found.map(|found| found[0])
     };
-    PAIRS.into_iter().filter_map(cost).collect()
+    let [gateway, pooler, postgres] = CPU_LAYERS;
+    [of(&CPU_LAYERS), of(&[gateway]), of(&[pooler]), of(&[postgres])]
+}
+
+/// The ratio of two sums over blocks that were drawn so many times; `None` where it has no
+/// denominator.
+pub(super) fn ratio(blocks: &[(f64, f64)], times: &[u32]) -> Option<f64> {
+    let sums = blocks.iter().zip(times).fold((0.0, 0.0), |sums, ((above, below), times)| {
+        (sums.0 + above * f64::from(*times), sums.1 + below * f64::from(*times))
+    });
+    (sums.1 > 0.0).then(|| sums.0 / sums.1)
 }

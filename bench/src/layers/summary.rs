@@ -1,19 +1,26 @@
 //! The comparison as it is written to summary.json: everything that the table shows.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use engine::Nanos;
 use serde::Serialize;
 
-use super::Experiment;
-use super::cost::{Cost, costs};
-use crate::arm::{Arm, ArmSummary, Quantiles, difference};
+use super::Plan;
+use super::accounting::{Accounting, ObserverCost, PoolSummary, accounting, observer_costs, pools};
+use super::amplification::Amplification;
+use super::arms::{Pair, square};
+use super::cost::{CPU_LAYERS, Costs};
+use super::curve::{SameLatency, same_latencies};
+use super::experiment::{Ended, Experiment, Measured};
+use super::level::Level;
+use crate::arm::{Arm, ArmKind, ArmSummary, Quantiles};
 use crate::generator::GeneratorSummary;
 use crate::observe::{Pooler, Server};
 use crate::rig::RigError;
 use crate::scenario::OperationFile;
-use crate::validity::{self, Validity};
+use crate::statistics::Estimate;
+use crate::validity::{Machine, Validity};
 
 /// The result of `layers`. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -30,24 +37,64 @@ pub(crate) struct Summary {
     pub(super) generator: GeneratorSummary,
     pub(super) connections: u32,
     pub(super) gaps: &'static str,
+    pub(super) rates: Vec<f64>,
     /// Versions of the servers, as they say them.
     pub(super) servers: BTreeMap<&'static str, String>,
     #[serde(flatten)]
     pub(crate) validity: Validity,
     pub(super) arms: Vec<ArmSummary>,
+    pub(super) ended: Option<Ended>,
+    /// The quantile that is told where only one is.
+    pub(super) named_quantile: f64,
     pub(super) costs: Vec<CostSummary>,
+    /// How much more the pool costs with a gateway in front than without; as much more does the
+    /// gateway cost with the pool.
+    pub(super) interactions: Vec<Interaction>,
+    pub(super) cpu_costs: Vec<CpuCost>,
+    pub(super) same_latencies: Vec<SameLatency>,
     pub(super) before_after: Option<BeforeAfter>,
+    pub(super) pool: Vec<PoolSummary>,
+    pub(super) accounting: Vec<Accounting>,
+    /// By target, the shortest round trip that the kernel's TCP has seen.
+    pub(super) round_trip_ns: BTreeMap<String, Nanos>,
+    pub(super) amplification: Vec<Amplification>,
+    pub(super) observer_costs: Vec<ObserverCost>,
     pub(super) counts: Option<Counts>,
 }
 
 #[derive(Debug, Serialize)]
 pub(super) struct CostSummary {
+    /// `none` for two arms of the same layers.
     pub(super) layer: &'static str,
     pub(super) given: Vec<&'static str>,
+    /// Offered.
+    pub(super) rate: f64,
     pub(super) quantile: f64,
     pub(super) ns: f64,
     pub(super) ci_ns: [f64; 2],
     blocks: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Interaction {
+    pub(super) rate: f64,
+    pub(super) quantile: f64,
+    /// The quantile itself with both, with the gateway alone, with the pooler alone, with none.
+    pub(super) arms_ns: [u64; 4],
+    pub(super) ns: f64,
+    pub(super) ci_ns: [f64; 2],
+}
+
+/// CPU time a request that a layer costs.
+#[derive(Debug, Serialize)]
+pub(super) struct CpuCost {
+    pub(super) layer: &'static str,
+    pub(super) given: Vec<&'static str>,
+    pub(super) rate: f64,
+    /// Where it is spent, or saved: `servers` for all of them together.
+    pub(super) of: &'static str,
+    pub(super) ns: f64,
+    pub(super) ci_ns: [f64; 2],
 }
 
 /// The stack before the pool and after, by way of the gateway.
@@ -69,73 +116,222 @@ pub(super) struct Counts {
 }
 
 impl Experiment<'_> {
-    pub(super) fn summary(
-        mut self,
-        started: SystemTime,
-        duration_ns: Nanos,
-        pooler_queries: Option<u64>,
-    ) -> Result<Summary, RigError> {
+    pub(super) fn summary(mut self, measured: Measured) -> Result<Summary, RigError> {
         let mut servers = BTreeMap::new();
-        if let Some(version) = self.pooler.as_mut().map(Pooler::version).transpose()? {
+        if let Some(version) = self.poolers.first_mut().map(Pooler::version).transpose()? {
             servers.insert("pooler", version);
         }
         if let Some(version) = self.server.as_mut().map(Server::version).transpose()? {
             servers.insert("postgres", version);
         }
         let names: Vec<_> = self.scenario.operations.iter().map(|op| op.name.as_str()).collect();
-        let arms: Vec<_> = self.rig.arms.iter().map(|arm| ArmSummary::new(arm, &names)).collect();
-        let through_pooler = self.rig.arms.iter().filter(|arm| arm.kind.has("pooler"));
-        let completed_through_pooler = through_pooler.map(|arm| arm.queries).sum();
-        // PgBouncer counts what comes before the first reply as one query.
         let is_pipelined = |operation: &OperationFile| {
             operation.sql.as_ref().is_some_and(|statements| statements.is_pipelined())
         };
-        let has_pipelines = self.scenario.operations.iter().any(is_pipelined);
-        let counts = pooler_queries
-            .filter(|_| !has_pipelines)
-            .map(|pooler_queries| Counts { completed_through_pooler, pooler_queries });
-        let costs = costs(&self.rig.arms, self.plan.seed);
-        let mut validity = validity(&self.rig.arms);
-        let lost_names = self.rig.arms.iter().filter_map(|arm| self.rig.lost_names(arm));
-        lost_names.for_each(|line| validity.suspect(line));
-        Ok(Summary {
-            schema: 1,
-            command: "layers",
-            scenario: self.scenario.name.clone(),
-            started: started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
-            duration_ns,
-            phase_ns: self.plan.block_ns,
-            seed: self.plan.seed,
+        let results = Results {
+            plan: self.plan,
+            scenario: &self.scenario.name,
+            operations: &names,
+            has_pipelines: self.scenario.operations.iter().any(is_pipelined),
             generator: self.rig.generator(),
-            connections: self.plan.connections,
-            gaps: match self.plan.gaps {
-                engine::Gaps::Uniform => "uniform",
-                engine::Gaps::Poisson => "poisson",
-            },
             servers,
-            validity,
-            before_after: before_after(&self.rig.arms),
-            arms,
-            costs: costs.iter().flat_map(CostSummary::all).collect(),
-            counts,
-        })
+            pairs: &self.pairs,
+            levels: &self.levels,
+        };
+        let mut summary = results.summary(measured);
+        let arms = self.levels.iter().flat_map(|level| &level.arms);
+        let lost_names = arms.filter_map(|arm| self.rig.lost_names(arm));
+        lost_names.for_each(|line| summary.validity.suspect(line));
+        self.settings.into_iter().for_each(|line| summary.validity.suspect(line));
+        if let Some(error) = &self.watcher_error {
+            summary.validity.suspect(format!("{error}: the pool was watched in some blocks only"));
+        }
+        Ok(summary)
     }
 }
 
-fn validity(arms: &[Arm]) -> Validity {
+/// What a summary is made of.
+pub(super) struct Results<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) scenario: &'a str,
+    pub(super) operations: &'a [&'a str],
+    /// PgBouncer counts what comes before the first reply as one query.
+    pub(super) has_pipelines: bool,
+    pub(super) generator: GeneratorSummary,
+    pub(super) servers: BTreeMap<&'static str, String>,
+    pub(super) pairs: &'a [Pair],
+    pub(super) levels: &'a [Level],
+}
+
+impl Results<'_> {
+    pub(super) fn summary(self, measured: Measured) -> Summary {
+        let Self { plan, pairs, levels, .. } = self;
+        let (seed, quantiles) = (plan.seed, plan.quantiles());
+        let kinds: Vec<ArmKind> = levels[0].arms.iter().map(|arm| arm.kind.clone()).collect();
+        let square = square(&kinds);
+        let costs: Vec<_> = levels
+            .iter()
+            .map(|level| Costs::new(&level.arms, pairs, square, &quantiles, seed))
+            .collect();
+        let all = || levels.iter().zip(&costs);
+        let arms = || levels.iter().flat_map(|level| &level.arms);
+        let named_quantile = plan.until.map_or(0.95, |until| until.quantile);
+        let through_pooler = arms().filter(|arm| arm.kind.has("pooler"));
+        let completed_through_pooler = through_pooler.map(|arm| arm.queries).sum();
+        Summary {
+            schema: 1,
+            command: "layers",
+            scenario: self.scenario.into(),
+            started: measured.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+            duration_ns: measured.duration_ns,
+            phase_ns: plan.block_ns,
+            seed,
+            validity: {
+                let mut validity =
+                    validity(plan, levels, self.generator.share(), &measured.machine);
+                all().for_each(|(level, costs)| itself(level, costs, pairs, &mut validity));
+                validity
+            },
+            generator: self.generator,
+            connections: plan.connections,
+            gaps: plan.gaps_name(),
+            rates: plan.rates.clone(),
+            servers: self.servers,
+            arms: arms().map(|arm| ArmSummary::new(arm, self.operations)).collect(),
+            ended: measured.ended,
+            named_quantile,
+            costs: all()
+                .flat_map(|(level, costs)| latency_costs(level, costs, pairs, &quantiles))
+                .collect(),
+            interactions: all()
+                .flat_map(|(level, costs)| interactions(level, costs, square, &quantiles))
+                .collect(),
+            cpu_costs: all().flat_map(|(level, costs)| cpu_costs(level, costs, pairs)).collect(),
+            same_latencies: same_latencies(levels, pairs, named_quantile, seed),
+            before_after: if let [level] = levels { before_after(&level.arms) } else { None },
+            pool: levels.iter().flat_map(pools).collect(),
+            accounting: levels
+                .iter()
+                .filter_map(|level| accounting(level, pairs, &measured.round_trips, seed))
+                .collect(),
+            round_trip_ns: kinds
+                .iter()
+                .zip(&measured.round_trips)
+                .filter_map(|(kind, ns)| Some((kind.target.to_string(), (*ns)?)))
+                .collect(),
+            amplification: measured.amplification,
+            observer_costs: levels
+                .iter()
+                .flat_map(|level| observer_costs(level, &quantiles, seed))
+                .collect(),
+            counts: measured
+                .pooler_queries
+                .filter(|_| !self.has_pipelines)
+                .map(|pooler_queries| Counts { completed_through_pooler, pooler_queries }),
+        }
+    }
+}
+
+fn latency_costs(
+    level: &Level,
+    costs: &Costs,
+    pairs: &[Pair],
+    quantiles: &[f64],
+) -> Vec<CostSummary> {
+    let of_pair = |(pair, estimates): (&Pair, &Option<Vec<Estimate>>)| {
+        let estimates = estimates.iter().flatten().zip(quantiles);
+        let one = |(estimate, quantile): (&Estimate, &f64)| CostSummary {
+            layer: pair.layer.unwrap_or("none"),
+            given: pair.given.clone(),
+            rate: level.rate,
+            quantile: *quantile,
+            ns: estimate.value,
+            ci_ns: [estimate.low, estimate.high],
+            blocks: super::cost::rounds(&level.arms),
+        };
+        estimates.map(one).collect::<Vec<_>>()
+    };
+    pairs.iter().zip(&costs.latency).flat_map(of_pair).collect()
+}
+
+fn interactions(
+    level: &Level,
+    costs: &Costs,
+    square: Option<[usize; 4]>,
+    quantiles: &[f64],
+) -> Vec<Interaction> {
+    let rounds = super::cost::rounds(&level.arms);
+    let found = costs.interaction.iter().flatten().zip(quantiles);
+    let one = |(estimate, quantile): (&Estimate, &f64)| {
+        let arm_ns = |arm: usize| {
+            let blocks = super::cost::merger(&level.arms[arm], rounds);
+            blocks.quantiles(&vec![1; rounds], &[*quantile]).map_or(0, |found| found[0])
+        };
+        Some(Interaction {
+            rate: level.rate,
+            quantile: *quantile,
+            arms_ns: square?.map(arm_ns),
+            ns: estimate.value,
+            ci_ns: [estimate.low, estimate.high],
+        })
+    };
+    found.filter_map(one).collect()
+}
+
+fn cpu_costs(level: &Level, costs: &Costs, pairs: &[Pair]) -> Vec<CpuCost> {
+    let [gateway, pooler, postgres] = CPU_LAYERS;
+    let names = ["servers", gateway, pooler, postgres];
+    let of_pair = |(pair, estimates): (&Pair, &[Option<Estimate>; 4])| {
+        let known = names.into_iter().zip(*estimates);
+        let known = known.filter_map(|(of, estimate)| Some((of, estimate?)));
+        let one = |(of, estimate): (&'static str, Estimate)| CpuCost {
+            layer: pair.layer.unwrap_or("none"),
+            given: pair.given.clone(),
+            rate: level.rate,
+            of,
+            ns: estimate.value,
+            ci_ns: [estimate.low, estimate.high],
+        };
+        known.map(one).collect::<Vec<_>>()
+    };
+    pairs.iter().zip(&costs.cpu).flat_map(of_pair).collect()
+}
+
+/// Whether the numbers can be trusted.
+fn validity(plan: &Plan, levels: &[Level], generator: f64, machine: &Machine) -> Validity {
     let mut validity = Validity::default();
-    arms.iter().for_each(|arm| validity.judge(arm));
-    for (number, one) in arms.iter().enumerate() {
-        let others = arms[number + 1..].iter();
-        others.filter_map(|other| difference(one, other)).for_each(|line| validity.suspect(line));
+    levels.iter().flat_map(|level| &level.arms).for_each(|arm| validity.judge(arm));
+    validity.judge_generator(generator);
+    validity.judge_machine(machine);
+    for level in levels {
+        validity.compare(&level.arms, level.rate, plan.block_ns, plan.connections);
     }
-    let blocks = arms.iter().map(|arm| arm.blocks.len()).min().unwrap_or_default();
-    if blocks < validity::BLOCKS_MIN {
-        validity.suspect(format!(
-            "{blocks} blocks an arm are too few for the intervals: give --duration more time"
-        ));
-    }
+    let blocks = levels.iter().map(|level| super::cost::rounds(&level.arms)).min();
+    validity.judge_blocks(blocks.unwrap_or_default(), plan.round_ns(levels[0].arms.len()));
+    let blocks = levels.iter().flat_map(|level| &level.pool).flatten();
+    let watched: Vec<_> = blocks.filter(|block| block.is_watched).collect();
+    let looks = watched.iter().map(|block| block.looks.len()).sum();
+    let due = plan.block_ns / super::watcher::INTERVAL.as_nanos() as u64;
+    validity.judge_watching(looks, watched.len() * due as usize);
     validity
+}
+
+/// An arm that differs from itself says that the others' differences are no better. By chance one of
+/// its intervals is wrong now and then; hardly ever are two.
+fn itself(level: &Level, costs: &Costs, pairs: &[Pair], validity: &mut Validity) {
+    for (pair, estimates) in pairs.iter().zip(&costs.latency) {
+        let estimates = estimates.iter().flatten();
+        let wrong = estimates.filter(|estimate| !estimate.holds(0.0)).count();
+        if pair.layer.is_none() && wrong > 1 {
+            let (one, other) = (&level.arms[pair.without], &level.arms[pair.with]);
+            validity.suspect(format!(
+                "{} and {} are the same layers and differ at {wrong} quantiles: do not trust the \
+                 other differences more than that",
+                one.label(),
+                other.label()
+            ));
+        }
+    }
 }
 
 fn before_after(arms: &[Arm]) -> Option<BeforeAfter> {
@@ -152,88 +348,4 @@ fn before_after(arms: &[Arm]) -> Option<BeforeAfter> {
         postgres_cpu_ns_per_request: both.map(|arm| arm.cpu_ns_per_request("postgres")),
         connection_errors: both.map(Arm::connection_errors),
     })
-}
-
-impl CostSummary {
-    fn all(cost: &Cost) -> Vec<Self> {
-        let one = |(quantile, estimate): &(f64, crate::statistics::Estimate)| Self {
-            layer: cost.layer,
-            given: cost.given.clone(),
-            quantile: *quantile,
-            ns: estimate.value,
-            ci_ns: [estimate.low, estimate.high],
-            blocks: cost.blocks,
-        };
-        cost.quantiles.iter().map(one).collect()
-    }
-}
-
-#[cfg(test)]
-impl Summary {
-    /// Two rounds of made-up measurements, through the same code as real ones.
-    pub(super) fn example() -> Self {
-        use engine::{MILLISECOND, PhaseReport, Recording, StreamReport};
-        use wire::{Class, Code, Failure, Outcome};
-
-        use crate::arm::{ARMS, Block};
-
-        let mut arms: Vec<Arm> = ARMS.iter().map(|kind| Arm::new(kind, Some("b".into()))).collect();
-        for (index, arm) in arms.iter_mut().enumerate() {
-            let us = [700, 650, 250, 200][index] * 1000;
-            let mut connect = engine::histogram();
-            connect.saturating_record(us * 10);
-            arm.connect = Some(connect);
-            for round in 0..2 {
-                let mut recording = Recording::new(1);
-                let mut failure = Failure::default();
-                failure.set(Code::SqlState(*b"53300"), b"sorry, too many clients already");
-                for number in 0..1000 {
-                    let is_refused = index == 3 && number % 250 == 0;
-                    let class = Outcome::Failed(Class::Capacity);
-                    let outcome = if is_refused { class } else { Outcome::Ok };
-                    let done = us + us * number / 500 + round * 1000;
-                    recording.record(0, outcome, &failure, (0, 1000, done));
-                }
-                let report = PhaseReport {
-                    streams: vec![StreamReport {
-                        planned: 1000,
-                        sent: 1000,
-                        ..StreamReport::new(recording)
-                    }],
-                    start: 0,
-                    end: 300 * MILLISECOND,
-                    cpu_ns: 12_000_000,
-                    spun_ns: 0,
-                    is_interrupted: false,
-                    is_aborted: false,
-                };
-                let cpu = vec![(arm.kind.target.to_string(), 50_000_000)];
-                let backends = BTreeMap::from([("b".to_owned(), [9, 50, 9, 50][index])]);
-                arm.push(Block::new(report, 300 * MILLISECOND, cpu));
-                arm.saw(Some(&backends));
-            }
-        }
-        let names = ["getUser"];
-        Self {
-            schema: 1,
-            command: "layers",
-            scenario: "nova".into(),
-            started: 0.0,
-            duration_ns: 3_000_000_000,
-            phase_ns: 300 * MILLISECOND,
-            seed: 1,
-            generator: GeneratorSummary::example(),
-            connections: 50,
-            gaps: "poisson",
-            servers: BTreeMap::from([
-                ("pooler", "PgBouncer 1.18.0".into()),
-                ("postgres", "15.18".into()),
-            ]),
-            validity: validity(&arms),
-            before_after: before_after(&arms),
-            costs: costs(&arms, 1).iter().flat_map(CostSummary::all).collect(),
-            counts: Some(Counts { completed_through_pooler: 4000, pooler_queries: 4000 }),
-            arms: arms.iter().map(|arm| ArmSummary::new(arm, &names)).collect(),
-        }
-    }
 }

@@ -19,10 +19,10 @@ mod tests;
 use thiserror::Error;
 
 pub(crate) use cpu::CpuSample;
-pub(crate) use machine::MachineUse;
+pub(crate) use machine::{MachineSample, MachineUse};
 pub(crate) use network::{Network, NetworkSample};
 pub(crate) use observer::{Look, Observations, Observed, Observer};
-pub(crate) use pooler::{FullPool, Pooler, PoolerSample, Pools, pool_mode};
+pub(crate) use pooler::{FullPool, Pooler, PoolerSample, Pools, Totals, pool_mode};
 pub(crate) use process::{ProcessSample, ProcessUse};
 pub(crate) use prometheus::Exposition;
 pub(crate) use server::{Server, ServerSample};
@@ -51,16 +51,18 @@ pub(crate) enum ObserveError {
     Process { target: String, pid: u32 },
 }
 
-/// Opens what the scenario gives to look through: the pooler's console and Postgres.
-pub(crate) fn connect(
-    scenario: &Scenario,
-) -> Result<(Option<Pooler>, Option<Server>), ObserveError> {
-    let console = scenario.targets.values().find_map(|target| target.consoles.first());
+/// Opens what the scenario gives to look through: the consoles of the pooler's processes, and
+/// Postgres.
+pub(crate) fn connect(scenario: &Scenario) -> Result<(Vec<Pooler>, Option<Server>), ObserveError> {
     let postgres = scenario.targets.get("postgres");
     let observer =
         postgres.and_then(|target| target.observer.as_deref().or(target.conninfo.as_deref()));
-    Ok((
-        console.map(|console| Pooler::connect(console)).transpose()?,
-        observer.map(Server::connect).transpose()?,
-    ))
+    Ok((consoles(scenario)?, observer.map(Server::connect).transpose()?))
+}
+
+/// More connections to the consoles of the pooler's processes.
+pub(crate) fn consoles(scenario: &Scenario) -> Result<Vec<Pooler>, ObserveError> {
+    let mut consoles = scenario.targets.values().map(|target| &target.consoles);
+    let consoles = consoles.find(|consoles| !consoles.is_empty());
+    consoles.into_iter().flatten().map(|one| Pooler::connect(one)).collect()
 }

@@ -231,18 +231,30 @@ impl Scenario {
 
     /// What the requests hold.
     pub(crate) fn mix(&self) -> Result<Mix, ScenarioError> {
-        let entry = |operation: &OperationFile| MixEntry {
-            weight: operation.weight,
+        self.mix_with(|_, operation| operation.weight)
+    }
+
+    /// The same with one of the operations alone.
+    pub(crate) fn mix_of(&self, alone: usize) -> Result<Mix, ScenarioError> {
+        self.mix_with(|number, _| u32::from(number == alone))
+    }
+
+    fn mix_with(
+        &self,
+        weight: impl Fn(usize, &OperationFile) -> u32,
+    ) -> Result<Mix, ScenarioError> {
+        let entry = |(number, operation): (usize, &OperationFile)| MixEntry {
+            weight: weight(number, operation),
             // Each repetition has values of its own.
             generators: {
-                let repeat = operation.sql.as_ref().map_or(1, |sql| sql.repeat);
+                let repeat = operation.sql.as_ref().map_or(1, |sql| sql.repeat());
                 std::iter::repeat_n(&operation.variables.generators, repeat)
                     .flatten()
                     .cloned()
                     .collect()
             },
         };
-        Mix::new(self.operations.iter().map(entry).collect()).ok_or_else(|| {
+        Mix::new(self.operations.iter().enumerate().map(entry).collect()).ok_or_else(|| {
             ScenarioError::value("operations", "at least one needs a weight above 0")
         })
     }

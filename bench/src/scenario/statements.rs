@@ -16,10 +16,16 @@ use super::variables::Variables;
 pub(crate) struct Statements {
     /// At least one.
     pub(crate) list: Vec<StatementFile>,
+    sending: Sending,
+}
+
+/// How statements are sent.
+#[derive(Debug, Clone, Copy)]
+struct Sending {
     /// Whether BEGIN goes before them and COMMIT behind.
     transaction: bool,
     /// So many times in one request, each with values of its own.
-    pub(super) repeat: usize,
+    repeat: usize,
     pipeline: Pipeline,
 }
 
@@ -47,7 +53,8 @@ impl Statements {
     pub(super) fn one(text: String) -> Self {
         let node = Node::outside_files(text.clone());
         let list = vec![StatementFile { text, params: Vec::new(), node }];
-        Self { list, transaction: false, repeat: 1, pipeline: Pipeline::Off }
+        let sending = Sending { transaction: false, repeat: 1, pipeline: Pipeline::Off };
+        Self { list, sending }
     }
 }
 
@@ -57,56 +64,83 @@ const STATEMENTS_MAX: u64 = 10_000;
 /// Reads `sql`, `params`, `transaction`, `repeat` and `pipeline`; `None` where there is no SQL, or
 /// none that can be used.
 pub(super) fn read(fields: &Fields<'_>, variables: &Variables) -> Option<Statements> {
-    let mistakes = fields.mistakes;
     let params = params(fields, variables);
-    let transaction = fields.boolean("transaction").unwrap_or(false);
-    let repeat =
-        fields.get("repeat").map_or(Some(1), |_| fields.count("repeat", 1..=STATEMENTS_MAX));
-    let pipelines = [Pipeline::Off, Pipeline::SyncEach, Pipeline::SyncOnce];
-    let words = pipelines.map(|pipeline| (pipeline.name(), pipeline));
-    let pipeline = fields.word("pipeline", &words).unwrap_or(Pipeline::Off);
+    let sending = Sending::read(fields);
     let Some(sql) = fields.get("sql") else {
-        for name in ["transaction", "repeat", "pipeline"] {
+        for name in Sending::KEYS {
             if let Some(node) = fields.get(name) {
                 let message = format!("`{name}` is how `sql` is sent, and there is none");
-                mistakes.push(Mistake::error(&node.place, message));
+                fields.mistakes.push(Mistake::error(&node.place, message));
             }
         }
         return None;
     };
-    let nodes = match &sql.value {
-        Value::List(nodes) => nodes.as_slice(),
-        _ => std::slice::from_ref(sql),
+    let texts = texts(sql, sending, fields.mistakes);
+    let place = &fields.get("params").unwrap_or(sql).place;
+    let list = statements(&texts?, &params?, place, fields.mistakes)?;
+    sending?.check(fields, sql, list.len());
+    (!list.is_empty()).then_some(Statements { list, sending: sending? })
+}
+
+impl Sending {
+    const KEYS: [&str; 3] = ["transaction", "repeat", "pipeline"];
+
+    fn read(fields: &Fields<'_>) -> Option<Self> {
+        let transaction = fields.boolean("transaction").unwrap_or(false);
+        let repeat = match fields.get("repeat") {
+            None => Some(1),
+            Some(_) => fields.count("repeat", 1..=STATEMENTS_MAX),
+        };
+        let pipelines = [Pipeline::Off, Pipeline::SyncEach, Pipeline::SyncOnce];
+        let words = pipelines.map(|pipeline| (pipeline.name(), pipeline));
+        let pipeline = fields.word("pipeline", &words).unwrap_or(Pipeline::Off);
+        Some(Self { transaction, repeat: repeat? as usize, pipeline })
+    }
+
+    /// Whether so many statements and what goes with them make sense.
+    fn check(self, fields: &Fields<'_>, sql: &Node, statements: usize) {
+        let Self { transaction, repeat, pipeline } = self;
+        let count = statements * repeat + if transaction { 2 } else { 0 };
+        if count == 1 && pipeline != Pipeline::Off {
+            let node = fields.get("pipeline").unwrap_or(sql);
+            let message = "`pipeline` is for several statements, and this is one";
+            let help = "add `repeat`, or leave `pipeline` out";
+            fields.mistakes.push(Mistake::error(&node.place, message).help(help));
+        }
+        if count as u64 > STATEMENTS_MAX {
+            let node = fields.get("repeat").unwrap_or(sql);
+            let message = format!("{count} statements are too many: {STATEMENTS_MAX} is the most");
+            fields.mistakes.push(Mistake::error(&node.place, message));
+        }
+    }
+}
+
+/// The texts of `sql`, with their places.
+fn texts<'a>(
+    sql: &'a Node,
+    sending: Option<Sending>,
+    mistakes: &Mistakes,
+) -> Option<Vec<(&'a Node, &'a str)>> {
+    let (nodes, is_list) = match &sql.value {
+        Value::List(nodes) => (nodes.as_slice(), true),
+        _ => (std::slice::from_ref(sql), false),
     };
     if nodes.is_empty() {
         let message = "`sql` has no statement";
         mistakes.push(Mistake::error(&sql.place, message).help("write one, or leave `sql` out"));
     }
+    let transaction = sending.is_some_and(|sending| sending.transaction);
+    // One text that is sent alone may hold several, in the simple protocol.
+    let is_batch = is_list || transaction || sending.is_some_and(|sending| sending.repeat > 1);
     let mut blocks = Blocks { transaction, open: None };
-    let is_list = matches!(sql.value, Value::List(_));
     let texts = nodes.iter().map(|node| {
         let text = fields::text(node, "sql", mistakes)?;
-        blocks.see(node, &commands(text), is_list, mistakes);
+        blocks.see(node, &commands(text), is_batch, mistakes);
         Some((node, text))
     });
-    let texts = texts.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>();
+    let texts: Vec<_> = texts.collect();
     blocks.finish(mistakes);
-    let place = &fields.get("params").unwrap_or(sql).place;
-    let list = statements(&texts?, &params?, place, mistakes)?;
-    let repeat = repeat? as usize;
-    let count = list.len() * repeat + if transaction { 2 } else { 0 };
-    if count == 1 && pipeline != Pipeline::Off {
-        let node = fields.get("pipeline").unwrap_or(sql);
-        let message = "`pipeline` is for several statements, and this is one";
-        let help = "add `repeat`, or leave `pipeline` out";
-        mistakes.push(Mistake::error(&node.place, message).help(help));
-    }
-    if count as u64 > STATEMENTS_MAX {
-        let node = fields.get("repeat").unwrap_or(sql);
-        let message = format!("{count} statements are too many: {STATEMENTS_MAX} is the most");
-        mistakes.push(Mistake::error(&node.place, message));
-    }
-    (!list.is_empty()).then_some(Statements { list, transaction, repeat, pipeline })
+    texts.into_iter().collect()
 }
 
 /// The transaction blocks that statements begin and end by themselves.
@@ -118,12 +152,12 @@ struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    fn see(&mut self, node: &'a Node, commands: &[Command], is_list: bool, mistakes: &Mistakes) {
+    fn see(&mut self, node: &'a Node, commands: &[Command], is_batch: bool, mistakes: &Mistakes) {
         let wrong = |message: &str, help: &str| {
             mistakes.push(Mistake::error(&node.place, message).help(help));
         };
-        if is_list && commands.len() != 1 {
-            wrong("an entry of `sql` is one statement", "make an entry of each statement");
+        if is_batch && commands.len() != 1 {
+            wrong("this is not one statement", "make `sql` a list, with an entry for each");
         }
         for command in commands {
             match command {
@@ -236,12 +270,17 @@ impl Statements {
 
     /// Whether they begin a transaction block.
     pub(super) fn has_transaction(&self) -> bool {
-        self.transaction || self.commands().any(|(_, command)| command == Command::Begin)
+        self.sending.transaction || self.commands().any(|(_, command)| command == Command::Begin)
+    }
+
+    /// So many times they are sent in one request, each with values of its own.
+    pub(super) fn repeat(&self) -> usize {
+        self.sending.repeat
     }
 
     /// Whether more than one is on its way at a time.
     pub(crate) fn is_pipelined(&self) -> bool {
-        self.pipeline != Pipeline::Off
+        self.sending.pipeline != Pipeline::Off
     }
 
     /// Encodes them for one target. `name` is the operation's; `values` says how many values it
@@ -261,11 +300,12 @@ impl Statements {
                 None => statement,
             })
         };
+        let Sending { transaction, repeat, pipeline } = self.sending;
         let mut statements = Vec::new();
-        if self.transaction {
+        if transaction {
             statements.push(new("BEGIN", &[], &format!("{name}.begin"))?);
         }
-        for repetition in 0..self.repeat {
+        for repetition in 0..repeat {
             for (number, file) in self.list.iter().enumerate() {
                 let parameter = |param: &Param| {
                     let hole = param.parameter.hole + repetition * values;
@@ -282,12 +322,12 @@ impl Statements {
                 });
             }
         }
-        if self.transaction {
+        if transaction {
             statements.push(new("COMMIT", &[], &format!("{name}.commit"))?);
         }
         Ok(match statements.len() {
             1 => Request::Postgres(statements.remove(0)),
-            _ => Request::PostgresBatch(Batch::new(statements, self.pipeline).into()),
+            _ => Request::PostgresBatch(Batch::new(statements, pipeline).into()),
         })
     }
 }

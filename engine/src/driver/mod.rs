@@ -21,7 +21,7 @@ use self::{
 };
 use std::{net::IpAddr, sync::Arc};
 
-use crate::{Nanos, Transport, Worker};
+use crate::{ConnectionId, Nanos, Transport, Worker};
 
 /// What all drivers on real sockets have in common.
 pub trait Driver {
@@ -39,6 +39,10 @@ pub trait Driver {
 
     /// How long it has spun for deadlines, in ns: CPU time that was no work.
     fn spun_ns(&self) -> Nanos;
+
+    /// The shortest round trip on a connection of late, in ns, as the kernel's TCP has seen it;
+    /// `None` where the connection is down or no TCP.
+    fn min_rtt_ns(&self, id: ConnectionId) -> Option<Nanos>;
 
     /// Memory that all connections hold here, in bytes; what is shared by all of them, and what a
     /// runtime keeps for its tasks, is not in it.

@@ -3,14 +3,14 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr},
-    os::fd::AsRawFd,
+    os::fd::{AsRawFd, RawFd},
     sync::Arc,
 };
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::Setup;
-use crate::ConnectionId;
+use crate::{ConnectionId, Nanos};
 
 /// Connections from one address to one server's port: as many as there are ports for them (the
 /// default net.ipv4.ip_local_port_range holds 28,232).
@@ -103,6 +103,29 @@ pub(super) fn set_option(
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The shortest round trip that the kernel has seen on a TCP connection of late, in ns (TCP_INFO in
+/// tcp(7)); `None` for other sockets, and where it has seen none.
+pub(super) fn min_rtt_ns(fd: RawFd) -> Option<Nanos> {
+    // SAFETY: it consists of integers, all of which may be 0.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the kernel writes no more than `length` bytes to where `info` lies, and looks the
+    // descriptor up itself: one that is closed is an error.
+    let result = unsafe {
+        libc::getsockopt(
+            fd,
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    };
+    // Older kernels know less, and say how much.
+    let is_known = length as usize > std::mem::offset_of!(libc::tcp_info, tcpi_min_rtt);
+    let is_seen = info.tcpi_min_rtt > 0 && info.tcpi_min_rtt < u32::MAX;
+    (result == 0 && is_known && is_seen).then(|| Nanos::from(info.tcpi_min_rtt) * 1000)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A connection's life: opened, idle, lost, opened again.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, ops::Range};
 
 use wire::{Class, Code, Outcome};
 
@@ -11,6 +11,16 @@ use crate::{
 };
 
 impl Worker {
+    /// How many targets there are.
+    pub(crate) fn targets(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// The places of the connections to a target.
+    pub(crate) fn members(&self, target: usize) -> Range<ConnectionId> {
+        self.pools[target].members.clone()
+    }
+
     /// A connection is free.
     pub(super) fn idle(&mut self, id: ConnectionId, now: Nanos, transport: &mut impl Transport) {
         let connection = &mut self.connections[id as usize];

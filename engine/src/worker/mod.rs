@@ -103,11 +103,6 @@ const BACKOFF_MOST_NS: Nanos = 1000 * MILLISECOND;
 /// A server that is told to end a request has so long to take note of it.
 const CANCEL_MOST_NS: Nanos = 1000 * MILLISECOND;
 
-/// The connection by which a request was cancelled may outlive the request by so long. It is long,
-/// since PgBouncer 1.18 ends itself where such a client goes first: its cancel may wait for a
-/// connection to the server.
-const SETTLE_MOST_NS: Nanos = 10_000 * MILLISECOND;
-
 /// Deadlines are looked at this many times within a time limit, so a request may run over by 1/32.
 const SWEEPS_PER_TIMEOUT: Nanos = 32;
 

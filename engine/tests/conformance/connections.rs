@@ -8,11 +8,11 @@ use engine::driver::{self, Clock, Driver, Options, Pump, Setup};
 use engine::{Fleet, Gaps, MILLISECOND, SECOND, Target, Worker};
 use wire::{Class, Outcome};
 
-use crate::peer::{Act, Greeting, full, nobody, reply, serve};
+use crate::peer::{Act, Greeting, full, nobody, reply, serve, serve_unix};
 use crate::rig::{
     Case, On, assert_all_ok, closed_loop, failures, fleet, open_loop, rate, refusal, run, target,
 };
-use engine::null_server::{NullServer, Speaks, stream};
+use engine::null_server::{self, NullServer, Speaks, stream};
 
 pub(crate) fn a_connection_closed_after_each_reply_is_reopened_for_the_next_request(on: On) {
     let case = Case::new(4, open_loop(200), |_, id| {
@@ -89,6 +89,22 @@ pub(crate) fn two_workers_share_one_target(on: On) {
     fleet.open().unwrap();
     let load = stream(rate(2000.0, Gaps::Uniform, 250 * MILLISECOND));
     assert_all_ok(&run(&mut fleet, load).streams[0], 500);
+}
+
+pub(crate) fn round_trips_are_told_of_tcp_alone(on: On) {
+    let server = NullServer::start(Speaks::Http, None).unwrap();
+    let (mut tcp, _) = fleet(on.kind(), null_server::target(server.address(), Speaks::Http, 4), 0);
+    tcp.open().unwrap();
+    assert_all_ok(&run(&mut tcp, open_loop(100)).streams[0], 100);
+    let shortest = tcp.round_trips().unwrap()[0].expect("TCP knows one");
+    assert!(shortest < SECOND, "{shortest}");
+
+    let path = std::env::temp_dir().join(format!("poolbench-rtt-{:?}", on.kind()));
+    let address = serve_unix(&path, |_, id| vec![Act::Write(reply(id))]);
+    let (mut unix, _) = fleet(on.kind(), target(address, 4, 10), 0);
+    unix.open().unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(unix.round_trips().unwrap(), [None]);
 }
 
 /// Opens all connections and tells where they come from, as the listener sees it.

@@ -74,6 +74,7 @@ on_every_driver! {
         connections::thousands_of_connections_are_opened_and_used,
         connections::connections_past_an_addresss_ports_come_from_the_next,
         connections::two_workers_share_one_target,
+        connections::round_trips_are_told_of_tcp_alone,
         connections::connections_are_opened_during_the_phase_when_all_are_busy,
         connections::dropping_the_fleet_closes_every_connection,
         tls::records_that_come_byte_by_byte_are_whole,

@@ -41,26 +41,16 @@ impl Walk {
         self.held.clear();
     }
 
-    /// Takes the next whole message from the front of `input`, or all of `input` if none is whole.
+    /// Whether no message was begun.
     #[inline]
-    pub(super) fn next<'walk, 'input: 'walk>(
-        &'walk mut self,
-        input: &mut &'input [u8],
-    ) -> Result<Option<Message<'walk>>, BadLength> {
-        if self.header_len == 0 && input.len() >= HEADER_BYTES {
-            let body_len = body_len(&input[..HEADER_BYTES])?;
-            if input.len() - HEADER_BYTES >= body_len {
-                let (message, rest) = input.split_at(HEADER_BYTES + body_len);
-                *input = rest;
-                let body = &message[HEADER_BYTES..];
-                return Ok(Some(Message { kind: message[0], body, length: body.len() }));
-            }
-        }
-        self.next_in_pieces(input)
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.header_len == 0
     }
 
+    /// Takes what is at the front of `input` of a message that comes in pieces; gives it once the
+    /// last one has come.
     #[cold]
-    fn next_in_pieces(&mut self, input: &mut &[u8]) -> Result<Option<Message<'_>>, BadLength> {
+    pub(super) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Message<'_>>, BadLength> {
         if self.header_len < HEADER_BYTES {
             if self.header_len == 0 {
                 self.held.clear();
@@ -84,6 +74,17 @@ impl Walk {
         let length = body_len(&self.header)?;
         Ok(Some(Message { kind: self.header[0], body: &self.held, length }))
     }
+}
+
+/// Takes the next message from the front of `input`, if all of it is there. For a [`Walk`] that is
+/// at rest.
+#[inline]
+pub(super) fn whole<'a>(input: &mut &'a [u8]) -> Result<Option<Message<'a>>, BadLength> {
+    let Some((header, rest)) = input.split_at_checked(HEADER_BYTES) else { return Ok(None) };
+    let length = body_len(header)?;
+    let Some((body, rest)) = rest.split_at_checked(length) else { return Ok(None) };
+    *input = rest;
+    Ok(Some(Message { kind: header[0], body, length }))
 }
 
 fn body_len(header: &[u8]) -> Result<usize, BadLength> {
@@ -119,6 +120,7 @@ mod tests {
         for length in [-1_i32, 0, 3, i32::MAX] {
             let mut bytes = vec![b'D'];
             bytes.extend(length.to_be_bytes());
+            assert_eq!(whole(&mut &bytes[..]), Err(BadLength), "{length}");
             assert_eq!(Walk::default().next(&mut &bytes[..]), Err(BadLength), "{length}");
         }
     }

@@ -10,7 +10,7 @@ use super::{
     batch::{Batch, InFlight, Next},
     error::ErrorResponse,
     login::{Authentication, Channel, Login, Refusal, Step},
-    message::{BadLength, Message, Walk},
+    message::{BadLength, Message, Walk, whole},
     method::Method,
     reply::Reply,
     statement::Statement,
@@ -158,24 +158,36 @@ impl Session {
     #[inline]
     pub fn receive(&mut self, input: &mut &[u8], out: &mut BytesMut) -> Progress {
         self.reply.is_begun |= !input.is_empty();
-        // The walk lends out messages while the rest of the session takes them.
-        let mut walk = std::mem::take(&mut self.walk);
-        let progress = loop {
-            match walk.next(input) {
-                Ok(None) => break Progress::NeedMore,
-                Ok(Some(message)) => {
-                    if let Some(progress) = self.message(message, out) {
-                        break progress;
-                    }
-                }
-                Err(BadLength) => {
-                    *input = &[];
-                    break self.violation("a message with an impossible length");
-                }
+        loop {
+            let message = if self.walk.is_at_rest() { whole(input) } else { Ok(None) };
+            let progress = match message {
+                Ok(Some(message)) => self.message(message, out),
+                Ok(None) => self.receive_piece(input, out),
+                Err(BadLength) => Some(self.impossible_length(input)),
+            };
+            if let Some(progress) = progress {
+                return progress;
             }
+        }
+    }
+
+    /// Takes a part of a message, or the last one of it.
+    #[cold]
+    fn receive_piece(&mut self, input: &mut &[u8], out: &mut BytesMut) -> Option<Progress> {
+        // The walk lends out the message while the rest of the session takes it.
+        let mut walk = std::mem::take(&mut self.walk);
+        let progress = match walk.next(input) {
+            Ok(None) => Some(Progress::NeedMore),
+            Ok(Some(message)) => self.message(message, out),
+            Err(BadLength) => Some(self.impossible_length(input)),
         };
         self.walk = walk;
         progress
+    }
+
+    fn impossible_length(&mut self, input: &mut &[u8]) -> Progress {
+        *input = &[];
+        self.violation("a message with an impossible length")
     }
 
     /// See [`crate::Session::finish`].
@@ -258,7 +270,8 @@ impl Session {
         self.is_authenticated
     }
 
-    #[inline]
+    // A call for each message costs 3 % of all that a request does in the worker and here.
+    #[inline(always)]
     fn message(&mut self, message: Message<'_>, out: &mut BytesMut) -> Option<Progress> {
         match (self.state, message.kind) {
             (State::Busy | State::Batch, b'D') => self.reply.row(message.body, &mut self.failure),

@@ -38,10 +38,14 @@ impl Pooler {
         Ok(Self { client, place })
     }
 
-    /// Queries that the pooler has counted, over all databases but its own.
-    pub(crate) fn queries(&mut self) -> Result<u64, ObserveError> {
-        let queries = Totals::new(&self.table("SHOW STATS")?).queries();
-        queries.ok_or_else(|| self.fault("SHOW STATS has no total_query_count".into()))
+    /// What it has counted.
+    pub(crate) fn totals(&mut self) -> Result<Totals, ObserveError> {
+        Ok(Totals::new(&self.table("SHOW STATS_TOTALS")?))
+    }
+
+    /// Its connections at this instant.
+    pub(crate) fn pools(&mut self) -> Result<Pools, ObserveError> {
+        Ok(Pools::new(&self.table("SHOW POOLS")?))
     }
 
     /// Its version, as it says it.
@@ -52,6 +56,11 @@ impl Pooler {
     /// Its settings by name.
     pub(crate) fn settings(&mut self) -> Result<Row, ObserveError> {
         Ok(settings(&self.table("SHOW CONFIG")?))
+    }
+
+    /// Whether it is one process of several behind one port (PgBouncer manual, "so_reuseport").
+    pub(crate) fn shares_port(&mut self) -> Result<bool, ObserveError> {
+        Ok(self.settings()?.get("so_reuseport").is_some_and(|on| on == "1"))
     }
 
     /// How it hands out server connections for a database: `session`, `transaction` or `statement`;

@@ -58,7 +58,7 @@ impl Pools {
     }
 
     /// Those of several pools, or of several processes of one pooler.
-    pub(super) fn sum(all: &[Self]) -> Self {
+    pub(crate) fn sum(all: &[Self]) -> Self {
         let Some((first, rest)) = all.split_first() else { return Self::default() };
         rest.iter().fold(*first, |sum, other| {
             let both = |figure: fn(&Self) -> Option<u64>| Some(figure(&sum)? + figure(other)?);

@@ -37,8 +37,9 @@ impl Totals {
         Self(counters)
     }
 
-    /// Those of several processes of one pooler; what not all of them have is unknown.
-    pub(super) fn sum(all: &[Self]) -> Self {
+    /// Those of several processes of one pooler, or of several stretches of time; what not all of
+    /// them have is unknown.
+    pub(crate) fn sum(all: &[Self]) -> Self {
         let Some((first, rest)) = all.split_first() else { return Self::default() };
         let add = |(name, count): (&String, &u64)| {
             let others: Option<u64> = rest.iter().map(|other| other.get(name)).sum();
@@ -71,6 +72,18 @@ impl Totals {
     /// How long clients waited for a server connection, over all of them, in ns.
     pub(crate) fn wait_ns(&self) -> Option<Nanos> {
         self.get("wait_time").map(|us| us.saturating_mul(1000))
+    }
+
+    /// How long servers worked on queries, over all of them, in ns.
+    pub(crate) fn query_ns(&self) -> Option<Nanos> {
+        self.get("query_time").map(|us| us.saturating_mul(1000))
+    }
+}
+
+#[cfg(test)]
+impl Totals {
+    pub(crate) fn of(counters: &[(&str, u64)]) -> Self {
+        Self(counters.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    os::fd::RawFd,
     pin::pin,
     task::{Context, Poll, Waker},
 };
@@ -17,6 +18,8 @@ pub(in crate::driver) struct Link {
     /// faster than the worker looks at what it sent.
     buffer: Cell<Option<Vec<u8>>>,
     buffer_bytes: Cell<usize>,
+    /// The task's socket, while it has one.
+    fd: Cell<Option<RawFd>>,
     is_closed: Cell<bool>,
     /// Whether the driver has noted that the task is to be woken.
     is_noted: Cell<bool>,
@@ -30,10 +33,19 @@ impl Link {
             outgoing: RefCell::default(),
             buffer: Cell::new(Some(Vec::new())),
             buffer_bytes: Cell::new(0),
+            fd: Cell::new(None),
             is_closed: Cell::new(false),
             is_noted: Cell::new(false),
             waker: Cell::new(None),
         }
+    }
+
+    pub(super) fn fd(&self) -> Option<RawFd> {
+        self.fd.get()
+    }
+
+    pub(super) fn set_fd(&self, fd: Option<RawFd>) {
+        self.fd.set(fd);
     }
 
     pub(super) fn send(&self, bytes: &[u8]) {

@@ -7,7 +7,13 @@ mod task;
 mod timer;
 mod tokio_uring;
 
-use std::{future::Future, io, os::fd::OwnedFd, rc::Rc, task::Poll};
+use std::{
+    future::Future,
+    io,
+    os::fd::{AsRawFd, OwnedFd},
+    rc::Rc,
+    task::Poll,
+};
 
 use io_uring_monoio::Builder;
 use rustix::io::Errno;
@@ -192,6 +198,11 @@ impl<R: Runtime> Driver for RuntimeDriver<R> {
         self.spun_ns
     }
 
+    fn min_rtt_ns(&self, id: ConnectionId) -> Option<Nanos> {
+        let link = self.sockets.links[id as usize].as_ref()?;
+        socket::min_rtt_ns(link.fd()?)
+    }
+
     fn own_bytes(&self) -> usize {
         let links = self.sockets.links.iter().flatten().map(|link| link.own_bytes());
         self.sockets.links.len() * size_of::<Rc<Link>>() + links.sum::<usize>()
@@ -278,6 +289,9 @@ impl Sockets {
         if link.is_closed() {
             return;
         }
+        if let What::Failed(_) | What::Closed = what {
+            link.set_fd(None);
+        }
         match what {
             What::Connected => worker.connected(link.id, now, self),
             What::Failed(error) => worker.connect_failed(link.id, &error.to_string(), now, self),
@@ -301,7 +315,10 @@ impl Transport for Sockets {
     fn connect(&mut self, id: ConnectionId, address: &SockAddr) {
         let link = Rc::new(Link::new(id));
         match begin(&self.maker, id, address) {
-            Ok(socket) => self.begun.push((Rc::clone(&link), socket)),
+            Ok(socket) => {
+                link.set_fd(Some(socket.as_raw_fd()));
+                self.begun.push((Rc::clone(&link), socket));
+            }
             Err(error) => self.inbox.push(&link, What::Failed(error)),
         }
         self.links[id as usize] = Some(link);

@@ -316,6 +316,11 @@ impl Driver for Uring {
         self.spun_ns
     }
 
+    fn min_rtt_ns(&self, id: ConnectionId) -> Option<Nanos> {
+        let socket = self.sockets.slots[id as usize].socket.as_ref()?;
+        socket::min_rtt_ns(socket.as_raw_fd())
+    }
+
     fn own_bytes(&self) -> usize {
         let outgrown = self.sockets.outgrown.iter().map(|memory| memory.len());
         self.sockets.slots.iter().map(Slot::own_bytes).chain(outgrown).sum()

@@ -1,10 +1,17 @@
 //! Whether a run's numbers can be trusted.
 
+mod artefact;
+mod comparison;
+mod machine;
+mod settings;
+
 use engine::{MILLISECOND, OperationRecording};
-use hdrhistogram::Histogram;
 use serde::Serialize;
 use wire::Class;
 
+use self::artefact::{comb, looks_like_delayed_ack};
+pub(crate) use self::machine::{Machine, MachineWatch};
+pub(crate) use self::settings::compare_settings;
 use crate::arm::Arm;
 
 /// The verdict, with its reasons.
@@ -26,10 +33,11 @@ pub(crate) enum Level {
     Invalid,
 }
 
-/// Intervals over fewer blocks are too narrow: the bootstrap cannot see what it has not drawn.
-pub(crate) const BLOCKS_MIN: usize = 20;
 /// A generator that sends later than this at the 99th percentile measures itself.
 const LATENESS_P99_MAX_NS: u64 = MILLISECOND;
+
+/// A generator that works more than this of its time has none left when many replies come at once.
+const GENERATOR_SHARE_MAX: f64 = 0.9;
 
 /// Of the requests that were asked for, so many may stay unsent in a run that is worth something.
 const UNSENT_SHARE_MAX: f64 = 0.01;
@@ -50,7 +58,7 @@ impl Validity {
 
     /// Looks through the measurements of `arm`.
     pub(crate) fn judge(&mut self, arm: &Arm) {
-        let name = &arm.kind.name;
+        let name = &arm.label();
         let seconds = arm.measured_ns.max(1) as f64 / engine::SECOND as f64;
         let unsent = arm.dropped + arm.unserved;
         if unsent > 0 && arm.outage_ns > OUTAGE_MAX_NS {
@@ -65,6 +73,36 @@ impl Validity {
         }
         if let Some(whole) = &arm.whole {
             self.judge_recording(name, &whole.whole());
+        }
+    }
+
+    /// Whether the generator had CPU time left: `share` is what its workers used of theirs, 0 to 1.
+    pub(crate) fn judge_generator(&mut self, share: f64) {
+        if share > GENERATOR_SHARE_MAX {
+            self.invalid(format!(
+                "the generator worked {:.0} % of its time: the latencies are its own; give it more \
+                 --workers, or ask for less",
+                share * 100.0
+            ));
+        }
+    }
+
+    /// What this machine did meanwhile.
+    pub(crate) fn judge_machine(&mut self, machine: &Machine) {
+        machine.reasons().into_iter().for_each(|reason| self.suspect(reason));
+        if let Some(ns) = machine.suspended_ns() {
+            let slept = crate::duration::show(ns);
+            self.invalid(format!("the machine slept for {slept} meanwhile: measure again"));
+        }
+    }
+
+    /// Whether who watches the pool kept up: so many looks of those that were due.
+    pub(crate) fn judge_watching(&mut self, looks: usize, due: usize) {
+        if looks * 2 < due {
+            self.suspect(format!(
+                "the pooler's console answered {looks} of {due} looks: what is shown of its queue \
+                 is from a few instants"
+            ));
         }
     }
 
@@ -110,42 +148,18 @@ impl Validity {
                  reply in two pieces with Nagle's algorithm on (set TCP_NODELAY there)"
             ));
         }
+        if let Some(period_ns) = comb(&whole.service) {
+            self.suspect(format!(
+                "{arm}: replies come in steps of {}: somebody on the way waits for a timer's ticks",
+                crate::duration::show(period_ns as f64)
+            ));
+        }
     }
-}
-
-/// Linux delays an ACK by 40 ms (TCP_DELACK_MIN), to the next tick of its clock; a busy machine adds
-/// a little.
-const DELAYED_ACK_NS: (u64, u64) = (38 * MILLISECOND, 50 * MILLISECOND);
-/// A range as wide below it, where a server that is merely slow would show too.
-const BELOW_DELAYED_ACK_NS: (u64, u64) = (24 * MILLISECOND, 36 * MILLISECOND);
-/// A share of replies as large as this, and hardly any just below, is no accident.
-const DELAYED_ACK_SHARE: f64 = 0.05;
-
-fn looks_like_delayed_ack(service: &Histogram<u64>) -> bool {
-    let count = |(low, high)| service.count_between(low, high);
-    let inside = count(DELAYED_ACK_NS);
-    inside as f64 > DELAYED_ACK_SHARE * service.len() as f64
-        && inside > 4 * count(BELOW_DELAYED_ACK_NS)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn histogram(values_ms: impl IntoIterator<Item = f64>) -> Histogram<u64> {
-        let mut histogram = engine::histogram();
-        values_ms.into_iter().for_each(|ms| histogram.record((ms * 1e6) as u64).unwrap());
-        histogram
-    }
-
-    #[test]
-    fn mass_at_forty_milliseconds_is_a_delayed_ack_and_a_slow_server_is_not() {
-        let delayed = (0..100).map(|n| if n % 10 == 0 { 40.0 + f64::from(n) / 50.0 } else { 1.0 });
-        assert!(looks_like_delayed_ack(&histogram(delayed)));
-        assert!(!looks_like_delayed_ack(&histogram((0..1000).map(|n| f64::from(n) / 10.0))));
-        assert!(!looks_like_delayed_ack(&histogram((0..100).map(|_| 1.0))));
-        assert!(!looks_like_delayed_ack(&histogram([])));
-    }
 
     #[test]
     fn a_fifth_of_the_arrivals_unsent_is_invalid_and_says_at_least() {
@@ -164,6 +178,29 @@ mod tests {
                 "gateway: 200 of 1000 requests were never sent, since every connection was busy: the \
               target takes at least 800/s; raise max_vus or --connections"
             ]
+        );
+    }
+
+    #[test]
+    fn a_generator_without_time_to_spare_is_invalid() {
+        let level = |share| {
+            let mut validity = Validity::default();
+            validity.judge_generator(share);
+            validity.valid
+        };
+        assert_eq!((level(0.89), level(0.91)), (Level::Valid, Level::Invalid));
+    }
+
+    #[test]
+    fn a_console_that_answers_too_seldom_is_suspect() {
+        let level = |looks| {
+            let mut validity = Validity::default();
+            validity.judge_watching(looks, 100);
+            validity.valid
+        };
+        assert_eq!(
+            (level(100), level(50), level(49)),
+            (Level::Valid, Level::Valid, Level::Suspect)
         );
     }
 

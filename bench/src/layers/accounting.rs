@@ -1,0 +1,190 @@
+//! Where the pool's time goes: in its queue, in its own work, in Postgres; and whether that adds up.
+
+use engine::Nanos;
+use serde::Serialize;
+
+use super::arms::Pair;
+use super::cost::{merger, ratio};
+use super::level::{Level, PoolBlock};
+use crate::arm::Arm;
+use crate::observe::Totals;
+use crate::statistics::{Estimate, estimates, in_system};
+
+/// What the pooler counted for one arm. Times in ns; what it did not count is null.
+#[derive(Debug, Serialize)]
+pub(super) struct PoolSummary {
+    pub(super) arm: String,
+    /// Offered, in 1/s.
+    pub(super) rate: f64,
+    /// How many queries of the pooler's a request became, and so on.
+    pub(super) queries_per_request: Option<f64>,
+    pub(super) transactions_per_request: Option<f64>,
+    pub(super) server_assignments_per_request: Option<f64>,
+    /// In the queue for a server connection, for a request.
+    pub(super) wait_ns_per_request: Option<f64>,
+    /// Servers at work, for a request.
+    pub(super) server_ns_per_request: Option<f64>,
+    /// The longest wait of a client that was seen.
+    pub(super) maxwait_ns: Option<Nanos>,
+    /// Requests of ours under way on average, by Little's law: rate times service time.
+    pub(super) in_flight: f64,
+    /// As many of them were in the pooler's queue or with its servers: rate times their time there.
+    pub(super) in_pool_counted: Option<f64>,
+    /// Clients that were seen to wait (cl_waiting) or to have a server (sv_active; cl_active holds
+    /// idle clients too), on average.
+    pub(super) in_pool_seen: Option<f64>,
+    /// What was seen less what was counted.
+    pub(super) in_pool_residual: Option<f64>,
+}
+
+/// The mean of a request's service time that the pool adds, and what it consists of, in ns.
+#[derive(Debug, Serialize)]
+pub(super) struct Accounting {
+    /// The arms that are compared.
+    pub(super) with: String,
+    pub(super) without: String,
+    pub(super) rate: f64,
+    pub(super) added: Estimate,
+    /// In the pool's queue.
+    pub(super) wait_ns: f64,
+    /// CPU time of the pooler; null where its process is not known.
+    pub(super) pooler_cpu_ns: Option<f64>,
+    /// One more hop: the round trip to the pooler; null where it is not TCP.
+    pub(super) round_trip_ns: Option<f64>,
+    /// How much longer Postgres takes when it is asked through the pool.
+    pub(super) postgres_ns: f64,
+    /// What all of these leave unexplained.
+    pub(super) residual_ns: f64,
+}
+
+/// What it costs an arm that its pooler is watched: the difference of blocks with and without.
+#[derive(Debug, Serialize)]
+pub(super) struct ObserverCost {
+    pub(super) arm: String,
+    pub(super) rate: f64,
+    pub(super) quantile: f64,
+    pub(super) ns: f64,
+    pub(super) ci_ns: [f64; 2],
+}
+
+/// For each arm with the pooler on its way, what the pooler counted.
+pub(super) fn pools(level: &Level) -> Vec<PoolSummary> {
+    let arms = level.arms.iter().zip(&level.pool);
+    arms.filter_map(|(arm, blocks)| pool(level.rate, arm, blocks)).collect()
+}
+
+fn pool(rate: f64, arm: &Arm, blocks: &[PoolBlock]) -> Option<PoolSummary> {
+    let totals = sum(blocks)?;
+    let requests = Some(arm.requests()).filter(|requests| *requests > 0)? as f64;
+    let each = |count: Option<u64>| count.map(|count| count as f64 / requests);
+    let (wait, server) = (each(totals.wait_ns()), each(totals.query_ns()));
+    let counted = wait.zip(server).map(|(wait, server)| in_system(arm.rate(), wait + server));
+    let looks = blocks.iter().flat_map(|block| &block.looks);
+    let seen = mean(looks.clone().filter_map(|look| Some(look.sv_active? + look.cl_waiting?)));
+    Some(PoolSummary {
+        arm: arm.kind.name.to_string(),
+        rate,
+        queries_per_request: each(totals.queries()),
+        transactions_per_request: each(totals.get("xact_count")),
+        server_assignments_per_request: each(totals.get("server_assignment_count")),
+        wait_ns_per_request: wait,
+        server_ns_per_request: server,
+        maxwait_ns: looks.filter_map(|look| look.maxwait_ns).max(),
+        in_flight: in_system(arm.rate(), service_ns(arm)?),
+        in_pool_counted: counted,
+        in_pool_seen: seen,
+        in_pool_residual: seen.zip(counted).map(|(seen, counted)| seen - counted),
+    })
+}
+
+fn sum(blocks: &[PoolBlock]) -> Option<Totals> {
+    let totals: Vec<_> = blocks.iter().map(|block| block.totals.clone()).collect::<Option<_>>()?;
+    (!totals.is_empty()).then(|| Totals::sum(&totals))
+}
+
+fn mean(values: impl Iterator<Item = u64>) -> Option<f64> {
+    let (sum, count) = values.fold((0, 0_u64), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum as f64 / count as f64)
+}
+
+fn services(arm: &Arm) -> Vec<(f64, f64)> {
+    arm.blocks.iter().map(|block| (block.service_ns, block.succeeded as f64)).collect()
+}
+
+/// The mean service time, in ns.
+fn service_ns(arm: &Arm) -> Option<f64> {
+    ratio(&services(arm), &vec![1; arm.blocks.len()])
+}
+
+/// What the pool adds where nothing but the pool is between two arms.
+pub(super) fn accounting(
+    level: &Level,
+    pairs: &[Pair],
+    round_trips: &[Option<Nanos>],
+    seed: u64,
+) -> Option<Accounting> {
+    let pair = pairs.iter().find(|pair| pair.layer == Some("pooler") && pair.given.is_empty())?;
+    let (with, without) = (&level.arms[pair.with], &level.arms[pair.without]);
+    let pool = pool(level.rate, with, &level.pool[pair.with])?;
+    let rounds = with.blocks.len().min(without.blocks.len());
+    let (through, directly) = (services(with), services(without));
+    let added = estimates(rounds, seed, |times| {
+        Some(vec![ratio(&through, times)? - ratio(&directly, times)?])
+    })?[0];
+    let wait_ns = pool.wait_ns_per_request?;
+    let postgres_ns = pool.server_ns_per_request? - service_ns(without)?;
+    let pooler_cpu_ns = with.cpu_ns_per_request("pooler");
+    let round_trip_ns = round_trips.get(pair.with).copied().flatten().map(|ns| ns as f64);
+    let explained = wait_ns
+        + postgres_ns
+        + pooler_cpu_ns.unwrap_or_default()
+        + round_trip_ns.unwrap_or_default();
+    Some(Accounting {
+        with: with.kind.name.to_string(),
+        without: without.kind.name.to_string(),
+        rate: level.rate,
+        added,
+        wait_ns,
+        pooler_cpu_ns,
+        round_trip_ns,
+        postgres_ns,
+        residual_ns: added.value - explained,
+    })
+}
+
+/// What the watching costs, at each of these quantiles.
+pub(super) fn observer_costs(level: &Level, quantiles: &[f64], seed: u64) -> Vec<ObserverCost> {
+    let arms = level.arms.iter().zip(&level.pool);
+    let watched = arms.filter(|(_, pool)| pool.iter().any(|block| block.is_watched));
+    watched.flat_map(|(arm, pool)| observer_cost(level.rate, arm, pool, quantiles, seed)).collect()
+}
+
+fn observer_cost(
+    rate: f64,
+    arm: &Arm,
+    pool: &[PoolBlock],
+    quantiles: &[f64],
+    seed: u64,
+) -> Vec<ObserverCost> {
+    let rounds = arm.blocks.len().min(pool.len());
+    let merger = merger(arm, rounds);
+    let found = estimates(rounds, seed, |times| {
+        let those = |wanted: bool| {
+            let chosen = times.iter().zip(pool);
+            let chosen = chosen.map(|(times, block)| times * u32::from(block.is_watched == wanted));
+            merger.quantiles(&chosen.collect::<Vec<_>>(), quantiles)
+        };
+        let pairs = those(true)?.into_iter().zip(those(false)?);
+        Some(pairs.map(|(watched, alone)| watched as f64 - alone as f64).collect())
+    });
+    let found = found.into_iter().flatten().zip(quantiles);
+    found
+        .map(|(estimate, quantile)| ObserverCost {
+            arm: arm.kind.name.to_string(),
+            rate,
+            quantile: *quantile,
+            ns: estimate.value,
+            ci_ns: [estimate.low, estimate.high],
+        })
+        .collect()
+}

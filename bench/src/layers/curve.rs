@@ -1,0 +1,101 @@
+//! A layer's cost as a loss of throughput: which rates lead to the same latency.
+
+use serde::Serialize;
+
+use super::arms::Pair;
+use super::cost::{merger, rounds};
+use super::level::Level;
+use crate::statistics::{Estimate, Merger, estimates, rate_at};
+
+/// The rates at which two arms have the same latency. Rates in 1/s.
+#[derive(Debug, Serialize)]
+pub(super) struct SameLatency {
+    /// What lies between the arms.
+    pub(super) layer: &'static str,
+    pub(super) given: Vec<&'static str>,
+    pub(super) quantile: f64,
+    /// In the middle of what both arms have within the rates that were measured, in ns.
+    pub(super) latency_ns: f64,
+    pub(super) rate_with: Estimate,
+    pub(super) rate_without: Estimate,
+}
+
+/// For each layer, the same latency with and without it. None where fewer than two rates were
+/// measured, or the arms have no latency in common.
+pub(super) fn same_latencies(
+    levels: &[Level],
+    pairs: &[Pair],
+    quantile: f64,
+    seed: u64,
+) -> Vec<SameLatency> {
+    let rounds = levels.iter().map(|level| rounds(&level.arms)).min().unwrap_or_default();
+    let of_pair = |pair: &Pair| {
+        let curve = |arm: usize| Curve {
+            rates: levels.iter().map(|level| level.rate).collect(),
+            blocks: levels.iter().map(|level| merger(&level.arms[arm], rounds)).collect(),
+            quantile,
+        };
+        let (with, without) = (curve(pair.with), curve(pair.without));
+        let all = vec![1; rounds];
+        let (low, high) = common(&with.points(&all)?, &without.points(&all)?)?;
+        let latency_ns = f64::midpoint(low, high);
+        let found = estimates(rounds, seed, |times| {
+            Some(vec![with.rate_at(times, latency_ns)?, without.rate_at(times, latency_ns)?])
+        })?;
+        Some(SameLatency {
+            layer: pair.layer?,
+            given: pair.given.clone(),
+            quantile,
+            latency_ns,
+            rate_with: found[0],
+            rate_without: found[1],
+        })
+    };
+    if levels.len() < 2 { Vec::new() } else { pairs.iter().filter_map(of_pair).collect() }
+}
+
+/// One arm's latencies at all rates.
+struct Curve {
+    rates: Vec<f64>,
+    blocks: Vec<Merger>,
+    quantile: f64,
+}
+
+impl Curve {
+    fn points(&self, times: &[u32]) -> Option<Vec<(f64, f64)>> {
+        let points = self.rates.iter().zip(&self.blocks).map(|(rate, blocks)| {
+            Some((*rate, blocks.quantiles(times, &[self.quantile])?[0] as f64))
+        });
+        points.collect()
+    }
+
+    /// Where the latency is reached; the first or the last rate where that is not between them.
+    fn rate_at(&self, times: &[u32], latency_ns: f64) -> Option<f64> {
+        let points = self.points(times)?;
+        let ((first, lowest), (last, _)) = (points.first()?, points.last()?);
+        let outside = if latency_ns <= *lowest { first } else { last };
+        Some(rate_at(&points, latency_ns).unwrap_or(*outside))
+    }
+}
+
+/// The latencies that both curves have.
+fn common(one: &[(f64, f64)], other: &[(f64, f64)]) -> Option<(f64, f64)> {
+    let range = |points: &[(f64, f64)]| Some((points.first()?.1, points.last()?.1));
+    let ((low, high), (other_low, other_high)) = (range(one)?, range(other)?);
+    let (low, high) = (low.max(other_low), high.min(other_high));
+    (low < high).then_some((low, high))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_curves_have_in_common_what_both_span() {
+        let slow = [(500.0, 2.0), (1000.0, 9.0)];
+        let fast = [(500.0, 1.0), (1000.0, 4.0)];
+        assert_eq!(common(&slow, &fast), Some((2.0, 4.0)));
+        assert_eq!(common(&slow, &[(500.0, 0.5), (1000.0, 1.5)]), None);
+        assert_eq!(common(&[], &fast), None);
+    }
+}

@@ -1,0 +1,163 @@
+//! Made-up measurements, through the same code as real ones.
+
+use std::collections::BTreeMap;
+use std::time::UNIX_EPOCH;
+
+use engine::{MILLISECOND, PhaseReport, Recording, StreamReport};
+use wire::{Class, Code, Failure, Outcome};
+
+use super::amplification::Amplification;
+use super::arms::{choose, pairs};
+use super::experiment::{Ended, EndedBy, Measured};
+use super::level::{Level, PoolBlock};
+use super::summary::{Results, Summary};
+use super::{Plan, schedule};
+use crate::arm::{Arm, ArmKind, Block};
+use crate::generator::GeneratorSummary;
+use crate::observe::{Pools, Totals};
+use crate::statistics::FixedWidth;
+use crate::validity::Machine;
+
+impl Summary {
+    /// Four rounds of four arms.
+    pub(super) fn example() -> Self {
+        Self::of(&Plan::example(), None)
+    }
+
+    /// The pooler against itself, at two rates, until enough is known.
+    pub(super) fn example_of_itself() -> Self {
+        let pooler = super::parse_arm("pooler").unwrap();
+        let until = FixedWidth { quantile: 0.95, width_ns: 50_000 };
+        let plan = Plan {
+            arms: vec![super::parse_arm("direct").unwrap(), pooler.clone(), pooler],
+            rates: vec![1000.0, 2000.0],
+            until: Some(until),
+            ..Plan::example()
+        };
+        let ended = Ended {
+            by: EndedBy::Width,
+            rounds_max: 80,
+            quantile: 0.95,
+            width_ns: 50_000,
+            widest_ns: 41_000.0,
+        };
+        Self::of(&plan, Some(ended))
+    }
+
+    fn of(plan: &Plan, ended: Option<Ended>) -> Self {
+        let kinds = choose(&plan.arms, |_| true).unwrap();
+        let levels: Vec<_> = plan.rates.iter().map(|rate| level(&kinds, *rate, plan)).collect();
+        let results = Results {
+            plan,
+            scenario: "nova",
+            operations: &["getUser"],
+            has_pipelines: false,
+            generator: GeneratorSummary::example(),
+            servers: BTreeMap::from([
+                ("pooler", "PgBouncer 1.18.0".into()),
+                ("postgres", "15.18".into()),
+            ]),
+            pairs: &pairs(&kinds),
+            levels: &levels,
+        };
+        let amplification = Amplification {
+            operation: "getUser".into(),
+            requests: 40,
+            queries_per_request: Some(1.0),
+            transactions_per_request: Some(1.0),
+            server_assignments_per_request: None,
+        };
+        results.summary(Measured {
+            started: UNIX_EPOCH,
+            duration_ns: 3_000_000_000,
+            pooler_queries: Some(8000),
+            ended,
+            amplification: vec![amplification],
+            round_trips: kinds.iter().map(|kind| Some(kind.layers.len() as u64 * 7000)).collect(),
+            machine: Machine::default(),
+        })
+    }
+}
+
+fn level(kinds: &[ArmKind], rate: f64, plan: &Plan) -> Level {
+    let mut arms: Vec<_> = kinds.iter().map(|kind| Arm::new(kind, Some("b".into()))).collect();
+    for arm in &mut arms {
+        arm.offered_rate = (plan.rates.len() > 1).then_some(rate);
+    }
+    let mut level = Level::new(rate, arms);
+    for index in 0..kinds.len() {
+        fill(&mut level, index);
+    }
+    level
+}
+
+fn fill(level: &mut Level, index: usize) {
+    let (arm, requests) = (&mut level.arms[index], level.rate as u64 / 2);
+    let (us, backends) = match &*arm.kind.target {
+        "gateway" => (700_000, 9),
+        "gateway-direct" => (650_000, 50),
+        "pooler" => (250_000, 9),
+        _ => (200_000, 50),
+    };
+    // Twice the load makes it half as long again.
+    let us = us * (requests + 1000) / 2000;
+    let mut connect = engine::histogram();
+    connect.saturating_record(us * 10);
+    arm.connect = Some(connect);
+    for round in 0..4 {
+        let mut recording = Recording::new(1);
+        let mut failure = Failure::default();
+        failure.set(Code::SqlState(*b"53300"), b"sorry, too many clients already");
+        for number in 0..requests {
+            let is_refused = arm.kind.target == "postgres" && number % 250 == 0;
+            let class = Outcome::Failed(Class::Capacity);
+            let outcome = if is_refused { class } else { Outcome::Ok };
+            let done = us + 2 * us * number / requests + round * 1000;
+            recording.record(0, outcome, &failure, (0, 1000, done));
+        }
+        let streams = vec![StreamReport {
+            planned: requests,
+            sent: requests,
+            ..StreamReport::new(recording)
+        }];
+        let report = PhaseReport {
+            streams,
+            start: 0,
+            end: 500 * MILLISECOND,
+            cpu_ns: 12 * requests * 1000,
+            spun_ns: 0,
+            is_interrupted: false,
+            is_aborted: false,
+        };
+        let cpu = arm.kind.layers.iter().map(|layer| {
+            let (process, us) = match *layer {
+                "gateway" => (&*arm.kind.target, 120),
+                "pooler" => (*layer, 30),
+                _ => (*layer, if arm.kind.has("pooler") { 110 } else { 170 }),
+            };
+            (process.to_owned(), us * requests * 1000 + round)
+        });
+        let cpu = cpu.collect();
+        arm.push(Block::new(report, 500 * MILLISECOND, cpu));
+        arm.saw(Some(&BTreeMap::from([("b".to_owned(), backends)])));
+        if arm.kind.has("pooler") {
+            let is_watched = schedule::is_watched(round);
+            let look = Pools {
+                cl_waiting: Some(0),
+                sv_active: Some(round),
+                maxwait_ns: Some(2_000_000),
+                ..Pools::default()
+            };
+            level.pool[index].push(PoolBlock {
+                totals: Some(Totals::of(&[
+                    ("query_count", requests),
+                    ("xact_count", requests),
+                    ("wait_time", requests * 5),
+                    ("query_time", requests * 150),
+                ])),
+                looks: if is_watched { vec![look] } else { Vec::new() },
+                is_watched,
+            });
+        }
+    }
+}

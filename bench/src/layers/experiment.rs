@@ -1,0 +1,278 @@
+//! Everything that is open during the comparison, and what is done with it.
+
+use std::time::SystemTime;
+
+use engine::{MILLISECOND, Nanos};
+use serde::Serialize;
+
+use super::amplification::Amplification;
+use super::arms::{self, Pair};
+use super::level::{Level, PoolBlock};
+use super::schedule::{self, Turn, is_watched};
+use super::watcher::Watcher;
+use super::{Plan, Summary, cost};
+use crate::arm::Block;
+use crate::check::Checks;
+use crate::interrupt;
+use crate::observe::{self, CpuSample, ObserveError, Pooler, Server, Totals};
+use crate::rig::{Rig, RigError};
+use crate::scenario::{Processes, Scenario};
+use crate::statistics::{Estimate, FixedWidth};
+use crate::validity::{Machine, MachineWatch, compare_settings};
+
+/// Before the first round, on each arm; not counted.
+const WARM_UP_NS: Nanos = 500 * MILLISECOND;
+
+/// Everything that is open during the comparison.
+pub(super) struct Experiment<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) plan: &'a Plan,
+    pub(super) rig: Rig,
+    pub(super) pairs: Vec<Pair>,
+    /// One for each rate.
+    pub(super) levels: Vec<Level>,
+    processes: Processes,
+    pub(super) server: Option<Server>,
+    /// Its processes, if all of them can be asked.
+    pub(super) poolers: Vec<Pooler>,
+    watcher: Option<Watcher>,
+    /// In what sessions differ with the pool and without, if they do.
+    pub(super) settings: Option<String>,
+    /// Why the pooler is watched no more.
+    pub(super) watcher_error: Option<String>,
+}
+
+/// What the measuring as a whole came to.
+pub(super) struct Measured {
+    pub(super) started: SystemTime,
+    pub(super) duration_ns: Nanos,
+    /// Queries in the pooler, the warm-up's included.
+    pub(super) pooler_queries: Option<u64>,
+    /// How it ended, if it was to end once enough was known.
+    pub(super) ended: Option<Ended>,
+    pub(super) amplification: Vec<Amplification>,
+    /// For each arm, the shortest round trip to its target, in ns, where that is TCP.
+    pub(super) round_trips: Vec<Option<Nanos>>,
+    /// What this machine did meanwhile.
+    pub(super) machine: Machine,
+}
+
+/// How a comparison ended that was to end once enough was known.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(super) struct Ended {
+    pub(super) by: EndedBy,
+    /// The most rounds that the time had room for.
+    pub(super) rounds_max: u64,
+    pub(super) quantile: f64,
+    /// What was asked for.
+    pub(super) width_ns: u64,
+    /// The widest interval of a cost in the end, in ns.
+    pub(super) widest_ns: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum EndedBy {
+    /// Every interval had become narrow enough.
+    Width,
+    /// The time was up.
+    Time,
+}
+
+impl<'a> Experiment<'a> {
+    pub(super) fn prepare(
+        scenario: &'a Scenario,
+        plan: &'a Plan,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<Self, RigError> {
+        let kinds = arms::choose(&plan.arms, |target| scenario.targets.contains_key(target));
+        let kinds = kinds.map_err(RigError::Target)?;
+        let processes = scenario.processes()?;
+        for (target, pid) in &processes {
+            if CpuSample::read(*pid).is_empty() {
+                let (target, pid) = (target.clone(), *pid);
+                return Err(ObserveError::Process { target, pid }.into());
+            }
+        }
+        let connections = vec![(plan.connections, plan.connections); kinds.len()];
+        // A comparison has no checks: what they cost would be in it.
+        let checks = Checks::default();
+        let rig = Rig::open(scenario, &kinds, &connections, &plan.generator, &checks, say)?;
+        let (mut poolers, server) = observe::connect(scenario)?;
+        if let [pooler] = &mut poolers[..]
+            && pooler.shares_port()?
+        {
+            say(
+                "so_reuseport is on, and the console shows one pooler process of several: nothing \
+                 is counted there (list the socket of each in `console`)",
+            );
+            poolers.clear();
+        }
+        let watched = if poolers.is_empty() { Vec::new() } else { observe::consoles(scenario)? };
+        Ok(Self {
+            scenario,
+            plan,
+            rig,
+            settings: compare_settings(scenario, &kinds),
+            pairs: arms::pairs(&kinds),
+            levels: Vec::new(),
+            processes,
+            server,
+            poolers,
+            watcher: (!watched.is_empty()).then(|| Watcher::start(watched)),
+            watcher_error: None,
+        })
+    }
+
+    pub(super) fn measure(mut self, say: &mut dyn FnMut(&str)) -> Result<Summary, RigError> {
+        let before = self.totals()?;
+        self.warm_up(say)?;
+        self.levels = self.empty_levels();
+        let arms = self.rig.arms.len();
+        let rounds = self.plan.rounds(arms);
+        let rates: Vec<_> = self.plan.rates.iter().map(ToString::to_string).collect();
+        say(&format!(
+            "measuring: {arms} arms, {rounds} blocks of {} ms each, {} requests a second",
+            self.plan.block_ns / MILLISECOND,
+            rates.join(", ")
+        ));
+        let started = SystemTime::now();
+        let mut machine = MachineWatch::begin();
+        let start = self.rig.fleet.clock().now();
+        let mut ended = None;
+        for round in 0..rounds {
+            machine.look();
+            for turn in schedule::shuffled(self.levels.len(), arms, self.plan.seed, round) {
+                self.block(turn, round)?;
+            }
+            if let Some(goal) = self.plan.until
+                && (FixedWidth::looks_after(round + 1) || round + 1 == rounds)
+            {
+                let known = self.known(goal);
+                // A look that is not due may end nothing: it would be one chance more.
+                let is_met = FixedWidth::looks_after(round + 1) && goal.is_met(&known);
+                ended = Some(Ended {
+                    by: if is_met { EndedBy::Width } else { EndedBy::Time },
+                    rounds_max: rounds,
+                    quantile: goal.quantile,
+                    width_ns: goal.width_ns,
+                    widest_ns: goal.widest(&known),
+                });
+                if is_met {
+                    break;
+                }
+            }
+        }
+        interrupt::check()?;
+        let duration_ns = self.rig.fleet.clock().now() - start;
+        let machine = machine.end();
+        let amplification = self.amplify()?;
+        let after = self.totals()?;
+        let pooler_queries =
+            after.zip(before).and_then(|(after, before)| after.since(&before)?.queries());
+        let round_trips = self.rig.round_trips()?;
+        self.summary(Measured {
+            started,
+            duration_ns,
+            pooler_queries,
+            ended,
+            amplification,
+            round_trips,
+            machine,
+        })
+    }
+
+    fn warm_up(&mut self, say: &mut dyn FnMut(&str)) -> Result<(), RigError> {
+        say("warming up");
+        // At the highest rate: it needs the most connections, the pool's too.
+        let rate = self.plan.rates.iter().copied().fold(0.0, f64::max);
+        for arm in 0..self.rig.arms.len() {
+            let load = self.plan.load(rate, WARM_UP_NS);
+            let stream = self.rig.stream(arm, load, (0, 0), self.plan.block_seed(u64::MAX));
+            self.rig.warm_up(stream)?;
+        }
+        Ok(())
+    }
+
+    /// The arms as they are after the warm-up, once for each rate.
+    fn empty_levels(&self) -> Vec<Level> {
+        let has_several = self.plan.rates.len() > 1;
+        let level = |(number, rate): (usize, &f64)| {
+            let mut arms = self.rig.arms.clone();
+            for arm in &mut arms {
+                arm.offered_rate = has_several.then_some(*rate);
+                // The warm-up's requests are counted once.
+                arm.completed *= u64::from(number == 0);
+                arm.queries *= u64::from(number == 0);
+            }
+            Level::new(*rate, arms)
+        };
+        self.plan.rates.iter().enumerate().map(level).collect()
+    }
+
+    fn block(&mut self, turn: Turn, round: u64) -> Result<(), RigError> {
+        let Turn { rate, arm } = turn;
+        let load = self.plan.load(self.levels[rate].rate, self.plan.block_ns);
+        let stream = self.rig.stream(arm, load, (0, 0), self.plan.block_seed(round));
+        let is_pooled = self.rig.arms[arm].kind.has("pooler");
+        let totals = if is_pooled { self.totals()? } else { None };
+        let is_watched = is_pooled && is_watched(round) && self.watcher.is_some();
+        let cpu = self.cpu();
+        if is_watched {
+            self.watcher.iter().for_each(Watcher::begin);
+        }
+        let report = self.rig.phase(vec![stream])?;
+        let looks = if is_watched { self.looks() } else { Vec::new() };
+        let used = self.cpu_since(&cpu);
+        if let Some(before) = totals
+            && let Some(after) = self.totals()?
+        {
+            let totals = after.since(&before);
+            self.levels[rate].pool[arm].push(PoolBlock { totals, looks, is_watched });
+        }
+        let backends = self.server.as_mut().map(Server::backends).transpose()?;
+        let arm = &mut self.levels[rate].arms[arm];
+        arm.push(Block::new(report, self.plan.block_ns, used));
+        arm.saw(backends.as_ref());
+        Ok(())
+    }
+
+    /// What the watcher saw. One that fails is done without: the load goes on.
+    fn looks(&mut self) -> Vec<observe::Pools> {
+        match self.watcher.as_ref().map(Watcher::end) {
+            Some(Ok(looks)) => looks,
+            Some(Err(error)) => {
+                self.watcher = None;
+                self.watcher_error = Some(error);
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// The costs at the quantile that is to be known well, at all rates.
+    fn known(&self, goal: FixedWidth) -> Vec<Estimate> {
+        let of = |level: &Level| {
+            let (Level { arms, .. }, seed) = (level, self.plan.seed);
+            let (costs, _) = cost::latencies(arms, &self.pairs, None, &[goal.quantile], seed);
+            costs.into_iter().flatten().flatten().collect::<Vec<_>>()
+        };
+        self.levels.iter().flat_map(of).collect()
+    }
+
+    pub(super) fn totals(&mut self) -> Result<Option<Totals>, RigError> {
+        let each = self.poolers.iter_mut().map(Pooler::totals).collect::<Result<Vec<_>, _>>()?;
+        Ok((!each.is_empty()).then(|| Totals::sum(&each)))
+    }
+
+    fn cpu(&self) -> Vec<(String, CpuSample)> {
+        let processes = self.processes.iter();
+        processes.map(|(target, pid)| (target.clone(), CpuSample::read(*pid))).collect()
+    }
+
+    fn cpu_since(&self, before: &[(String, CpuSample)]) -> Vec<(String, u64)> {
+        let after = self.cpu();
+        let pairs = after.into_iter().zip(before);
+        pairs.map(|((target, after), (_, before))| (target, after.since(before))).collect()
+    }
+}

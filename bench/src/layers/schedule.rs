@@ -1,0 +1,78 @@
+//! In which order the blocks of a round run, and what is in them.
+
+use engine::{Gaps, Load, Nanos, Random};
+
+use super::Plan;
+
+/// One block of a round: which rate and which arm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn {
+    pub(super) rate: usize,
+    pub(super) arm: usize,
+}
+
+/// All arms at all rates, in an order of their own for each round (Fisher and Yates).
+pub(super) fn shuffled(rates: usize, arms: usize, seed: u64, round: u64) -> Vec<Turn> {
+    let mut order: Vec<_> =
+        (0..rates).flat_map(|rate| (0..arms).map(move |arm| Turn { rate, arm })).collect();
+    let mut random = Random::new(!seed, round);
+    for last in (1..order.len()).rev() {
+        order.swap(last, random.below(last as u64 + 1) as usize);
+    }
+    order
+}
+
+impl Plan {
+    /// A block's load on one arm.
+    pub(super) fn load(&self, rate: f64, duration_ns: Nanos) -> Load {
+        let Self { connections, gaps, .. } = *self;
+        Load::ConstantArrivalRate {
+            rate,
+            gaps,
+            duration_ns,
+            pre_allocated_vus: connections,
+            max_vus: connections,
+        }
+    }
+
+    /// A block's requests and arrivals depend on its round alone: they are the same in each arm.
+    pub(super) fn block_seed(&self, round: u64) -> u64 {
+        Random::new(self.seed, round).draw()
+    }
+
+    pub(super) fn gaps_name(&self) -> &'static str {
+        match self.gaps {
+            Gaps::Uniform => "uniform",
+            Gaps::Poisson => "poisson",
+        }
+    }
+}
+
+/// Whether the pooler is watched while this round's blocks run. In every fourth it is not, so that
+/// the difference shows what the watching costs.
+pub(super) fn is_watched(round: u64) -> bool {
+    round % 4 != 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_round_has_every_arm_at_every_rate_once_and_orders_differ() {
+        let orders: Vec<_> = (0..50).map(|round| shuffled(2, 4, 1, round)).collect();
+        for order in &orders {
+            let mut sorted = order.clone();
+            sorted.sort_unstable();
+            let all: Vec<_> = (0..8).map(|n| Turn { rate: n / 4, arm: n % 4 }).collect();
+            assert_eq!(sorted, all);
+        }
+        let first = |arm| orders.iter().filter(|order| order[0].arm == arm).count();
+        assert!((0..4).all(|arm| first(arm) >= 5), "each arm is first now and then");
+    }
+
+    #[test]
+    fn three_of_four_rounds_are_watched() {
+        assert_eq!((0..40).filter(|round| is_watched(*round)).count(), 30);
+    }
+}

@@ -1,0 +1,115 @@
+//! The pool's part of the table.
+
+use super::super::accounting::Accounting;
+use super::super::summary::Summary;
+use super::at_rate;
+use crate::duration::{show, show_interval};
+use crate::table::Columns;
+
+fn number(value: Option<f64>) -> String {
+    value.map_or("-".into(), |value| format!("{value:.2}"))
+}
+
+fn time(ns: Option<f64>) -> String {
+    ns.map_or("-".into(), show)
+}
+
+/// What the pooler counted a request, and whether Little's law finds the same as was seen.
+pub(super) fn table(summary: &Summary) -> Option<String> {
+    let mut table = Columns::new(&[
+        "in the pool, a request",
+        "queries",
+        "transactions",
+        "assignments",
+        "queue",
+        "servers",
+        "longest wait",
+        "at once: counted",
+        "seen",
+        "residual",
+    ]);
+    for pool in &summary.pool {
+        table.row(vec![
+            at_rate(pool.arm.clone(), pool.rate, summary),
+            number(pool.queries_per_request),
+            number(pool.transactions_per_request),
+            number(pool.server_assignments_per_request),
+            time(pool.wait_ns_per_request),
+            time(pool.server_ns_per_request),
+            time(pool.maxwait_ns.map(|ns| ns as f64)),
+            number(pool.in_pool_counted),
+            number(pool.in_pool_seen),
+            number(pool.in_pool_residual),
+        ]);
+    }
+    (!summary.pool.is_empty()).then(|| table.to_string())
+}
+
+/// What the pool's cost consists of.
+pub(super) fn accounting(summary: &Summary) -> Option<String> {
+    let mut table = Columns::new(&[
+        "what the pool adds, mean",
+        "in all",
+        "queue",
+        "its CPU",
+        "round trip",
+        "Postgres",
+        "residual",
+    ]);
+    for accounting in &summary.accounting {
+        let Accounting { rate, added, wait_ns, pooler_cpu_ns, round_trip_ns, .. } = accounting;
+        table.row(vec![
+            at_rate("without the gateway".into(), *rate, summary),
+            show_interval(added.value, [added.low, added.high]),
+            time(Some(*wait_ns)),
+            time(*pooler_cpu_ns),
+            time(*round_trip_ns),
+            time(Some(accounting.postgres_ns)),
+            time(Some(accounting.residual_ns)),
+        ]);
+    }
+    (!summary.accounting.is_empty()).then(|| table.to_string())
+}
+
+/// What the operations become, one by one.
+pub(super) fn amplification(summary: &Summary) -> Option<String> {
+    let each = summary.amplification.iter().filter_map(|one| {
+        let queries = one.queries_per_request?;
+        let mut text = format!("{} {}", one.operation, rounded(queries));
+        if let Some(transactions) = one.transactions_per_request
+            && rounded(transactions) != rounded(queries)
+        {
+            text += &format!(" (in {} transactions)", rounded(transactions));
+        }
+        Some(text)
+    });
+    let each: Vec<_> = each.collect();
+    (!each.is_empty()).then(|| {
+        format!(
+            "queries a request, each operation alone through gateway and pool: {}",
+            each.join(", ")
+        )
+    })
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+/// What it costs that the pooler is watched, where that shows.
+pub(super) fn observers(summary: &Summary) -> Option<String> {
+    let median = || summary.observer_costs.iter().filter(|cost| cost.quantile == 0.5);
+    let shows = median().filter(|cost| cost.ci_ns[0] > 0.0 || cost.ci_ns[1] < 0.0);
+    let each: Vec<_> = shows
+        .map(|cost| {
+            let arm = at_rate(cost.arm.clone(), cost.rate, summary);
+            format!("{arm} {}", show_interval(cost.ns, cost.ci_ns))
+        })
+        .collect();
+    let widest = median().flat_map(|cost| cost.ci_ns).map(f64::abs).reduce(f64::max)?;
+    Some(if each.is_empty() {
+        format!("watching the pool costs nothing that shows at p50 (within {})", show(widest))
+    } else {
+        format!("watching the pool costs at p50, by the blocks without it: {}", each.join(", "))
+    })
+}

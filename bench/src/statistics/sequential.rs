@@ -1,0 +1,86 @@
+//! When there is enough to know.
+
+use super::Estimate;
+
+/// Measure until an interval is as narrow as this, and no longer.
+///
+/// Asymptotically an interval that is first looked at when it has become narrow enough holds the
+/// truth as often as one of a fixed number of blocks (Chow and Robbins 1965): what is watched is its
+/// width, not where it lies. With few blocks that is not so: the width itself is uncertain, and
+/// chances of a narrow one are taken at each look (Singham and Schruben 2012). Against that stand a
+/// least number of blocks, and looks that become rarer as blocks become more.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct FixedWidth {
+    /// Of which quantile's difference the interval is, 0 to 1.
+    pub(crate) quantile: f64,
+    /// How wide it may be, from end to end, in ns.
+    pub(crate) width_ns: u64,
+}
+
+/// Before that nothing is looked at.
+const ROUNDS_MIN: u64 = 20;
+
+impl FixedWidth {
+    /// Whether after so many rounds there is a look: at 20, and whenever they are a quarter more.
+    pub(crate) fn looks_after(rounds: u64) -> bool {
+        let mut look = ROUNDS_MIN;
+        while look < rounds {
+            look += look / 4;
+        }
+        look == rounds
+    }
+
+    /// Whether all of these are known well enough.
+    pub(crate) fn is_met(&self, estimates: &[Estimate]) -> bool {
+        !estimates.is_empty() && self.widest(estimates) <= self.width_ns as f64
+    }
+
+    /// The widest of these intervals, in ns.
+    pub(crate) fn widest(&self, estimates: &[Estimate]) -> f64 {
+        estimates.iter().map(Estimate::width).fold(0.0, f64::max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::Random;
+
+    use super::*;
+    use crate::statistics::{Merger, Sample, estimates};
+
+    #[test]
+    fn looks_are_rarer_the_more_there_is() {
+        let looks: Vec<_> = (0..80).filter(|rounds| FixedWidth::looks_after(*rounds)).collect();
+        assert_eq!(looks, [20, 25, 31, 38, 47, 58, 72]);
+    }
+
+    #[test]
+    fn an_interval_that_has_become_narrow_enough_still_holds_the_truth() {
+        const RUNS: u64 = 200;
+        let goal = FixedWidth { quantile: 0.5, width_ns: 8000 };
+        let median = 1e5 * std::f64::consts::LN_2;
+        let (mut covered, mut ends) = (0, Vec::new());
+        for run in 0..RUNS {
+            let block = |round: u64| {
+                let value = |n| 1e5 * Random::new(run, round * 1000 + n).exponential();
+                Sample::of((0..40).map(|n| value(n) as u64))
+            };
+            let blocks: Vec<_> = (0..200).map(block).collect();
+            let look = |rounds: u64| {
+                let merger = Merger::new(&blocks[..rounds as usize]);
+                let quantile =
+                    |times: &[u32]| Some(vec![merger.quantiles(times, &[0.5])?[0] as f64]);
+                (rounds, estimates(rounds as usize, run, quantile).unwrap()[0])
+            };
+            let looks = (0..200).filter(|rounds| FixedWidth::looks_after(*rounds));
+            let met = looks.map(look).find(|(_, median)| goal.is_met(&[*median]));
+            let (rounds, found) = met.expect("200 rounds are enough");
+            covered += u64::from(found.holds(median));
+            ends.push(rounds);
+        }
+        // It is not always the first or the last look that ends it.
+        assert!(ends.iter().min() < ends.iter().max(), "{ends:?}");
+        // A binomial(200, 0.95) is 190 on average; three standard deviations are 9.
+        assert!(covered >= 181, "{covered} of {RUNS}, ended after {ends:?}");
+    }
+}

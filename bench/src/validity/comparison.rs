@@ -1,0 +1,303 @@
+//! Whether arms can be compared: that they differ in what they are compared for, and in nothing
+//! else.
+
+use engine::Nanos;
+
+use super::Validity;
+use super::artefact::is_shared_stall;
+use crate::arm::{Arm, difference};
+use crate::statistics::change_point;
+
+/// Intervals over fewer blocks are too narrow: the bootstrap cannot see what it has not drawn.
+const BLOCKS_MIN: usize = 20;
+
+/// Shares of requests that fail may differ by so much.
+const FAILED_SHARE_DIFFERENCE_MAX: f64 = 0.01;
+
+/// Of what was to be offered, so much may be missing or more than was asked for.
+const OFFERED_DIFFERENCE_MAX: f64 = 0.01;
+
+/// A change that chance brings about less often is one, where it is as large as this too.
+const CHANGE_P_MAX: f64 = 0.001;
+const CHANGE_SHARE_MIN: f64 = 0.2;
+
+impl Validity {
+    /// Looks through the arms of one rate, each asked for `rate` requests a second in blocks of
+    /// `block_ns`, on as many connections.
+    pub(crate) fn compare(&mut self, arms: &[Arm], rate: f64, block_ns: Nanos, connections: u32) {
+        for (number, one) in arms.iter().enumerate() {
+            self.suspect_if(offered(one, rate, block_ns));
+            self.suspect_if(stationary(one));
+            self.suspect_if(multiplexing(one, connections));
+            for other in &arms[number + 1..] {
+                self.suspect_if(difference(one, other));
+                self.suspect_if(failures(one, other));
+                self.suspect_if(statements(one, other));
+            }
+        }
+        self.suspect_if(stall(arms));
+    }
+
+    /// Whether there are enough blocks for the intervals; a round of them takes `round_ns`.
+    pub(crate) fn judge_blocks(&mut self, blocks: usize, round_ns: Nanos) {
+        if blocks < BLOCKS_MIN {
+            let seconds = (BLOCKS_MIN as u64 * round_ns).div_ceil(engine::SECOND);
+            self.suspect(format!(
+                "{blocks} blocks an arm are too few for the intervals: give --duration {seconds}s \
+                 or more"
+            ));
+        }
+    }
+
+    fn suspect_if(&mut self, reason: Option<String>) {
+        reason.into_iter().for_each(|reason| self.suspect(reason));
+    }
+}
+
+/// What came due is what was asked for; how many that is in a Poisson process varies by itself.
+fn offered(arm: &Arm, rate: f64, block_ns: Nanos) -> Option<String> {
+    let expected = rate * block_ns as f64 / 1e9 * arm.blocks.len() as f64;
+    let allowed = OFFERED_DIFFERENCE_MAX * expected + 5.0 * expected.sqrt();
+    ((arm.planned as f64 - expected).abs() > allowed).then(|| {
+        format!(
+            "{}: {} requests came due where {expected:.0} were asked for: the generator did not \
+             keep to its plan",
+            arm.label(),
+            arm.planned
+        )
+    })
+}
+
+/// Medians of an arm's blocks that keep to one level.
+fn stationary(arm: &Arm) -> Option<String> {
+    let medians = arm.blocks.iter().filter_map(|block| block.response.quantile(0.5));
+    let medians: Vec<_> = medians.map(|ns| ns as f64).collect();
+    let change = change_point(&medians, 1)?;
+    let is_large = (change.after / change.before - 1.0).abs() > CHANGE_SHARE_MIN;
+    (change.p <= CHANGE_P_MAX && is_large).then(|| {
+        format!(
+            "{}: from block {} on the median was {} instead of {}: it was not warm before, or \
+             something else began then",
+            arm.label(),
+            change.at + 1,
+            crate::duration::show(change.after),
+            crate::duration::show(change.before)
+        )
+    })
+}
+
+/// A pool that holds a server connection for each client.
+fn multiplexing(arm: &Arm, connections: u32) -> Option<String> {
+    let (backends, _) = arm.backends().filter(|_| arm.kind.has("pooler"))?;
+    (backends >= f64::from(connections)).then(|| {
+        format!(
+            "{}: {backends:.0} server connections for {connections} clients: nothing is \
+             multiplexed; lower default_pool_size, or raise --connections",
+            arm.label()
+        )
+    })
+}
+
+/// A failure takes another time than a success.
+fn failures(one: &Arm, other: &Arm) -> Option<String> {
+    let share = |arm: &Arm| {
+        let failed = arm.whole.as_ref().map_or(0, engine::Recording::failed);
+        failed as f64 / arm.requests().max(1) as f64
+    };
+    ((share(one) - share(other)).abs() > FAILED_SHARE_DIFFERENCE_MAX).then(|| {
+        format!(
+            "{:.1} % of the requests of {} failed and {:.1} % of those of {}: what succeeded can't \
+             be compared",
+            share(one) * 100.0,
+            one.label(),
+            share(other) * 100.0,
+            other.label()
+        )
+    })
+}
+
+/// Prepared on one way, and parsed anew for each request on the other.
+fn statements(one: &Arm, other: &Arm) -> Option<String> {
+    let differ = one.protocol? != other.protocol? || one.is_unnamed() != other.is_unnamed();
+    let shown = |arm: &Arm| match (arm.is_unnamed(), arm.protocol) {
+        (true, _) => "unnamed in the end".to_owned(),
+        (false, protocol) => {
+            protocol.map(|one| format!("{one:?}").to_lowercase()).unwrap_or_default()
+        }
+    };
+    differ.then(|| {
+        format!(
+            "{} and {} send their statements differently ({}, {}): what lies between them holds \
+             that too; give both targets the same protocol",
+            one.label(),
+            other.label(),
+            shown(one),
+            shown(other)
+        )
+    })
+}
+
+fn stall(arms: &[Arm]) -> Option<String> {
+    let mut layers: Vec<_> = arms.iter().map(|arm| arm.kind.layers).collect();
+    layers.sort_unstable();
+    layers.dedup();
+    let median = |arm: &Arm| Some(arm.whole.as_ref()?.whole().response.value_at_quantile(0.5));
+    let medians = arms.iter().map(median).collect::<Option<Vec<_>>>()?;
+    (layers.len() > 2 && is_shared_stall(&medians)).then(|| {
+        format!(
+            "every arm has the same median, {}: they all wait for one thing, and the layers are \
+             lost in it",
+            crate::duration::show(medians[0] as f64)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use engine::{MILLISECOND, PhaseReport, Random, Recording, StreamReport};
+    use wire::postgres::Protocol;
+    use wire::{Class, Failure, Outcome};
+
+    use super::super::Level;
+    use super::*;
+    use crate::arm::{ARMS, Block};
+
+    /// An arm with 24 blocks of 100 requests; `time_us` is what one takes in a block.
+    fn arm(index: usize, time_us: impl Fn(u64) -> f64, failing: u64) -> Arm {
+        let mut arm = Arm::new(&ARMS[index], Some("b".into()));
+        for round in 0..24 {
+            let mut recording = Recording::new(1);
+            for number in 0..100 {
+                let noise = Random::new(round, number).unit();
+                let done = ((time_us(round) + 20.0 * noise) * 1e3) as u64;
+                let is_failing = number < failing;
+                let outcome = if is_failing { Outcome::Failed(Class::Sql) } else { Outcome::Ok };
+                recording.record(0, outcome, &Failure::default(), (0, 0, done));
+            }
+            let stream = StreamReport { planned: 100, ..StreamReport::new(recording) };
+            let report = PhaseReport {
+                streams: vec![stream],
+                start: 0,
+                end: 100 * MILLISECOND,
+                cpu_ns: 0,
+                spun_ns: 0,
+                is_interrupted: false,
+                is_aborted: false,
+            };
+            arm.push(Block::new(report, 100 * MILLISECOND, Vec::new()));
+            arm.saw(Some(&BTreeMap::from([("b".to_owned(), 10)])));
+        }
+        arm
+    }
+
+    fn reasons(arms: &[Arm]) -> Vec<String> {
+        let mut validity = Validity::default();
+        validity.compare(arms, 1000.0, 100 * MILLISECOND, 50);
+        assert_eq!(validity.valid == Level::Valid, validity.reasons.is_empty());
+        validity.reasons
+    }
+
+    fn good() -> [Arm; 4] {
+        [700.0, 650.0, 250.0, 200.0].map(|us| us).map({
+            let mut index = 0;
+            move |us| {
+                index += 1;
+                arm(index - 1, move |_| us, 0)
+            }
+        })
+    }
+
+    #[test]
+    fn arms_that_differ_in_their_layers_alone_are_valid() {
+        assert_eq!(reasons(&good()), [] as [&str; 0]);
+    }
+
+    #[track_caller]
+    fn assert_one(arms: &[Arm], words: &str) {
+        let reasons = reasons(arms);
+        assert!(reasons.len() == 1 && reasons[0].contains(words), "{reasons:?}");
+    }
+
+    #[test]
+    fn what_came_due_is_what_was_asked_for() {
+        let mut arms = good();
+        arms[2].planned = 2100;
+        assert_one(&arms, "pooler: 2100 requests came due where 2400 were asked for");
+        // As a Poisson process may have it.
+        arms[2].planned = 2300;
+        assert_eq!(reasons(&arms), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_median_that_changes_its_level_is_told_with_its_block() {
+        let mut arms = good();
+        arms[3] = arm(3, |round| if round < 8 { 400.0 } else { 200.0 }, 0);
+        assert_one(&arms, "direct: from block 9 on the median was 210 us instead of 410 us");
+        // One slow block is no change, nor is a small one.
+        arms[3] = arm(3, |round| if round == 8 { 4000.0 } else { 200.0 }, 0);
+        assert_eq!(reasons(&arms), [] as [&str; 0]);
+        arms[3] = arm(3, |round| if round < 8 { 220.0 } else { 200.0 }, 0);
+        assert_eq!(reasons(&arms), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn as_many_server_connections_as_clients_are_no_pool() {
+        let mut arms = good();
+        arms[2].backends = vec![50; 24];
+        assert_one(&arms, "pooler: 50 server connections for 50 clients");
+        arms[2].backends = vec![49; 24];
+        // Without a pooler on the way that is as it should be.
+        arms[3].backends = vec![50; 24];
+        assert_eq!(reasons(&arms), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn failures_on_one_way_alone_spoil_a_comparison() {
+        let mut arms = good();
+        arms[1] = arm(1, |_| 650.0, 2);
+        let told = reasons(&arms);
+        assert_eq!(told.len(), 3, "with each other arm: {told:?}");
+        assert!(told[0].contains("2.0 % of those of gateway+direct"), "{told:?}");
+        let all: Vec<_> = [700.0, 650.0, 250.0, 200.0].into_iter().enumerate().collect();
+        let failing: Vec<_> =
+            all.into_iter().map(|(index, us)| arm(index, move |_| us, 2)).collect();
+        assert_eq!(reasons(&failing), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn statements_are_sent_alike() {
+        let mut arms = good();
+        arms[2].protocol = Some(Protocol::Extended);
+        arms[3].protocol = Some(Protocol::Prepared);
+        assert_one(
+            &arms,
+            "pooler and direct send their statements differently (extended, prepared)",
+        );
+        arms[2].protocol = Some(Protocol::Prepared);
+        assert_eq!(reasons(&arms), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn the_same_median_everywhere_is_one_wait() {
+        let arms: Vec<_> = (0..4).map(|index| arm(index, |_| 40_000.0, 0)).collect();
+        assert_one(&arms, "every arm has the same median");
+        let twice = [arm(2, |_| 200.0, 0), arm(2, |_| 200.0, 0), arm(2, |_| 200.0, 0)];
+        assert_eq!(reasons(&twice), [] as [&str; 0], "the same layers");
+    }
+
+    #[test]
+    fn few_blocks_are_too_few() {
+        let reasons = |blocks| {
+            let mut validity = Validity::default();
+            validity.judge_blocks(blocks, 1260 * MILLISECOND);
+            validity.reasons
+        };
+        assert_eq!(reasons(20), [] as [&str; 0]);
+        assert_eq!(
+            reasons(19),
+            ["19 blocks an arm are too few for the intervals: give --duration 26s or more"]
+        );
+    }
+}
