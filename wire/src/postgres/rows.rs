@@ -127,7 +127,10 @@ mod tests {
         body
     }
 
-    fn shown(rows: &Rows) -> Vec<(u64, Vec<(String, Option<String>)>)> {
+    /// How many rows, and each column of the last.
+    type Shown = (u64, Vec<(String, Option<String>)>);
+
+    fn shown(rows: &Rows) -> Vec<Shown> {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let result = |result: ResultRows<'_>| {
             let last = result.last().map(|(name, value)| (text(name), value.map(text)));
