@@ -204,7 +204,8 @@ mod tests {
         let known = part.pooler_cpu_ns.unwrap() + part.round_trip_ns.unwrap();
         let all = part.wait_ns + part.postgres_ns + known + part.residual_ns;
         assert!(is_about(all, part.added.value), "{part:?}");
-        assert!(part.added.holds(100e3), "250 us and as much again, 200 us and as much again");
+        // Service times are 250 us and as much again through the pool, 200 us and so on directly.
+        assert!((part.added.value - 100e3).abs() < 1e3, "{part:?}");
         assert_eq!((part.wait_ns, part.round_trip_ns), (5000.0, Some(14_000.0)));
     }
 
