@@ -84,6 +84,11 @@ pub(crate) struct Generator {
 }
 
 impl GeneratorOptions {
+    /// Whether the cores were named.
+    pub(crate) fn has_cores(&self) -> bool {
+        self.cores.is_some()
+    }
+
     /// One for each worker.
     pub(crate) fn chosen_cores(&self) -> Result<Vec<CoreId>, CoresError> {
         match &self.cores {

@@ -14,7 +14,15 @@ const DIRECT_NAME: &str = "poolbench";
 
 /// The scenario with the stack's addresses and logins filled in.
 pub(crate) fn scenario(info: &StackInfo) -> Result<Scenario, ScenarioError> {
-    Scenario::parse("nova.toml", TEXT, &|name| variable(info, name))
+    let mut scenario = Scenario::parse("nova.toml", TEXT, &|name| variable(info, name))?;
+    if !info.more_poolers.is_empty() {
+        // What one of several processes counts and costs is not the pooler's.
+        scenario.processes.remove("pooler");
+        if let Some(pooler) = scenario.targets.get_mut("pooler") {
+            pooler.consoles = info.consoles();
+        }
+    }
+    Ok(scenario)
 }
 
 /// `value`, or where there is none, what `${NAME}` of the nova scenario is on the stack that is up:

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use core_affinity::CoreId;
 use engine::{
     Fleet, FleetError, Interval, Load, LoadError, MILLISECOND, Mix, Nanos, Phase, PhaseReport,
-    SECOND, Stream, StreamReport,
+    SECOND, Script, Stream, StreamReport,
 };
 use thiserror::Error;
 use wire::Operation;
@@ -174,7 +174,7 @@ impl Rig {
     ) -> Stream {
         Stream {
             target: arm,
-            mix: Arc::clone(&self.mix),
+            script: Script::Mix(Arc::clone(&self.mix)),
             load,
             think_time_ns,
             start_ns: 0,
@@ -196,7 +196,17 @@ impl Rig {
         streams: Vec<Stream>,
         tell: impl FnMut(&Interval) -> ControlFlow<()>,
     ) -> Result<PhaseReport, RigError> {
-        self.run(streams, Some(INTERVAL_NS), tell)
+        self.watch_every(INTERVAL_NS, streams, tell)
+    }
+
+    /// As [`Self::watch`], told every `interval_ns`.
+    pub(crate) fn watch_every(
+        &mut self,
+        interval_ns: Nanos,
+        streams: Vec<Stream>,
+        tell: impl FnMut(&Interval) -> ControlFlow<()>,
+    ) -> Result<PhaseReport, RigError> {
+        self.run(streams, Some(interval_ns), tell)
     }
 
     fn run(

@@ -15,12 +15,14 @@ mod load;
 mod mix;
 pub mod null_server;
 mod opened;
+pub mod pgbench;
 mod phase;
 mod pool;
 mod ramp;
 mod random;
 mod recording;
 mod report;
+mod script;
 mod steps;
 mod stream;
 mod target;
@@ -46,6 +48,7 @@ pub use recording::{
     Checked, HISTOGRAM_TOP_NS, OperationRecording, Recording, ServerTimes, histogram,
 };
 pub use report::{PhaseReport, StreamReport, Vus};
+pub use script::Script;
 pub use stream::Stream;
 pub use target::{Opening, Target};
 pub use transport::{ConnectionId, Transport};

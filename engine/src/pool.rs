@@ -12,8 +12,7 @@ pub(crate) struct Connection {
     pub(crate) target: usize,
     pub(crate) session: Session,
     pub(crate) state: State,
-    /// When the state's time is up, if it is [`State::Opening`], [`State::Busy`],
-    /// [`State::Cancelling`] or [`State::Settling`].
+    /// When the state's time is up, unless it is one without end.
     pub(crate) deadline: Nanos,
     /// When it began to open; of one that is opened for an iteration, when its last step ended.
     pub(crate) step_since: Nanos,
@@ -65,6 +64,10 @@ pub(crate) enum State {
     OpeningFor,
     Idle,
     Busy,
+    /// A request of a script is in flight; more may follow.
+    InScript,
+    /// The script sleeps; the connection stays with it.
+    Asleep,
     /// Its request was given up. It is kept until the server knows: a cancel that came later than
     /// the end of the connection would cancel nothing, or somebody else's request.
     Cancelling,
@@ -77,7 +80,7 @@ pub(crate) enum State {
 impl State {
     /// Whether an iteration is under way on the connection.
     pub(crate) fn has_flight(self) -> bool {
-        matches!(self, Self::Busy | Self::OpeningFor)
+        matches!(self, Self::Busy | Self::InScript | Self::Asleep | Self::OpeningFor)
     }
 }
 
@@ -153,6 +156,13 @@ impl Pool {
     pub(crate) fn take_place(&mut self, reconnect: bool) -> Option<ConnectionId> {
         let unopened = || if reconnect { self.unopened.next() } else { None };
         self.idle.pop_front().or_else(unopened)
+    }
+
+    /// The member in this place, if an iteration can have it.
+    pub(crate) fn take_own(&mut self, place: u32) -> Option<ConnectionId> {
+        let id = self.members.start + place;
+        let index = self.idle.iter().position(|idle| *idle == id)?;
+        self.idle.remove(index)
     }
 
     /// Whether all that are to be open before the first phase have been.

@@ -2,7 +2,8 @@
 
 use wire::Counts;
 
-use crate::{CancelTimes, ConnectionTimes, Nanos, Recording, Stream};
+use crate::pgbench::ScriptReport;
+use crate::{CancelTimes, ConnectionTimes, Nanos, Recording, Script, Stream};
 
 /// Virtual users of a stream. In an open loop a user is what carries one request at a time: those
 /// pre-allocated, and those added while all were busy.
@@ -54,6 +55,8 @@ pub struct StreamReport {
     pub data_received: u64,
     /// What requests of several statements came to, notices, and what was copied.
     pub counts: Counts,
+    /// What only pgbench's scripts have.
+    pub script: Option<Box<ScriptReport>>,
     /// Virtual users.
     pub vus: Vus,
 }
@@ -80,6 +83,7 @@ impl StreamReport {
             data_sent: 0,
             data_received: 0,
             counts: Counts::default(),
+            script: None,
             vus: Vus::default(),
         }
     }
@@ -92,8 +96,10 @@ impl StreamReport {
     /// An empty one for `stream`.
     pub(crate) fn of(stream: &Stream) -> Self {
         let connections = stream.reconnect.then(Box::default);
+        let script = matches!(stream.script, Script::Pgbench(_)).then(Box::default);
         let cancels = stream.cancel.map(|_| Box::default());
-        Self { connections, cancels, ..Self::new(Recording::new(stream.mix.len())) }
+        let recording = Recording::new(stream.script.recordings());
+        Self { connections, cancels, script, ..Self::new(recording) }
     }
 
     /// Adds what another worker did in the same time.
@@ -118,9 +124,11 @@ impl StreamReport {
         recording.reset();
         let mut connections = self.connections.take();
         connections.iter_mut().for_each(|connections| connections.reset());
+        let mut script = self.script.take();
+        script.iter_mut().for_each(|script| script.reset());
         let mut cancels = self.cancels.take();
         cancels.iter_mut().for_each(|cancels| cancels.reset());
-        *self = Self { connections, cancels, ..Self::new(recording) };
+        *self = Self { connections, cancels, script, ..Self::new(recording) };
     }
 
     fn add(&mut self, other: &Self) {
@@ -145,6 +153,9 @@ impl StreamReport {
         self.data_sent += other.data_sent;
         self.data_received += other.data_received;
         self.counts.add(&other.counts);
+        if let Some(theirs) = &other.script {
+            self.script.get_or_insert_default().add(theirs);
+        }
     }
 }
 

@@ -1,16 +1,14 @@
 //! One scenario of a run: a load on one target.
 
-use std::sync::Arc;
-
-use crate::{Cancel, DURATION_MAX_NS, Load, LoadError, Mix, Nanos};
+use crate::{Cancel, DURATION_MAX_NS, Load, LoadError, Nanos, Script};
 
 /// A load on one target; several may run at the same time (k6's `scenarios`).
 #[derive(Clone, Debug)]
 pub struct Stream {
     /// Which of the fleet's targets.
     pub target: usize,
-    /// What the requests hold.
-    pub mix: Arc<Mix>,
+    /// What its iterations do.
+    pub script: Script,
     /// When iterations start.
     pub load: Load,
     /// In a closed loop: the least and the most time between a virtual user's iterations in ns,
@@ -52,15 +50,17 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::{MixEntry, Phase, SECOND};
+    use crate::{Mix, MixEntry, Phase, SECOND};
 
     #[test]
     fn a_phase_refuses_streams_that_cannot_be_run() {
         let mix = Mix::new(vec![MixEntry { weight: 1, generators: vec![] }]).unwrap();
         let good = Stream {
             target: 0,
-            mix: Arc::new(mix),
+            script: Script::Mix(Arc::new(mix)),
             load: Load::ConstantVus { vus: 1, duration_ns: SECOND },
             think_time_ns: (1, 2),
             start_ns: SECOND,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine::{
     ConnectionId, Ending, Gaps, Generator, Load, MILLISECOND, Mix, MixEntry, Nanos, Opening, Phase,
-    Recording, SECOND, Stream, StreamReport, Target, Transport, Worker,
+    Recording, SECOND, Script, Stream, StreamReport, Target, Transport, Worker,
 };
 use socket2::SockAddr;
 use wire::http::Request;
@@ -97,7 +97,7 @@ fn stream(load: Load) -> Stream {
     let entry = MixEntry { weight: 1, generators: vec![Generator::Sequence(0)] };
     Stream {
         target: 0,
-        mix: Arc::new(Mix::new(vec![entry]).unwrap()),
+        script: Script::Mix(Arc::new(Mix::new(vec![entry]).unwrap())),
         load,
         think_time_ns: (0, 3 * MILLISECOND),
         start_ns: 0,

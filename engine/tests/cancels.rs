@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::driver::sim::{Event, Peer, Sim};
 use engine::{
     Cancel, CancelTimes, ConnectionId, Ending, Load, MILLISECOND, Mix, MixEntry, Nanos, Opening,
-    Phase, SECOND, Stream, StreamReport, Target, Worker,
+    Phase, SECOND, Script, Stream, StreamReport, Target, Worker,
 };
 use wire::postgres::{Login, Protocol, Statement};
 use wire::{Class, Operation, Request};
@@ -100,7 +100,9 @@ fn target() -> Target {
 fn stream(vus: u32, cancel: Option<Cancel>) -> Stream {
     Stream {
         target: 0,
-        mix: Arc::new(Mix::new(vec![MixEntry { weight: 1, generators: vec![] }]).unwrap()),
+        script: Script::Mix(Arc::new(
+            Mix::new(vec![MixEntry { weight: 1, generators: vec![] }]).unwrap(),
+        )),
         load: Load::ConstantVus { vus, duration_ns: SECOND },
         think_time_ns: (0, 0),
         start_ns: 0,

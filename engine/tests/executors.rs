@@ -6,7 +6,7 @@ use std::sync::Arc;
 use engine::driver::sim::{Event, Peer, Sim};
 use engine::{
     Arrivals, ConnectionId, Ending, Gaps, Generator, Load, MILLISECOND, Mix, MixEntry, Nanos,
-    Opening, Phase, Recording, SECOND, Stage, Stream, StreamReport, Target, Worker,
+    Opening, Phase, Recording, SECOND, Script, Stage, Stream, StreamReport, Target, Worker,
 };
 use proptest::prelude::*;
 use wire::http::Request;
@@ -75,7 +75,7 @@ fn stream(load: Load, think_time_ns: (Nanos, Nanos)) -> Stream {
     let entry = MixEntry { weight: 1, generators: vec![Generator::Sequence(0)] };
     Stream {
         target: 0,
-        mix: Arc::new(Mix::new(vec![entry]).unwrap()),
+        script: Script::Mix(Arc::new(Mix::new(vec![entry]).unwrap())),
         load,
         think_time_ns,
         start_ns: 0,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use engine::driver::{self, Clock, Driver, DriverKind, Options, Pump, Setup};
 use engine::null_server::{Speaks, phase, stream, target};
 use engine::{
-    Ending, Generator, Load, MILLISECOND, Mix, MixEntry, Nanos, SECOND, Stream, StreamReport,
-    Target, Worker,
+    Ending, Generator, Load, MILLISECOND, Mix, MixEntry, Nanos, SECOND, Script, Stream,
+    StreamReport, Target, Worker,
 };
 use wire::postgres::{Batch, Parameter, Pipeline, Protocol, Statement};
 use wire::{Class, Operation, Request};
@@ -231,7 +231,7 @@ fn a_mebibyte_each_way_while_pipelining_blocks_nobody_and_is_not_kept() {
             let target = Target { operations: [pipeline()].into(), ..target };
             let text = Generator::Text("t".repeat(MEBIBYTE / DEPTH));
             let entry = MixEntry { weight: 1, generators: vec![text] };
-            let mix = Arc::new(Mix::new(vec![entry]).unwrap());
+            let script = Script::Mix(Arc::new(Mix::new(vec![entry]).unwrap()));
             let counted = allocation_counter::measure(|| {
                 let worker = Worker::new(0, 1, Arc::new([target]));
                 let setup = Setup {
@@ -239,7 +239,7 @@ fn a_mebibyte_each_way_while_pipelining_blocks_nobody_and_is_not_kept() {
                     workers: 1,
                     options: Options::new(kind),
                 };
-                let stream = Stream { mix, ..iterations(2, requests) };
+                let stream = Stream { script: script.clone(), ..iterations(2, requests) };
                 let report = driver::start(&setup, Run(worker, Clock::start(), stream)).unwrap();
                 assert_eq!(report.recording.whole().failures().count(), 0, "{kind:?}");
                 assert_eq!(report.recording.completed(), u64::from(requests), "{kind:?}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::driver::sim::{Event, Peer, Sim};
 use engine::{
     ConnectionId, Ending, Gaps, Load, MILLISECOND, Mix, MixEntry, Nanos, Opening, Phase, SECOND,
-    Stream, StreamReport, Target, Worker,
+    Script, Stream, StreamReport, Target, Worker,
 };
 use wire::postgres::{Login, Protocol, Statement};
 use wire::{Class, Operation, Request};
@@ -124,7 +124,9 @@ impl Run {
         };
         let stream = Stream {
             target: 0,
-            mix: Arc::new(Mix::new(vec![MixEntry { weight: 1, generators: vec![] }]).unwrap()),
+            script: Script::Mix(Arc::new(
+                Mix::new(vec![MixEntry { weight: 1, generators: vec![] }]).unwrap(),
+            )),
             load: Load::ConstantArrivalRate {
                 rate: 1000.0,
                 gaps: Gaps::Uniform,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use engine::driver::sim::{Event, Peer, Sim};
 use engine::{
     ConnectionId, ConnectionTimes, Ending, Gaps, Load, MILLISECOND, Mix, MixEntry, Nanos, Opening,
-    Phase, SECOND, Stream, StreamReport, Target, Worker,
+    Phase, SECOND, Script, Stream, StreamReport, Target, Worker,
 };
 use wire::postgres::{Login, Protocol, Statement};
 use wire::{Class, Operation};
@@ -94,7 +94,7 @@ fn stream(load: Load, reconnect: bool) -> Stream {
     let entry = MixEntry { weight: 1, generators: vec![] };
     Stream {
         target: 0,
-        mix: Arc::new(Mix::new(vec![entry]).unwrap()),
+        script: Script::Mix(Arc::new(Mix::new(vec![entry]).unwrap())),
         load,
         think_time_ns: (0, 0),
         start_ns: 0,

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use engine::driver::{self, Clock, Driver, DriverKind, Options, Pump, Setup};
 use engine::null_server::{NullServer, Speaks, phase, stream, target};
-use engine::{Ending, Generator, Load, Mix, MixEntry, Nanos, SECOND, Stream, Target, Worker};
+use engine::pgbench::{Command, Expression, Function, Program, Slot, Step, Value, Workload};
+use engine::{
+    Ending, Generator, Load, Mix, MixEntry, Nanos, SECOND, Script, Stream, Target, Worker,
+};
 use wire::postgres::{Batch, Parameter, Pipeline, Protocol, Statement};
 use wire::{Operation, Request};
 
@@ -54,19 +57,24 @@ impl<'a> Loaded<'a> {
     }
 }
 
-/// Gives the allocations of [`REQUESTS`] requests of so many statements each.
-struct Allocations<'a>(Loaded<'a>, u64);
+/// Gives the allocations of [`REQUESTS`] iterations of so many statements each.
+struct Allocations<'a>(Loaded<'a>, u64, Script);
+
+/// Requests of one value.
+fn mix() -> Script {
+    // Numbers of six digits: each request is as long as the one before it.
+    let entry = MixEntry { weight: 1, generators: vec![Generator::Uniform(100_000, 999_999)] };
+    Script::Mix(Arc::new(Mix::new(vec![entry]).unwrap()))
+}
 
 impl Pump for Allocations<'_> {
     type Output = u64;
 
     fn pump(mut self, mut driver: impl Driver) -> u64 {
-        let Self(loaded, statements) = &mut self;
+        let Self(loaded, statements, script) = &mut self;
         loaded.open(&mut driver);
         let load = stream(Load::ConstantVus { vus: CONNECTIONS, duration_ns: 600 * SECOND });
-        // Numbers of six digits: each request is as long as the one before it.
-        let entry = MixEntry { weight: 1, generators: vec![Generator::Uniform(100_000, 999_999)] };
-        let load = Stream { mix: Arc::new(Mix::new(vec![entry]).unwrap()), ..load };
+        let load = Stream { script: script.clone(), ..load };
         loaded.worker.begin(&phase(load), loaded.clock.now());
         loaded.load(&mut driver, WARM_UP * *statements);
         let requests = REQUESTS * *statements;
@@ -83,7 +91,7 @@ impl Pump for Allocations<'_> {
 fn allocations(kind: DriverKind, speaks: Speaks) -> u64 {
     let server = NullServer::start(speaks, None).unwrap();
     let loaded = Loaded::new(&server, target(server.address(), speaks, CONNECTIONS));
-    driver::start(&loaded.setup(kind), Allocations(loaded, 1)).unwrap()
+    driver::start(&loaded.setup(kind), Allocations(loaded, 1, mix())).unwrap()
 }
 
 /// Over TLS, rustls' buffered interface allocates what it seals and what it opens, a buffer for each
@@ -117,9 +125,59 @@ fn requests_of_several_statements_allocate_nothing_either() {
             let target = target(server.address(), Speaks::Postgres, CONNECTIONS);
             let operations = [batch(pipeline)].into();
             let loaded = Loaded::new(&server, Target { operations, ..target });
-            let counted = driver::start(&loaded.setup(kind), Allocations(loaded, 3)).unwrap();
+            let counted =
+                driver::start(&loaded.setup(kind), Allocations(loaded, 3, mix())).unwrap();
             assert_eq!(counted, 0, "{kind:?} {pipeline:?}");
         }
+    }
+}
+
+/// A transaction of a script: a random number, a condition, two statements in a row.
+fn workload() -> (Workload, Arc<[Operation]>) {
+    let number = |value| Expression::Constant(Value::Integer(value));
+    let call =
+        |function, arguments: [Expression; 2]| Expression::Call(function, Box::new(arguments));
+    let statement =
+        |operation| Step::Statement { operation, parameters: [Slot(0)].into(), rows: None };
+    let steps = [
+        Step::Set(Slot(0), call(Function::Random, [number(100_000), number(999_999)])),
+        statement(0),
+        Step::Unless(call(Function::Less, [Expression::Variable(Slot(0)), number(0)]), 4),
+        statement(0),
+        statement(1),
+    ];
+    let commands = steps.map(|step| Command { line: 1, column: 1, step }).into();
+    let operation = |number| {
+        let parameter = [Parameter { hole: 0, type_oid: 0 }];
+        let statement = Statement::new("SELECT $1", &parameter, Protocol::Prepared, "one").unwrap();
+        let request = Request::Postgres(statement.prepared_late(number).keeping_rows());
+        Operation { name: "one".into(), idempotent: false, request, checks: Vec::new() }
+    };
+    let workload = Workload {
+        programs: vec![Program { name: "script".into(), weight: 1, commands }],
+        variables: ["a".into()].into(),
+        presets: Vec::new(),
+        clients: CONNECTIONS,
+        tries_max: Some(1),
+        retry_within_ns: None,
+        records_statements: false,
+        keeps_samples: false,
+        statements: 2,
+        is_verbatim: false,
+    };
+    (workload, [operation(0), operation(1)].into())
+}
+
+#[test]
+fn transactions_of_scripts_allocate_nothing_either() {
+    for kind in DriverKind::ALL {
+        let server = NullServer::start(Speaks::Postgres, None).unwrap();
+        let target = target(server.address(), Speaks::Postgres, CONNECTIONS);
+        let (workload, operations) = workload();
+        let loaded = Loaded::new(&server, Target { operations, ..target });
+        let script = Script::Pgbench(Arc::new(workload));
+        let counted = driver::start(&loaded.setup(kind), Allocations(loaded, 2, script)).unwrap();
+        assert_eq!(counted, 0, "{kind:?}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::driver::sim::{Event, Peer, Sim};
 use engine::{
     ConnectionId, Ending, Gaps, Generator, Load, MILLISECOND, Mix, MixEntry, Nanos, Opening, Phase,
-    SECOND, Stream, StreamReport, Target, Worker,
+    SECOND, Script, Stream, StreamReport, Target, Worker,
 };
 use wire::http::Request;
 use wire::{Check, Class, Condition, Operation, Piece, Template};
@@ -82,7 +82,7 @@ fn phase(load: Load, think_time_ns: Nanos) -> Phase {
     let entry = MixEntry { weight: 1, generators: vec![Generator::Sequence(0)] };
     let stream = Stream {
         target: 0,
-        mix: Arc::new(Mix::new(vec![entry]).unwrap()),
+        script: Script::Mix(Arc::new(Mix::new(vec![entry]).unwrap())),
         load,
         think_time_ns: (think_time_ns, think_time_ns),
         start_ns: 0,

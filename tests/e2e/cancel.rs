@@ -84,16 +84,19 @@ fn a_cancel_of_a_statement_that_waits_for_the_pool_is_told_and_the_run_ends_on_t
 #[test]
 fn cancels_are_lost_where_processes_share_a_port() {
     let stack = Stack::up(&["--poolers", "2", "--pool-size", "8"]);
-    let options =
-        ["--target=pooler", "--vus=8", "--bystanders=2", "--length=150ms", "--after=30ms"];
-    let summary = storm(&stack, &options);
+    let load = ["--rate=60", "--connections=12", "--bystanders=2", "--target=pooler"];
+    let summary = storm(&stack, &[&load[..], &["--length=150ms", "--after=30ms"]].concat());
+    assert_eq!(summary["rate"], 60.0, "{summary}");
     let arm = arm(&summary, "pooler");
     assert_adds_up(arm);
-    // The kernel deals connections out by their ports: of some two hundred, to either.
+    // The kernel deals connections out by their ports: of some hundred, to either.
     let [hit, lost] = ["hit", "lost"].map(|key| number(arm, key));
     assert!(hit > 0 && lost > 0, "{arm}");
     assert_eq!(number(arm, "wrong_client"), 0, "{arm}");
     assert_eq!(cancelled_by_postgres(&stack), hit);
+    let refused = stack.home.run(&["cancel", "--target=gateway"]);
+    assert_eq!(refused.code, 104, "{refused:?}");
+    assert!(refused.stderr.contains("no cancel requests in GraphQL"), "{refused:?}");
     let status = stack.home.run(&["stack", "status"]);
     assert!(status.stdout.contains("pgbouncer-2"), "{status:?}");
 }

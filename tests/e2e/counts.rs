@@ -209,3 +209,17 @@ params = ["author:int8", "input.title:text", "input.body:text"]
         assert_eq!(operations["getUser"]["errors"], serde_json::json!({}));
     }
 }
+
+/// Each process counts what came to it.
+#[test]
+fn counts_agree_over_several_processes_behind_one_port() {
+    let stack = Stack::up(&["--poolers", "2"]);
+    let arguments = ["layers", "--duration=3s", "--rate=200", "--json=-"];
+    let ended = stack.home.run(&arguments);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let summary = ended.json();
+    let through = completed(&summary, "gateway+pooler") + completed(&summary, "pooler");
+    assert!(through > 100, "{summary}");
+    assert_eq!(summary["counts"]["completed_through_pooler"], through, "{summary}");
+    assert_eq!(summary["counts"]["pooler_queries"], through, "{summary}");
+}

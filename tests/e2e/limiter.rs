@@ -1,11 +1,37 @@
 //! Each resource of a stack in turn is made the limit, and must be the one that is named.
 
-use poolbench_tests::Stack;
-use poolbench_tests::squeeze::{CpuQuota, Spinner, pin};
+use poolbench_tests::squeeze::{CpuQuota, Spinner, pin, prefer, preferred};
+use poolbench_tests::{Ended, Stack};
 use serde_json::Value;
+
+/// Whether the generator goes before what else the machine does.
+#[derive(PartialEq)]
+enum Preferred {
+    Yes,
+    No,
+}
+
+/// A stack that goes before what else the machine does.
+fn stack(options: &[&str]) -> Stack {
+    let stack = Stack::up(options);
+    SERVERS.iter().for_each(|server| prefer(stack.pid(server)));
+    stack
+}
+
+const SERVERS: [&str; 3] = ["postgres", "pgbouncer", "gateway-pooled"];
 
 /// Runs `load` with one operation on one target of the stack, everything observed.
 fn run(stack: &Stack, target: &str, operation: &str, load: &[&str]) -> Value {
+    run_as(&Preferred::Yes, stack, target, operation, load)
+}
+
+fn run_as(
+    is_preferred: &Preferred,
+    stack: &Stack,
+    target: &str,
+    operation: &str,
+    load: &[&str],
+) -> Value {
     let text = format!(
         "name = \"limit\"\n\
          [targets.gateway]\nurl = \"{}\"\n\
@@ -27,7 +53,11 @@ fn run(stack: &Stack, target: &str, operation: &str, load: &[&str]) -> Value {
     );
     let file = stack.home.write("limit.toml", &text);
     let of_all = ["run", &file, "--quiet", "--target", target, "--duration", "6s", "--json", "-"];
-    let ended = stack.home.run(&[&of_all, load].concat());
+    let mut command = stack.home.command(&[&of_all, load].concat());
+    if *is_preferred == Preferred::Yes {
+        command = preferred(&command);
+    }
+    let ended = Ended::from(command.output().expect("the command starts"));
     assert!([0, 111].contains(&ended.code), "{ended:?}");
     assert!(!ended.stderr.contains("panicked"), "{ended:?}");
     let summary = ended.json();
@@ -67,7 +97,7 @@ fn workers_core() -> usize {
 
 #[test]
 fn a_pool_of_two_is_named_and_a_large_one_is_not() {
-    let small = Stack::up(&["--pool-size", "2"]);
+    let small = stack(&["--pool-size", "2"]);
     let load = ["--vus", "12"];
     let limited = run(&small, "pooler", SLEEP, &load);
     assert_limiter(&limited, Some("pool of pooler"));
@@ -76,7 +106,7 @@ fn a_pool_of_two_is_named_and_a_large_one_is_not() {
     assert!(evidence.contains("Timeout:PgSleep"), "{evidence}");
     drop(small);
     // The same load sleeps as long as before, and nothing runs out.
-    let large = Stack::up(&["--pool-size", "25"]);
+    let large = stack(&["--pool-size", "25"]);
     assert_limiter(&run(&large, "pooler", SLEEP, &load), None);
     // One row is a resource too.
     let lock =
@@ -86,7 +116,7 @@ fn a_pool_of_two_is_named_and_a_large_one_is_not() {
 
 #[test]
 fn each_server_that_has_too_little_cpu_is_named() {
-    let stack = Stack::up(&["--pool-size", "25"]);
+    let stack = stack(&["--pool-size", "25"]);
     for (server, target, operation, cores, name) in [
         ("pgbouncer", "pooler", CHEAP, 0.06, "pooler CPU"),
         ("postgres", "pooler", DEAR, 0.2, "postgres CPU"),
@@ -108,6 +138,9 @@ fn each_server_that_has_too_little_cpu_is_named() {
 #[test]
 fn a_server_whose_core_others_take_is_named() {
     let stack = Stack::up(&["--pool-size", "25"]);
+    // Nobody else is to have too little.
+    prefer(stack.pid("postgres"));
+    pin(stack.pid("postgres"), workers_core());
     pin(stack.pid("pgbouncer"), SERVERS_CORE);
     let _spinner = Spinner::on(SERVERS_CORE);
     let summary = run(&stack, "pooler", CHEAP, &["--vus", "12"]);
@@ -116,15 +149,13 @@ fn a_server_whose_core_others_take_is_named() {
 
 #[test]
 fn a_generator_that_has_too_little_cpu_is_named() {
-    let stack = Stack::up(&["--pool-size", "25"]);
+    let stack = stack(&["--pool-size", "25"]);
     // The servers keep what they need.
-    for server in ["pgbouncer", "postgres", "gateway-pooled"] {
-        pin(stack.pid(server), SERVERS_CORE);
-    }
+    SERVERS.iter().for_each(|server| pin(stack.pid(server), SERVERS_CORE));
     let core = workers_core();
     let _spinner = Spinner::on(core);
     let cores = core.to_string();
     let load = ["--cores", &cores, "--rate", "3000", "--connections", "20"];
-    let summary = run(&stack, "pooler", CHEAP, &load);
+    let summary = run_as(&Preferred::No, &stack, "pooler", CHEAP, &load);
     assert_limiter(&summary, Some("generator"));
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use core_affinity::CoreId;
 use engine::driver::{DriverKind, Options};
 use engine::{
-    Fleet, Gaps, Load, MILLISECOND, Mix, MixEntry, Nanos, Opening, Phase, SECOND, Stream,
+    Fleet, Gaps, Load, MILLISECOND, Mix, MixEntry, Nanos, Opening, Phase, SECOND, Script, Stream,
     StreamReport, Target,
 };
 use poolbench_tests::Stack;
@@ -59,7 +59,9 @@ impl Run {
         };
         let stream = Stream {
             target: 0,
-            mix: Arc::new(Mix::new(vec![MixEntry { weight: 1, generators: vec![] }]).unwrap()),
+            script: Script::Mix(Arc::new(
+                Mix::new(vec![MixEntry { weight: 1, generators: vec![] }]).unwrap(),
+            )),
             load,
             think_time_ns: (0, 0),
             start_ns: 0,

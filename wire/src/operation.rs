@@ -13,6 +13,10 @@ pub enum Kind {
     Number,
     /// Text; escaped where it is written into JSON or an SQL literal.
     Text,
+    /// Text that is written into SQL as it is, such as pgbench's variables.
+    Verbatim,
+    /// NULL, or null in JSON.
+    Null,
 }
 
 /// The values that fill one request's holes, as text. Reused from request to request, so that
@@ -51,6 +55,24 @@ impl Values {
     pub fn push_text(&mut self, value: &str) {
         self.text.push_str(value);
         self.ends.push((self.text.len(), Kind::Text));
+    }
+
+    /// Appends a text that is written as it is.
+    pub fn push_verbatim(&mut self, value: &str) {
+        self.text.push_str(value);
+        self.ends.push((self.text.len(), Kind::Verbatim));
+    }
+
+    /// Appends a name behind a sign, as it is written in a script.
+    pub fn push_written(&mut self, sign: &str, name: &str) {
+        self.text.push_str(sign);
+        self.push_verbatim(name);
+    }
+
+    /// Appends NULL.
+    pub fn push_null(&mut self) {
+        self.text.push_str("null");
+        self.ends.push((self.text.len(), Kind::Null));
     }
 
     /// Appends a text that is made of pieces.

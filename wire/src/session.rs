@@ -57,7 +57,7 @@ impl Session {
         match (&mut *self, &operation.request) {
             (Session::Http(session), Request::Http(request)) => session.begin(request, values),
             (Session::Postgres(session), Request::Postgres(statement)) => {
-                session.begin(statement, values);
+                session.begin(statement, values, out);
             }
             (Session::Postgres(session), Request::PostgresBatch(batch)) => {
                 session.begin_batch(batch, values);
@@ -66,6 +66,48 @@ impl Session {
             _ => unreachable!("operations are encoded for their target's protocol"),
         }
         operation.encode(values, out);
+    }
+
+    /// Sets a statement of the Postgres protocol, not [`postgres::Protocol::Simple`], aside for
+    /// [`Session::sync`]. The session must be ready, with nothing in flight. What the first of them
+    /// keeps or expects goes for all.
+    pub fn queue(&mut self, operation: &Operation, values: &Values) {
+        match (self, &operation.request) {
+            (Session::Postgres(session), Request::Postgres(statement)) => {
+                session.queue(statement, values);
+            }
+            (Session::Tls(session), _) => session.inner_mut().queue(operation, values),
+            _ => unreachable!("only statements are queued"),
+        }
+    }
+
+    /// Appends what was queued to `out`, with one Sync behind it (Postgres manual, 55.2.4
+    /// "Pipelining"): one request, with one outcome.
+    pub fn sync(&mut self, out: &mut BytesMut) {
+        match self {
+            Session::Http(_) => unreachable!("only statements are queued"),
+            Session::Postgres(session) => session.sync(out),
+            Session::Tls(session) => session.sync(out),
+        }
+    }
+
+    /// What the last request kept of its reply, if one ever did
+    /// ([`postgres::Statement::keeping_rows`]).
+    pub fn rows(&self) -> Option<&postgres::Rows> {
+        match self {
+            Session::Http(_) => None,
+            Session::Postgres(session) => session.rows(),
+            Session::Tls(session) => session.inner().rows(),
+        }
+    }
+
+    /// Whether the last request left a transaction open.
+    pub fn is_in_transaction(&self) -> bool {
+        match self {
+            Session::Http(_) => false,
+            Session::Postgres(session) => session.is_in_transaction(),
+            Session::Tls(session) => session.inner().is_in_transaction(),
+        }
     }
 
     /// Takes received bytes from the front of `input` up to the next event.

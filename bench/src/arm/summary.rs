@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use engine::{Nanos, OperationRecording};
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::queries::{CopiedSummary, QueriesSummary};
 use super::{Arm, Logins, Securities};
@@ -87,7 +87,7 @@ pub(crate) struct ServerTimingSummary {
 }
 
 /// Absent values are 0, with a count of 0.
-#[derive(Debug, Default, Clone, Serialize)]
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Quantiles {
     pub(crate) count: u64,
     pub(crate) mean: f64,

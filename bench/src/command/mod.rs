@@ -6,19 +6,25 @@ mod churn;
 mod demo;
 mod doctor;
 mod layers;
+mod limit;
 mod output;
+mod pgbench;
 mod run;
 mod run_options;
 mod stack;
+mod sweep;
 
 use std::io;
 
 use clap::{Parser, Subcommand};
 
 use self::run_options::OptionsError;
+use crate::limit::{LimitError, LogError};
+use crate::pgbench::PgbenchError;
 use crate::rig::RigError;
 use crate::scenario::ScenarioError;
 use crate::stack::StackError;
+use crate::sweep::PublishedError;
 
 /// Plays one operation against any layer of a stack and says what each layer costs
 #[derive(Debug, Parser)]
@@ -40,8 +46,14 @@ enum Command {
     Doctor(doctor::Doctor),
     /// What the gateway costs and what the pool costs, on a scenario of your own or on the stack
     Layers(layers::Layers),
+    /// The highest load that still meets its goals, of each layer, and what comes past it
+    Limit(Box<limit::Limit>),
+    /// The pool as a surface: clients, pool size, mode and protocol; and what to set
+    Sweep(Box<sweep::Sweep>),
     /// What it costs to connect: connections opened for one query each, before and after the pool
     Churn(Box<churn::Churn>),
+    /// pgbench's scripts and options, with percentiles, and a load that goes on after errors
+    Pgbench(Box<pgbench::Pgbench>),
     /// What becomes of cancel requests: hit, lost, still queued, or hit the wrong client
     Cancel(Box<cancel::Cancel>),
     /// The whole of it: start a private stack, compare its layers for 30 s, stop it
@@ -63,6 +75,30 @@ pub(crate) enum CommandError {
     /// An experiment has no result.
     #[error(transparent)]
     Rig(#[from] RigError),
+    /// The command line of `pgbench` can't be used.
+    #[error(transparent)]
+    PgbenchOptions(#[from] pgbench::PgbenchOptionsError),
+    /// `pgbench` has no result.
+    #[error(transparent)]
+    Pgbench(#[from] crate::pgbench::PgbenchError),
+    /// A goal that can't be read.
+    #[error("--goal '{goal}': {problem}")]
+    Goal { goal: String, problem: String },
+    /// Nothing that a load could miss.
+    #[error(
+        "no goal is about the {layer} that {target} is: give one with --goal, as in 'p(95)<100', or \
+         choose other targets with --target"
+    )]
+    NoGoal { target: String, layer: &'static str },
+    /// More pooler processes than a stack has names for.
+    #[error("--poolers {0}: a stack has at most 4 of them behind one port")]
+    Poolers(u32),
+    /// A published table that there is not.
+    #[error(transparent)]
+    Published(#[from] PublishedError),
+    /// The log of trials or cells can't be used.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// No scenario was given, and no stack is up.
     #[error(
         "no scenario file was given and no stack is up: `poolbench stack up` starts one, \
@@ -79,6 +115,15 @@ pub(crate) enum CommandError {
     Output { what: String, source: io::Error },
 }
 
+impl From<LimitError> for CommandError {
+    fn from(error: LimitError) -> Self {
+        match error {
+            LimitError::Rig(error) => Self::Rig(error),
+            LimitError::Log(error) => Self::Log(error),
+        }
+    }
+}
+
 /// Exit codes, k6's where it has one.
 pub(crate) mod exit {
     /// All is well.
@@ -93,6 +138,8 @@ pub(crate) mod exit {
     pub(crate) const ABORTED: u8 = 108;
     /// The generator, or the stack itself, spoilt the run: its numbers are not about the target.
     pub(crate) const INVALID_RUN: u8 = 111;
+    /// A script can't be read, or can't go on.
+    pub(crate) const SCRIPT: u8 = 107;
     /// Stopped by a signal.
     pub(crate) const INTERRUPTED: u8 = 105;
 }
@@ -101,14 +148,22 @@ impl CommandError {
     /// What the process ends with.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Stack(StackError::Interrupted) | Self::Rig(RigError::Interrupted) => {
-                exit::INTERRUPTED
-            }
-            Self::Scenario(_) | Self::Options(_) | Self::NothingToMeasure | Self::NoCancel(_) => {
-                exit::INVALID
-            }
+            Self::Stack(StackError::Interrupted)
+            | Self::Rig(RigError::Interrupted)
+            | Self::Pgbench(PgbenchError::Interrupted) => exit::INTERRUPTED,
+            Self::Pgbench(PgbenchError::Script(_)) => exit::SCRIPT,
+            Self::Pgbench(PgbenchError::Fleet(_) | PgbenchError::Log(..)) => exit::FAILED,
+            Self::Scenario(_)
+            | Self::Options(_)
+            | Self::Goal { .. }
+            | Self::NoGoal { .. }
+            | Self::Log(_)
+            | Self::Published(_)
+            | Self::Poolers(_)
+            | Self::NoCancel(_)
+            | Self::NothingToMeasure => exit::INVALID,
             Self::Rig(RigError::Fleet(_)) => exit::FAILED,
-            Self::Rig(_) => exit::INVALID,
+            Self::Rig(_) | Self::Pgbench(_) | Self::PgbenchOptions(_) => exit::INVALID,
             Self::Stack(_) | Self::Output { .. } => exit::FAILED,
         }
     }
@@ -123,7 +178,10 @@ impl Cli {
             Command::Check(check) => check.run(),
             Command::Doctor(doctor) => doctor.run(),
             Command::Layers(layers) => layers.run(),
+            Command::Limit(limit) => limit.run(),
+            Command::Sweep(sweep) => sweep.run(),
             Command::Churn(churn) => churn.run(),
+            Command::Pgbench(pgbench) => pgbench.run(),
             Command::Cancel(cancel) => cancel.run(),
             Command::Demo(demo) => demo.run(),
         }

@@ -11,18 +11,24 @@ use super::{CommandError, exit};
 use crate::generator::GeneratorOptions;
 use crate::metric::Aggregation;
 use crate::rules::Rules;
-use crate::run::{self, Plan, Progress, Summary};
+use crate::run::{self, Plan, Progress, Seconds, Summary};
 use crate::scenario::{Reading, Scenario, WARM_UP_NS};
 use crate::validity::Level;
 use crate::{duration, nova, stack};
 
-const TOKEN_HELP: &str = "\
+const AFTER_HELP: &str = "\
 The gateways' token is the scenario's [auth] jwt; else what its [auth.login] gives, renewed before \
-it expires; else JWT_TOKEN, from -e or the environment.";
+it expires; else JWT_TOKEN, from -e or the environment.
+
+What is observed once a second: the console of each target that has one (a list of consoles where \
+several processes share a port), the views of target postgres (through its `observer`, a role with \
+pg_monitor), the [processes] by pid, pid file or folder of a control group (a container), with their children, \
+this machine and this command, and the Prometheus text at the addresses of [observe] prometheus. What does not answer is a gap in \
+the series of --json and changes nothing else.";
 
 /// The arguments of `poolbench run`. What is given here goes before what the scenario says.
 #[derive(Debug, Args)]
-#[command(after_help = TOKEN_HELP)]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Run {
     /// The scenario; without one, the nova scenario on the stack that `poolbench stack up` started
     file: Option<PathBuf>,
@@ -39,6 +45,10 @@ pub(crate) struct Run {
     /// Show no progress
     #[arg(short, long)]
     quiet: bool,
+    /// Show every second: load, pools, servers and CPU beside each other [default: those around the
+    /// one from which on a resource had run out]
+    #[arg(short, long)]
+    verbose: bool,
     /// The statistics of trends in the summary [default: avg,min,med,max,p(90),p(95)]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     summary_trend_stats: Option<Vec<Aggregation>>,
@@ -79,7 +89,8 @@ impl Run {
         if let Some(file) = &self.summary_export {
             output::write(file, run::export(&summary.verdicts, stats))?;
         }
-        self.output.show(&summary, &run::text(&summary, stats))?;
+        let seconds = if self.verbose { Seconds::All } else { Seconds::OfLimiter };
+        self.output.show(&summary, &run::text(&summary, stats, seconds))?;
         Ok(exit_code(&summary))
     }
 }

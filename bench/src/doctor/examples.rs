@@ -71,6 +71,7 @@ pub(super) fn facts() -> Facts {
         }),
         pooler: None,
         server: None,
+        consoles: usize::from(program == "pgbouncer"),
         application_name: None,
         isolation: None,
     };

@@ -110,6 +110,8 @@ pub(crate) struct TargetFacts {
     pub(crate) pooler: Option<Result<PoolerFacts, String>>,
     /// Postgres' answers, or why there are none; `None` where it is a pooler or a gateway.
     pub(crate) server: Option<Result<ServerFacts, String>>,
+    /// How many consoles it has: one for each process behind its port.
+    pub(crate) consoles: usize,
     /// What the load will call itself there.
     pub(crate) application_name: Option<String>,
     /// Whether its clients' sessions are their own, or why that could not be tried; `None` where

@@ -12,7 +12,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
         let isolation = target.isolation.as_ref();
         [
             pooler.and_then(|pooler| application_names(name, target, pooler)),
-            pooler.and_then(|pooler| several_processes(name, pooler)),
+            pooler.and_then(|pooler| several_processes(name, target, pooler)),
             isolation.and_then(|isolation| leaks(name, pooler, isolation.as_ref().ok()?)),
             isolation.and_then(|isolation| Some(untried(name, isolation.as_ref().err()?))),
         ]
@@ -43,28 +43,29 @@ fn application_names(name: &str, target: &TargetFacts, pooler: &PoolerFacts) -> 
 }
 
 /// PgBouncer manual, "so_reuseport" and "peer_id".
-fn several_processes(name: &str, pooler: &PoolerFacts) -> Option<Finding> {
-    let is_alone = pooler.setting("so_reuseport") != Some("1");
-    let knows_peers = pooler.number("peer_id").is_some_and(|id| id > 0);
-    let lost = if knows_peers {
-        ""
-    } else {
-        "; a cancel that the kernel hands to another process than its client's is lost"
-    };
-    (!is_alone).then(|| {
+fn several_processes(name: &str, target: &TargetFacts, pooler: &PoolerFacts) -> Option<Finding> {
+    if pooler.setting("so_reuseport") != Some("1") {
+        return None;
+    }
+    let has_peers = pooler.number("peer_id").is_some_and(|id| id > 0);
+    let peers = (
+        "a cancel that the kernel hands to another process than its client's is lost",
+        "give each process a peer_id, and name the others in [peers] (PgBouncer 1.19)".to_owned(),
+    );
+    let consoles = (
+        "its console answers for one of them, whichever took the connection: pools and counts are \
+         not those of all",
+        format!("list the socket of each in targets.{name}.console"),
+    );
+    let consoles = (target.consoles < 2).then_some(consoles);
+    let (reasons, remedies): (Vec<_>, Vec<_>) =
+        consoles.into_iter().chain((!has_peers).then_some(peers)).unzip();
+    (!reasons.is_empty()).then(|| {
         Finding::warning(
             "several-processes",
-            format!("{name} shares its port with other processes (so_reuseport = 1)"),
-            format!(
-                "its console answers for one of them, whichever took the connection: pools and \
-                 counts are not those of all{lost}"
-            ),
-            if knows_peers {
-                "add up the consoles of all, by their Unix sockets"
-            } else {
-                "add up the consoles of all, by their Unix sockets; give each a peer_id \
-                 (PgBouncer 1.19)"
-            },
+            format!("{name} shares its port among processes (so_reuseport = 1)"),
+            reasons.join("; "),
+            remedies.join("; "),
         )
     })
 }
@@ -137,9 +138,12 @@ mod tests {
         pooler(&mut facts).settings.insert("so_reuseport".into(), "1".into());
         let found = findings(&facts);
         assert_eq!((found[0].name, found[0].level), ("several-processes", Level::Warning));
-        assert!(found[0].reason.contains("is lost"), "{}", found[0].reason);
+        let says = |facts: &Facts, part: &str| findings(facts)[0].reason.contains(part);
+        assert!(says(&facts, "its console answers for one") && says(&facts, "is lost"));
+        facts.targets.get_mut("pooler").unwrap().consoles = 2;
+        assert!(!says(&facts, "console") && says(&facts, "is lost"));
         pooler(&mut facts).settings.insert("peer_id".into(), "2".into());
-        assert!(!findings(&facts)[0].reason.contains("lost"));
+        assert_eq!(findings(&facts), []);
     }
 
     #[test]

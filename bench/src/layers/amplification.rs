@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{Load, SECOND, Stream, StreamReport};
+use engine::{Load, SECOND, Script, Stream, StreamReport};
 use serde::Serialize;
 
 use super::experiment::Experiment;
@@ -49,8 +49,8 @@ impl Experiment<'_> {
                 max_duration_ns: SECOND,
             };
             let stream = self.rig.stream(arm, load, (0, 0), self.plan.block_seed(number as u64));
-            let mix = Arc::new(scenario.mix_of(number)?);
-            let report = self.rig.phase(vec![Stream { mix, ..stream }])?;
+            let script = Script::Mix(Arc::new(scenario.mix_of(number)?));
+            let report = self.rig.phase(vec![Stream { script, ..stream }])?;
             let requests = report.completed();
             let sent = report.streams.iter().map(StreamReport::queries).sum::<u64>();
             self.levels[0].arms[arm].completed += requests;

@@ -14,7 +14,7 @@ use super::{Plan, Summary, cost};
 use crate::arm::Block;
 use crate::check::Checks;
 use crate::interrupt;
-use crate::observe::{self, CpuSample, ObserveError, Pooler, Server, Totals};
+use crate::observe::{self, CpuSample, ObserveError, Poolers, Server, Totals};
 use crate::rig::{Rig, RigError};
 use crate::scenario::{Processes, Scenario};
 use crate::statistics::{Estimate, FixedWidth};
@@ -33,7 +33,8 @@ pub(super) struct Experiment<'a> {
     pub(super) levels: Vec<Level>,
     processes: Processes,
     pub(super) server: Option<Server>,
-    pub(super) pooler: Option<Pooler>,
+    /// If all of its processes can be asked.
+    pub(super) poolers: Option<Poolers>,
     watcher: Option<Watcher>,
     /// In what sessions differ with the pool and without, if they do.
     pub(super) settings: Option<String>,
@@ -97,8 +98,17 @@ impl<'a> Experiment<'a> {
         // A comparison has no checks: what they cost would be in it.
         let checks = Checks::default();
         let rig = Rig::open(scenario, &kinds, &connections, &plan.generator, &checks, say)?;
-        let (pooler, server) = observe::connect(scenario)?;
-        let watched = observe::console(scenario)?;
+        let (mut poolers, server) = observe::connect(scenario)?;
+        if let Some(one) = &mut poolers
+            && one.is_one_of_several()?
+        {
+            say(
+                "so_reuseport is on, and the console shows one pooler process of several: nothing \
+                 is counted there (list the socket of each in `console`)",
+            );
+            poolers = None;
+        }
+        let watched = poolers.as_ref().map(|_| Poolers::connect(scenario)).transpose()?.flatten();
         Ok(Self {
             scenario,
             plan,
@@ -108,7 +118,7 @@ impl<'a> Experiment<'a> {
             levels: Vec::new(),
             processes,
             server,
-            pooler,
+            poolers,
             watcher: watched.map(Watcher::start),
             watcher_error: None,
         })
@@ -251,7 +261,7 @@ impl<'a> Experiment<'a> {
     }
 
     pub(super) fn totals(&mut self) -> Result<Option<Totals>, RigError> {
-        Ok(self.pooler.as_mut().map(Pooler::totals).transpose()?)
+        Ok(self.poolers.as_mut().map(Poolers::totals).transpose()?)
     }
 
     fn cpu(&self) -> Vec<(String, CpuSample)> {

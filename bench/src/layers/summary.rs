@@ -16,7 +16,7 @@ use super::experiment::{Ended, Experiment, Measured};
 use super::level::Level;
 use crate::arm::{Arm, ArmKind, ArmSummary, Quantiles};
 use crate::generator::GeneratorSummary;
-use crate::observe::{Pooler, Server};
+use crate::observe::{Poolers, Server};
 use crate::rig::RigError;
 use crate::scenario::OperationFile;
 use crate::statistics::Estimate;
@@ -118,7 +118,7 @@ pub(super) struct Counts {
 impl Experiment<'_> {
     pub(super) fn summary(mut self, measured: Measured) -> Result<Summary, RigError> {
         let mut servers = BTreeMap::new();
-        if let Some(version) = self.pooler.as_mut().map(Pooler::version).transpose()? {
+        if let Some(version) = self.poolers.as_mut().map(Poolers::version).transpose()? {
             servers.insert("pooler", version);
         }
         if let Some(version) = self.server.as_mut().map(Server::version).transpose()? {

@@ -4,10 +4,10 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::observe::{ObserveError, Pooler, Pools};
+use crate::observe::{ObserveError, Poolers, Pools};
 
-/// Looks at a pooler every few milliseconds from [`Watcher::begin`] to [`Watcher::end`], on a thread
-/// and a console connection of its own.
+/// Looks at a pooler's processes every few milliseconds from [`Watcher::begin`] to [`Watcher::end`], on a thread
+/// and console connections of its own.
 pub(super) struct Watcher {
     orders: Sender<Order>,
     seen: Receiver<Result<Vec<Pools>, ObserveError>>,
@@ -25,15 +25,15 @@ pub(super) const INTERVAL: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Watcher {
-    /// Takes over the connection.
-    pub(super) fn start(mut pooler: Pooler) -> Self {
+    /// Takes over the connections.
+    pub(super) fn start(mut poolers: Poolers) -> Self {
         let (orders, ordered) = mpsc::channel();
         let (sender, seen) = mpsc::channel();
         thread::spawn(move || {
             while let Ok(order) = ordered.recv() {
                 // An end without a beginning has nothing to tell.
                 let Order::Begin = order else { continue };
-                if sender.send(watch(&mut pooler, &ordered)).is_err() {
+                if sender.send(watch(&mut poolers, &ordered)).is_err() {
                     return;
                 }
             }
@@ -56,7 +56,7 @@ impl Watcher {
     }
 }
 
-fn watch(pooler: &mut Pooler, orders: &Receiver<Order>) -> Result<Vec<Pools>, ObserveError> {
+fn watch(poolers: &mut Poolers, orders: &Receiver<Order>) -> Result<Vec<Pools>, ObserveError> {
     let mut seen = Vec::new();
     let started = Instant::now();
     for number in 1.. {
@@ -65,7 +65,7 @@ fn watch(pooler: &mut Pooler, orders: &Receiver<Order>) -> Result<Vec<Pools>, Ob
         if orders.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
             break;
         }
-        seen.push(pooler.pools()?);
+        seen.push(poolers.pools()?);
     }
     Ok(seen)
 }

@@ -13,6 +13,8 @@ mod server;
 mod session;
 mod source;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use thiserror::Error;
 
@@ -20,7 +22,7 @@ pub(crate) use cpu::CpuSample;
 pub(crate) use machine::{MachineSample, MachineUse};
 pub(crate) use network::{Network, NetworkSample};
 pub(crate) use observer::{Look, Observations, Observed, Observer};
-pub(crate) use pooler::{FullPool, Pooler, PoolerSample, Pools, Totals, pool_mode};
+pub(crate) use pooler::{FullPool, Pooler, PoolerSample, Poolers, Pools, Totals, pool_mode};
 pub(crate) use process::{ProcessSample, ProcessUse};
 pub(crate) use prometheus::Exposition;
 pub(crate) use server::{Server, ServerSample};
@@ -52,15 +54,9 @@ pub(crate) enum ObserveError {
 /// Opens what the scenario gives to look through: the pooler's console and Postgres.
 pub(crate) fn connect(
     scenario: &Scenario,
-) -> Result<(Option<Pooler>, Option<Server>), ObserveError> {
+) -> Result<(Option<Poolers>, Option<Server>), ObserveError> {
     let postgres = scenario.targets.get("postgres");
     let observer =
         postgres.and_then(|target| target.observer.as_deref().or(target.conninfo.as_deref()));
-    Ok((console(scenario)?, observer.map(Server::connect).transpose()?))
-}
-
-/// Another connection to the pooler's console.
-pub(crate) fn console(scenario: &Scenario) -> Result<Option<Pooler>, ObserveError> {
-    let console = scenario.targets.values().find_map(|target| target.consoles.first());
-    console.map(|console| Pooler::connect(console)).transpose()
+    Ok((Poolers::connect(scenario)?, observer.map(Server::connect).transpose()?))
 }

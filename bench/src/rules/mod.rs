@@ -46,19 +46,7 @@ pub(crate) fn load_name(load: &ScenarioLoad) -> &str {
 impl Rules {
     /// The scenario's rules, or every mistake in them.
     pub(crate) fn read(scenario: &Scenario) -> Result<Self, RulesError> {
-        let operations = scenario.operations.iter().map(|op| op.name.clone()).collect();
-        let mut layers: Vec<_> =
-            scenario.targets.values().map(|target| layer(target).name().to_owned()).collect();
-        layers.sort();
-        layers.dedup();
-        let mut known = Known {
-            operations,
-            targets: scenario.targets.keys().cloned().collect(),
-            layers,
-            scenarios: scenario.loads.iter().map(|load| load_name(load).to_owned()).collect(),
-            checks: Vec::new(),
-            tags: scenario.tags.clone(),
-        };
+        let mut known = known(scenario);
         let mut errors = Vec::new();
         let checks = Checks::read(&scenario.checks, &known.operations).unwrap_or_else(|wrong| {
             errors.extend(wrong);
@@ -78,6 +66,22 @@ impl Rules {
                 Err(RulesError(errors))
             }
         }
+    }
+}
+
+/// The values that tags have in a run of this scenario, its checks aside.
+pub(crate) fn known(scenario: &Scenario) -> Known {
+    let mut layers: Vec<_> =
+        scenario.targets.values().map(|target| layer(target).name().to_owned()).collect();
+    layers.sort();
+    layers.dedup();
+    Known {
+        operations: scenario.operations.iter().map(|op| op.name.clone()).collect(),
+        targets: scenario.targets.keys().cloned().collect(),
+        layers,
+        scenarios: scenario.loads.iter().map(|load| load_name(load).to_owned()).collect(),
+        checks: Vec::new(),
+        tags: scenario.tags.clone(),
     }
 }
 

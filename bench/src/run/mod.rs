@@ -18,7 +18,7 @@ use engine::{Load, Nanos, PhaseReport, Random, SECOND, Stream, StreamReport};
 pub(crate) use self::export::export;
 pub(crate) use self::progress::Progress;
 pub(crate) use self::summary::Summary;
-pub(crate) use self::table::{STATS, text};
+pub(crate) use self::table::{STATS, Seconds, text};
 pub(crate) use self::verdicts::Verdicts;
 use self::watch::{Told, Watch};
 use crate::arm::{ArmKind, Block};

@@ -6,6 +6,7 @@ use super::{Summary, lines, results};
 use crate::arm::{ArmSummary, Quantiles, ServerTimingSummary, heading};
 use crate::duration::show;
 use crate::metric::Aggregation;
+use crate::series::{self, Second};
 use crate::table::{Columns, errors, verdict};
 
 /// The statistics of trends that k6 shows where none are asked for.
@@ -18,9 +19,32 @@ pub(crate) const STATS: [Aggregation; 6] = [
     Aggregation::Percentile(95.0),
 ];
 
+/// Which seconds of a run are shown one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seconds {
+    All,
+    /// Those around the one from which on something had run out, if anything had.
+    OfLimiter,
+}
+
+/// Before and after the beginning of a limit.
+const SECONDS_AROUND: (usize, usize) = (2, 5);
+
+impl Seconds {
+    fn of(self, summary: &Summary) -> &[Second] {
+        let series = &summary.series[..];
+        let Self::OfLimiter = self else { return series };
+        let Some(limiter) = &summary.limiter else { return &[] };
+        let since = series.iter().position(|second| second.load.start_ns >= limiter.since_ns);
+        let since = since.unwrap_or_default();
+        let (before, after) = SECONDS_AROUND;
+        &series[since.saturating_sub(before)..(since + after).min(series.len())]
+    }
+}
+
 /// The whole result; trends with `stats`. It has colours: whoever prints it takes them away where
 /// they are not wanted.
-pub(crate) fn text(summary: &Summary, stats: &[Aggregation]) -> String {
+pub(crate) fn text(summary: &Summary, stats: &[Aggregation], shown: Seconds) -> String {
     let verdicts = &summary.verdicts;
     let seconds = summary.duration_ns as f64 / 1e9;
     let mut text = String::new();
@@ -60,6 +84,10 @@ pub(crate) fn text(summary: &Summary, stats: &[Aggregation]) -> String {
             "aborted: threshold '{}' of {} failed",
             threshold.expression, threshold.metric
         );
+    }
+    let shown = shown.of(summary);
+    if !shown.is_empty() {
+        let _ = writeln!(text, "{}\n", series::table(shown));
     }
     let _ = match &summary.limiter {
         Some(limiter) => writeln!(text, "limiter: {limiter}"),

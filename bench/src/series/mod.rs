@@ -1,11 +1,14 @@
 //! What the load, the pooler, Postgres, the processes and the machine did in the same second.
 
+mod table;
+
 use std::collections::BTreeMap;
 
 use engine::{Interval, Nanos, OperationRecording, SECOND};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+pub(crate) use self::table::table;
 use crate::observe::pooler::Totals;
 use crate::observe::{
     FullPool, GENERATOR, Look, MachineUse, Observations, Observed, PoolerSample, Pools, ProcessUse,

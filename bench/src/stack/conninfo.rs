@@ -74,7 +74,8 @@ impl fmt::Debug for Conninfo {
     }
 }
 
-fn quoted(value: &str) -> String {
+/// A value of a connection string.
+pub(super) fn quoted(value: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     if !value.is_empty() && value.chars().all(plain) {
         return value.to_owned();

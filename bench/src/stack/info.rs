@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::certificate;
-use super::conninfo::Conninfo;
+use super::conninfo::{Conninfo, quoted};
 use super::options::Options;
 use super::pgbouncer;
 use super::processes;
@@ -123,6 +123,22 @@ impl StackInfo {
     /// PgBouncer's console.
     pub(crate) fn console_conninfo(&self) -> Conninfo {
         self.conninfo(self.pgbouncer.port, "pgbouncer", ("admin", &self.secrets.admin), None)
+    }
+
+    /// The consoles of all of PgBouncer's processes, each by its own socket, with the password: never
+    /// for an output.
+    pub(crate) fn consoles(&self) -> Vec<String> {
+        let run = super::folder::run(&self.folder);
+        let console = |number: usize| {
+            let sockets = pgbouncer::socket_folder(&run, number).display().to_string();
+            format!(
+                "host={} port={} dbname=pgbouncer user=admin password={}",
+                quoted(&sockets),
+                self.pgbouncer.port,
+                self.secrets.admin
+            )
+        };
+        (0..=self.more_poolers.len()).map(console).collect()
     }
 
     /// For reading pg_stat_activity and the like: a role with pg_monitor.

@@ -1,5 +1,6 @@
 //! The stack's own PgBouncer.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use postgres::SimpleQueryMessage;
@@ -7,7 +8,7 @@ use postgres::SimpleQueryMessage;
 use super::account::Account;
 use super::conninfo::Conninfo;
 use super::error::StackError;
-use super::folder::Folder;
+use super::folder::{self, Folder};
 use super::login::Login;
 use super::options::Options;
 use super::programs::Programs;
@@ -33,13 +34,18 @@ pub(crate) fn spawn(
     (port, postgres_port): (u16, u16),
 ) -> Result<Server, StackError> {
     let name = NAMES[number as usize];
+    let sockets = socket_folder(&folder.run(), number as usize);
+    if number > 0 {
+        folder::create_dir(&sockets, 0o700)?;
+        account.give(&sockets)?;
+    }
     let users = format!("\"nova\" \"{}\"\n\"admin\" \"{}\"\n", secrets.nova, secrets.admin);
     let users = folder.write_for_servers("userlist.txt", &users, account)?;
     let ini = ini(
-        &folder.run().display().to_string(),
+        [&folder.run(), &sockets],
         &users.display().to_string(),
         options,
-        number,
+        name,
         (port, postgres_port),
     )?;
     let ini = folder.write_for_servers(&format!("{name}.ini"), &ini, account)?;
@@ -66,20 +72,26 @@ pub(crate) fn wait_up(server: &mut Server, port: u16) -> Result<(), StackError> 
     })
 }
 
+/// Where process `number` has its Unix socket: each its own, so that each console can be reached.
+pub(super) fn socket_folder(run: &Path, number: usize) -> PathBuf {
+    if number == 0 { run.to_path_buf() } else { run.join(NAMES[number]) }
+}
+
 fn ini(
-    folder: &str,
+    [folder, sockets]: [&Path; 2],
     users: &str,
     options: &Options,
-    number: u32,
+    name: &str,
     (port, postgres_port): (u16, u16),
 ) -> Result<String, StackError> {
+    let (folder, sockets) = (folder.display().to_string(), sockets.display().to_string());
     let tls_file =
         |name: &str| if options.tls { format!("{folder}/{name}") } else { String::new() };
     let values = [
-        ("folder", folder),
-        ("name", NAMES[number as usize]),
+        ("folder", folder.as_str()),
+        ("name", name),
         ("so_reuseport", if options.poolers > 1 { "1" } else { "0" }),
-        ("socket_folder", if number == 0 { folder } else { "" }),
+        ("socket_folder", &sockets),
         ("user_file", users),
         ("port", &port.to_string()),
         ("postgres_port", &postgres_port.to_string()),
@@ -98,8 +110,12 @@ mod tests {
 
     #[test]
     fn the_scenarios_template_gets_all_it_asks_for() {
+        let ini = |sockets: &str, options: &Options, name: &str| {
+            let folders = ["/f", sockets].map(Path::new);
+            super::ini(folders, "/f/u", options, name, (7, 8)).unwrap()
+        };
         let secured = Options { tls: true, ..Options::default() };
-        let secured = ini("/f", "/f/u", &secured, 0, (7, 8)).unwrap();
+        let secured = ini("/f", &secured, "pgbouncer");
         for expected in [
             "client_tls_sslmode = require",
             "client_tls_key_file = /f/server.key",
@@ -108,7 +124,7 @@ mod tests {
         ] {
             assert!(secured.lines().any(|line| line == expected), "{expected} in {secured}");
         }
-        let single = ini("/f", "/f/u", &Options::default(), 0, (7, 8)).unwrap();
+        let single = ini("/f", &Options::default(), "pgbouncer");
         let settings: Vec<&str> = single.lines().filter(|line| !line.starts_with(';')).collect();
         assert!(!settings.concat().contains(['{', '}']));
         for expected in [
@@ -124,8 +140,10 @@ mod tests {
             assert!(settings.contains(&expected), "{expected} in {single}");
         }
         let several = Options { poolers: 2, ..Options::default() };
-        let second = ini("/f", "/f/u", &several, 1, (7, 8)).unwrap();
-        for expected in ["so_reuseport = 1", "unix_socket_dir = ", "pidfile = /f/pgbouncer-2.pid"] {
+        let second = ini("/f/pgbouncer-2", &several, "pgbouncer-2");
+        for expected in
+            ["so_reuseport = 1", "unix_socket_dir = /f/pgbouncer-2", "pidfile = /f/pgbouncer-2.pid"]
+        {
             assert!(second.lines().any(|line| line == expected), "{expected} in {second}");
         }
     }

@@ -4,6 +4,8 @@ mod bound;
 mod expression;
 mod file;
 
+use std::fmt;
+
 use engine::Nanos;
 use serde::Serialize;
 
@@ -11,8 +13,9 @@ pub(crate) use bound::Bound;
 pub(crate) use expression::Expression;
 pub(crate) use file::ThresholdsFile;
 
+use crate::cursor::Unreadable;
 use crate::duration;
-use crate::metric::{Aggregation, Known, Metrics, Submetric};
+use crate::metric::{Aggregation, Known, Metric, Metrics, Submetric};
 use crate::rules::{RuleError, Step, at};
 
 /// One threshold.
@@ -70,6 +73,11 @@ impl Thresholds {
         if errors.is_empty() { Ok(Self(thresholds)) } else { Err(errors) }
     }
 
+    /// One after the other.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Threshold> {
+        self.0.iter()
+    }
+
     /// Whether one of them ends the run.
     pub(crate) fn can_abort(&self) -> bool {
         self.0.iter().any(|threshold| threshold.abort_on_fail)
@@ -96,7 +104,39 @@ impl Thresholds {
 }
 
 impl Threshold {
-    fn judge(&self, metrics: &Metrics<'_>) -> ThresholdResult {
+    /// The threshold `expression` on the metric, or part of one, called `name`.
+    pub(crate) fn parse(name: &str, expression: &str, known: &Known) -> Result<Self, Unreadable> {
+        let submetric = Submetric::parse(name, known)?;
+        let condition = Expression::parse(expression)?;
+        condition.check_kind(submetric.metric)?;
+        Ok(Self {
+            name: name.into(),
+            submetric,
+            source: expression.into(),
+            expression: condition,
+            abort_on_fail: false,
+            delay_abort_eval_ns: 0,
+        })
+    }
+
+    /// The metric that it is about.
+    pub(crate) fn metric(&self) -> Metric {
+        self.submetric.metric
+    }
+
+    /// The number of it that it is about.
+    pub(crate) fn aggregation(&self) -> Aggregation {
+        self.expression.aggregation
+    }
+
+    /// The same condition on the same part of another metric.
+    pub(crate) fn on(&self, metric: Metric) -> Self {
+        let submetric = Submetric { metric, ..self.submetric.clone() };
+        Self { name: submetric.to_string(), submetric, ..self.clone() }
+    }
+
+    /// What becomes of it.
+    pub(crate) fn judge(&self, metrics: &Metrics<'_>) -> ThresholdResult {
         let aggregation = self.expression.aggregation;
         let value = metrics.query(&self.submetric, aggregation);
         ThresholdResult {
@@ -107,6 +147,13 @@ impl Threshold {
             submetric: self.submetric.clone(),
             aggregation,
         }
+    }
+}
+
+/// `errors rate<0.01`.
+impl fmt::Display for Threshold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.source)
     }
 }
 

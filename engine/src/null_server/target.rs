@@ -9,7 +9,7 @@ use wire::tls::Begin;
 use wire::{Operation, Piece, Template};
 
 use super::{Speaks, tls};
-use crate::{Generator, Load, Mix, MixEntry, Opening, Phase, SECOND, Stream, Target};
+use crate::{Generator, Load, Mix, MixEntry, Opening, Phase, SECOND, Script, Stream, Target};
 
 /// One operation with one number: a GraphQL query for a user, or a prepared statement.
 pub fn target(address: SockAddr, speaks: Speaks, connections: u32) -> Target {
@@ -60,7 +60,7 @@ pub fn stream(load: Load) -> Stream {
     let entry = MixEntry { weight: 1, generators: vec![Generator::Sequence(1)] };
     Stream {
         target: 0,
-        mix: Arc::new(Mix::new(vec![entry]).expect("one entry")),
+        script: Script::Mix(Arc::new(Mix::new(vec![entry]).expect("one entry"))),
         load,
         think_time_ns: (0, 0),
         start_ns: 0,

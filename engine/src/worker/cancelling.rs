@@ -1,7 +1,12 @@
 //! Requests that are cancelled on purpose while they run ([`crate::Stream::cancel`]).
 
-use super::{SETTLE_MOST_NS, Worker};
-use crate::{ConnectionId, Nanos, Transport, pool::State};
+use super::Worker;
+use crate::{ConnectionId, Nanos, SECOND, Transport, pool::State};
+
+/// The connection by which a request was cancelled may outlive the request by so long. It is long,
+/// since PgBouncer 1.18 crashes where such a client goes first: its cancel may wait for a connection
+/// to the server.
+const SETTLE_MOST_NS: Nanos = 10 * SECOND;
 
 impl Worker {
     /// The request that was sent at `sent` is to be cancelled, if it is still in flight.

@@ -26,6 +26,9 @@ impl Worker {
         let connection = &mut self.connections[id as usize];
         connection.state = State::Idle;
         let target = connection.target;
+        if let Some(job) = self.take_bound(id) {
+            return self.start(id, job, now, transport);
+        }
         self.pools[target].idle.push_back(id);
         self.serve(target, now, transport);
     }
@@ -66,6 +69,9 @@ impl Worker {
         connection.state = State::Vacant;
         connection.lost_since = Since::NEVER;
         let target = connection.target;
+        if let Some(job) = self.take_bound(id) {
+            return self.start(id, job, now, transport);
+        }
         self.pools[target].idle.push_back(id);
         self.serve(target, now, transport);
     }
@@ -282,6 +288,9 @@ impl Worker {
                 return self.vacate(id, now, transport);
             }
         }
+        if self.connections[id as usize].state == State::Asleep {
+            self.conclude(id, refusal.outcome, Some(&refusal.failure), now);
+        }
         transport.close(id);
         if let Some(place) = self.cancels.end(id) {
             transport.close(place);
@@ -322,7 +331,7 @@ impl Worker {
                 continue;
             }
             match connection.state {
-                State::Busy => {
+                State::Busy | State::InScript => {
                     self.respond(id, Outcome::Failed(Class::Timeout), now);
                     self.cancel(id, now, transport);
                 }
@@ -332,7 +341,7 @@ impl Worker {
                     refusal.failure.set(Code::None, b"no answer within the time limit");
                     self.lost(id, refusal, now, transport);
                 }
-                State::Unopened | State::Idle | State::Down | State::Vacant => {}
+                State::Unopened | State::Idle | State::Asleep | State::Down | State::Vacant => {}
             }
         }
     }

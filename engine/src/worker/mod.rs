@@ -5,6 +5,7 @@ mod cancels;
 mod connections;
 mod executors;
 mod requests;
+mod scripts;
 mod share;
 
 use std::{
@@ -74,6 +75,8 @@ enum Timer {
     Cancel(ConnectionId, Nanos),
     /// A connection that was lost may be opened again.
     Reopen(ConnectionId),
+    /// A script has slept.
+    Wake(ConnectionId),
 }
 
 /// The phase in progress.
@@ -102,11 +105,6 @@ const BACKOFF_MOST_NS: Nanos = 1000 * MILLISECOND;
 
 /// A server that is told to end a request has so long to take note of it.
 const CANCEL_MOST_NS: Nanos = 1000 * MILLISECOND;
-
-/// The connection by which a request was cancelled may outlive the request by so long. It is long,
-/// since PgBouncer 1.18 ends itself where such a client goes first: its cancel may wait for a
-/// connection to the server.
-const SETTLE_MOST_NS: Nanos = 10_000 * MILLISECOND;
 
 /// Deadlines are looked at this many times within a time limit, so a request may run over by 1/32.
 const SWEEPS_PER_TIMEOUT: Nanos = 32;
@@ -235,7 +233,8 @@ impl Worker {
             let lane = (self.index + self.workers - *dealt % self.workers) % self.workers;
             *dealt = dealt.wrapping_add(stream.load.vus_max());
             let lane = (lane, self.workers);
-            let share = Share::new(stream.clone(), start, phase.waiting_max, lane);
+            let places = self.pools[stream.target].members.len();
+            let share = Share::new(stream.clone(), start, phase.waiting_max, places, lane);
             let graceful_ns = stream.graceful_stop_ns;
             let drained = share.end.saturating_add(phase.drain_ns.min(graceful_ns));
             // One a user, and the think times that users leave behind when they have to go.
@@ -362,6 +361,7 @@ impl Worker {
             match timer {
                 Timer::Cancel(id, sent) => self.cancel_due(id, sent, transport),
                 Timer::Reopen(id) => self.connect(id, now, transport),
+                Timer::Wake(id) => self.wake(id, at, now, transport),
                 Timer::Step(stream) => self.step(stream, at, now, transport),
                 Timer::Think(stream, vu) => self.iterate(stream, vu, at, now, transport),
                 Timer::RampDownEnd(stream, vu) => self.break_off(stream, vu, at, now, transport),
@@ -442,6 +442,7 @@ impl Worker {
             return;
         }
         let mut is_answered = false;
+        let mut script_outcome = None;
         if let Some(report) = self.report_of(id) {
             report.data_received += bytes.len() as u64;
         }
@@ -466,6 +467,14 @@ impl Worker {
                     }
                     self.ready(id, now, transport);
                 }
+                Progress::Response(outcome)
+                    if self.connections[id as usize].state == State::InScript =>
+                {
+                    script_outcome = Some(outcome);
+                    if !self.connections[id as usize].session.is_reusable() {
+                        break;
+                    }
+                }
                 Progress::Response(outcome) => {
                     self.respond(id, outcome, now);
                     if !self.connections[id as usize].session.is_reusable() {
@@ -483,6 +492,9 @@ impl Worker {
         }
         if is_answered {
             self.release(id, now, transport);
+        }
+        if let Some(outcome) = script_outcome {
+            self.script_answered(id, outcome, now, transport);
         }
     }
 
@@ -509,7 +521,12 @@ impl Worker {
                 self.lost(id, refusal, now, transport);
             }
             Progress::Reconnect => self.reconnect(id, transport),
-            _ => self.ended(id, now, transport),
+            _ => {
+                if self.connections[id as usize].state == State::Asleep {
+                    self.lost_asleep(id, now);
+                }
+                self.ended(id, now, transport);
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use wire::{Class, Failure, Outcome};
 
 use super::{Timer, Worker, share::Share};
 use crate::{
-    ConnectionId, Nanos, StreamReport, Transport,
+    ConnectionId, Nanos, Script, StreamReport, Transport,
     pool::{Flight, Job, Since, State},
 };
 
@@ -37,7 +37,14 @@ impl Worker {
         let (target, has_room) = (share.stream.target, share.has_room());
         share.report.planned += 1;
         let reconnect = share.stream.reconnect;
-        if has_room && let Some(id) = self.pools[target].take_place(reconnect) {
+        let own = job.vu.filter(|_| share.is_bound());
+        let pool = &mut self.pools[target];
+        let place = match own {
+            _ if !has_room => None,
+            Some(vu) => pool.take_own(vu),
+            None => pool.take_place(reconnect),
+        };
+        if let Some(id) = place {
             return self.start(id, job, now, transport);
         }
         let Some(share) = self.share(job.stream) else { return };
@@ -90,15 +97,33 @@ impl Worker {
 
     fn next_waiting(&mut self, target: usize) -> Option<Job> {
         let shares = self.phase.as_mut()?.shares.iter_mut();
-        let able = shares.filter(|share| share.stream.target == target && share.has_room());
+        let able = shares
+            .filter(|share| share.stream.target == target && share.has_room() && !share.is_bound());
         let waiting =
             able.filter_map(|share| Some((share.waiting.front()?.arrival.intended, share)));
         let (_, share) = waiting.min_by_key(|(intended, _)| *intended)?;
         share.waiting.pop_front()
     }
 
+    /// The iteration that waits for this connection and no other.
+    pub(super) fn take_bound(&mut self, id: ConnectionId) -> Option<Job> {
+        let target = self.connections[id as usize].target;
+        let place = id - self.pools[target].members.start;
+        let shares = self.phase.as_mut()?.shares.iter_mut();
+        shares.filter(|share| share.stream.target == target && share.is_bound()).find_map(|share| {
+            let index = share.waiting.iter().position(|job| job.vu == Some(place))?;
+            share.waiting.remove(index)
+        })
+    }
+
     /// An iteration begins in a place: its request goes out, or a connection is opened for it.
-    fn start(&mut self, id: ConnectionId, job: Job, now: Nanos, transport: &mut impl Transport) {
+    pub(super) fn start(
+        &mut self,
+        id: ConnectionId,
+        job: Job,
+        now: Nanos,
+        transport: &mut impl Transport,
+    ) {
         let Some(phase) = &mut self.phase else { return };
         let share = &mut phase.shares[job.stream as usize];
         let connection = &mut self.connections[id as usize];
@@ -106,10 +131,22 @@ impl Worker {
         self.in_flight += 1;
         connection.stream = Some(job.stream);
         let (seed, number) = (share.stream.seed, job.arrival.number);
-        let operation = share.stream.mix.fill(seed, number, &mut self.values) as u32;
+        let operation = match &share.stream.script {
+            Script::Mix(mix) => mix.fill(seed, number, &mut self.values) as u32,
+            // Which script it is falls to whoever has the connection, once that is there.
+            Script::Pgbench(_) => 0,
+        };
         connection.flight = Flight { job, operation, sent: now };
         if connection.state == State::Idle && !share.stream.reconnect {
-            return self.ask(id, now, transport);
+            if share.clients.is_none() {
+                return self.ask(id, now, transport);
+            }
+            if self.begin_transaction(id, now, transport) {
+                // Whoever waits is served by whoever called.
+                let target = self.connections[id as usize].target;
+                self.pools[target].idle.push_back(id);
+            }
+            return;
         }
         if connection.state == State::Idle {
             self.part(id, transport);
@@ -128,7 +165,13 @@ impl Worker {
         let Flight { job, .. } = self.connections[id as usize].flight;
         let Some(phase) = &self.phase else { return };
         let stream = &phase.shares[job.stream as usize].stream;
-        stream.mix.fill(stream.seed, job.arrival.number, &mut self.values);
+        let Script::Mix(mix) = &stream.script else {
+            if self.begin_transaction(id, now, transport) {
+                self.release(id, now, transport);
+            }
+            return;
+        };
+        mix.fill(stream.seed, job.arrival.number, &mut self.values);
         self.connections[id as usize].step_since = now;
         self.ask(id, now, transport);
     }
@@ -172,6 +215,9 @@ impl Worker {
         let Some(phase) = &mut self.phase else { return };
         let Flight { job, operation, sent } = connection.flight;
         let operation = operation as usize;
+        // A transaction of a script is sent again by no one, and nothing is checked about it.
+        let request = self.targets[connection.target].operations.get(operation);
+        let request = request.filter(|_| phase.shares[job.stream as usize].clients.is_none());
         let share = &mut phase.shares[job.stream as usize];
         self.in_flight -= 1;
         phase.end = now;
@@ -181,7 +227,7 @@ impl Worker {
         }
         if outcome == Outcome::Failed(Class::StaleConnection)
             && !job.is_resent
-            && self.targets[connection.target].operations[operation].idempotent
+            && request.is_some_and(|request| request.idempotent)
         {
             share.report.resent += 1;
             share.waits(job.vu);
@@ -213,11 +259,12 @@ impl Worker {
         if let Some((times, cancel)) = cancels.filter(|_| refused.is_none()) {
             times.ended(outcome, connection.cancel_sent.get(), now, cancel.length_ns);
         }
-        let checks = &self.targets[connection.target].operations[operation].checks;
+        let checks = request.map_or(&[][..], |request| &request.checks);
         let reply = connection.session.reply(outcome, now.saturating_sub(sent));
         share.report.recording.check(operation, checks, &reply);
         share.report.iterations += 1;
-        self.rest(job.stream, job.vu, now);
+        // What took no time must not be followed by the next at once, or nothing else would be done.
+        self.rest(job.stream, job.vu, now.max(sent + 1));
     }
 
     /// Breaks off the request in flight: it stays without an outcome.
@@ -228,7 +275,7 @@ impl Worker {
         transport: &mut impl Transport,
     ) {
         let Job { stream, vu, .. } = self.connections[id as usize].flight.job;
-        self.connections[id as usize].state = State::Idle;
+        let state = std::mem::replace(&mut self.connections[id as usize].state, State::Idle);
         self.in_flight -= 1;
         if let Some(share) = self.share(stream) {
             share.landed(now);
@@ -237,6 +284,10 @@ impl Worker {
                 share.gone(vu);
             }
         }
-        self.cancel(id, now, transport);
+        match state {
+            // Nothing is running that could be cancelled.
+            State::Asleep => self.replace(id, now, transport),
+            _ => self.cancel(id, now, transport),
+        }
     }
 }

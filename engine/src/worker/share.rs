@@ -1,12 +1,13 @@
 //! One stream in progress, as far as it is this worker's: when iterations begin, by k6's executors.
 
-use std::{collections::VecDeque, ops::Range};
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use wire::Outcome;
 
 use super::share;
 use crate::{
-    Arrival, Arrivals, ConnectionId, Load, Nanos, Random, Recording, Stream, StreamReport,
+    Arrival, Arrivals, ConnectionId, Load, Nanos, Random, Recording, Script, Stream, StreamReport,
+    pgbench::Clients,
     pool::Job,
     steps::{Step, steps},
 };
@@ -26,6 +27,8 @@ pub(super) struct Share {
     steps: VecDeque<Step>,
     /// A closed loop's users: user n of this worker is user n * workers + lane of the stream.
     vus: Vec<Vu>,
+    /// Who runs scripts, by the connections' places.
+    pub(super) clients: Option<Box<Clients>>,
     /// So many of them, the first ones, are to be there.
     wanted: u32,
     /// In shared-iterations: those that this worker's users have begun together.
@@ -79,11 +82,13 @@ const THINK_SEED: u64 = 0x7468_696e_6b74_696d;
 const WAITING_RESERVED: usize = 1 << 16;
 
 impl Share {
-    /// Lane `lane` of `workers` of a stream in a phase that starts at `phase_start`.
+    /// Lane `lane` of `workers` of a stream in a phase that starts at `phase_start`, whose target has
+    /// so many `places` for connections here.
     pub(super) fn new(
         stream: Stream,
         phase_start: Nanos,
         waiting_max: usize,
+        places: usize,
         (lane, workers): (u32, u32),
     ) -> Self {
         let start = phase_start + stream.start_ns;
@@ -105,6 +110,14 @@ impl Share {
             arrivals: Arrivals::new(load, stream.seed, start, (lane, workers)),
             steps: steps(load).into(),
             vus: vec![Vu { state: VuState::Gone, begun: 0, leave_by: None }; vus as usize],
+            clients: match &stream.script {
+                Script::Mix(_) => None,
+                Script::Pgbench(workload) => {
+                    let workload = Arc::clone(workload);
+                    let clients = Clients::new(workload, stream.seed, places, (lane, workers));
+                    Some(Box::new(clients))
+                }
+            },
             wanted: 0,
             begun: 0,
             waiting: VecDeque::with_capacity(waiting_max.min(WAITING_RESERVED)),
@@ -116,6 +129,11 @@ impl Share {
             report: StreamReport::of(&stream),
             stream,
         }
+    }
+
+    /// Whether each of its users has a connection of its own: one that runs scripts is its client.
+    pub(super) fn is_bound(&self) -> bool {
+        self.clients.is_some() && !self.stream.load.is_open_loop()
     }
 
     /// How many of a closed loop's users are this worker's.

@@ -165,7 +165,7 @@ impl Request {
         for piece in self.body.pieces() {
             if let Piece::Hole(hole) = piece {
                 body_bytes += match values.at(*hole) {
-                    (text, Kind::Number) => text.len(),
+                    (text, Kind::Number | Kind::Verbatim | Kind::Null) => text.len(),
                     (text, Kind::Text) => text.len() + json::escapes_bytes(text) + 2,
                 };
             }
@@ -180,7 +180,9 @@ impl Request {
             match piece {
                 Piece::Bytes(bytes) => out.put_slice(bytes),
                 Piece::Hole(hole) => match values.at(*hole) {
-                    (text, Kind::Number) => out.put_slice(text.as_bytes()),
+                    (text, Kind::Number | Kind::Verbatim | Kind::Null) => {
+                        out.put_slice(text.as_bytes());
+                    }
                     (text, Kind::Text) => {
                         out.put_u8(b'"');
                         json::escape(text, out);

@@ -1,6 +1,7 @@
 //! What has come of the reply to the request in flight.
 
-use super::message::first_column;
+use super::message::{Message, first_column};
+use super::rows::Rows;
 use super::statement::Statement;
 use crate::{Class, Code, Failure, Outcome, Values};
 
@@ -18,6 +19,9 @@ pub(super) struct Reply {
     expects: bool,
     expected: Vec<u8>,
     is_found: bool,
+    keeps_rows: bool,
+    /// Once a request kept some.
+    pub(super) rows: Option<Box<Rows>>,
 }
 
 impl Reply {
@@ -29,6 +33,10 @@ impl Reply {
         self.unmet = None;
         self.is_simple = statement.is_simple();
         self.expects = false;
+        self.keeps_rows = statement.keeps_rows();
+        if self.keeps_rows {
+            self.rows.get_or_insert_default().clear();
+        }
         if let Some(hole) = statement.expect() {
             self.expect(values.at(hole).0.as_bytes());
         }
@@ -52,16 +60,31 @@ impl Reply {
 
     /// A row came.
     #[inline]
-    pub(super) fn row(&mut self, body: &[u8], failure: &mut Failure) {
+    pub(super) fn row(&mut self, message: Message<'_>, failure: &mut Failure) {
         if !self.expects || self.is_found {
-            return;
+            return self.keep(message, Rows::row);
         }
-        let Some(found) = first_column(body) else { return };
+        let Some(found) = first_column(message.body) else { return };
         self.is_found = true;
         if found != self.expected && self.is_good() {
             let words = [b"asked for ", &self.expected[..], b", got ", found].concat();
             failure.set(Code::None, &words);
             self.unmet = Some(Class::WrongReply);
+        }
+    }
+
+    /// A result begins, with these columns.
+    #[inline]
+    pub(super) fn describe(&mut self, message: Message<'_>) {
+        self.keep(message, Rows::describe);
+    }
+
+    #[inline]
+    fn keep(&mut self, message: Message<'_>, how: fn(&mut Rows, Message<'_>)) {
+        if self.keeps_rows
+            && let Some(rows) = &mut self.rows
+        {
+            how(rows, message);
         }
     }
 

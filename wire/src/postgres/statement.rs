@@ -96,6 +96,9 @@ pub struct Statement {
     expect: Option<usize>,
     /// Whether it may be sent unnamed in place of prepared, and whether it is.
     fallback: Option<Fallback>,
+    /// Its number among those that are prepared when they are first used.
+    late: Option<u32>,
+    keeps_rows: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -154,7 +157,31 @@ impl Statement {
                 unnamed: Bound::new(sql, parameters, ""),
             },
         };
-        Ok(Self { encoding, expect: None, fallback: None })
+        Ok(Self { encoding, expect: None, fallback: None, late: None, keeps_rows: false })
+    }
+
+    /// A Query message whose text is `pieces`, with its holes filled by values as they are
+    /// ([`Values::push_verbatim`]).
+    pub fn verbatim(pieces: Vec<Piece>) -> Result<Self, StatementError> {
+        let has_zero = |piece: &Piece| matches!(piece, Piece::Bytes(bytes) if bytes.contains(&0));
+        if pieces.iter().any(has_zero) {
+            return Err(StatementError::ZeroByte);
+        }
+        let encoding = Encoding::Simple(Template::new(pieces));
+        Ok(Self { encoding, expect: None, fallback: None, late: None, keeps_rows: false })
+    }
+
+    /// If it is [`Protocol::Prepared`], each connection prepares it with its first use instead of at
+    /// its start. `number` tells it from the others that are: they should be 0, 1, 2 and so on.
+    pub fn prepared_late(mut self, number: u32) -> Self {
+        self.late = matches!(self.encoding, Encoding::Prepared { .. }).then_some(number);
+        self
+    }
+
+    /// The session keeps what comes in reply: see [`crate::Session::rows`].
+    pub fn keeping_rows(mut self) -> Self {
+        self.keeps_rows = true;
+        self
     }
 
     /// If it is [`Protocol::Prepared`], it is sent unnamed once `fallback` has happened; the
@@ -187,9 +214,21 @@ impl Statement {
     /// The Parse message to send once a connection, for a prepared statement.
     pub(super) fn prepare(&self) -> Option<&[u8]> {
         match &self.encoding {
-            Encoding::Prepared { named, .. } => Some(&named.parse),
+            Encoding::Prepared { named, .. } if self.late.is_none() => Some(&named.parse),
+            _ => None,
+        }
+    }
+
+    /// Its number and its Parse message, if it is to be prepared with its first use.
+    pub(super) fn late(&self) -> Option<(u32, &[u8])> {
+        match &self.encoding {
+            Encoding::Prepared { named, .. } => Some((self.late?, &named.parse)),
             Encoding::Simple(_) | Encoding::Extended(_) => None,
         }
+    }
+
+    pub(super) fn keeps_rows(&self) -> bool {
+        self.keeps_rows
     }
 
     /// Appends one execution to `out`.
@@ -210,6 +249,13 @@ impl Statement {
     }
 }
 
+/// Appends one execution in the extended protocol to `out`, without the Sync that ends it.
+pub(super) fn encode_without_sync(statement: &Statement, values: &Values, out: &mut BytesMut) {
+    debug_assert!(!statement.is_simple());
+    statement.encode(values, out);
+    out.truncate(out.len() - SYNC_BYTES);
+}
+
 /// Appends one execution of each to `out`, with one Sync behind them all: where one fails, the server
 /// passes over the rest. In the simple protocol they are one Query message, which is to the same
 /// effect (Postgres manual, 55.2.3.1 "Multiple Statements in a Simple Query", 55.2.4 "Pipelining").
@@ -221,12 +267,8 @@ pub(super) fn encode_under_one_sync(statements: &[Statement], values: &Values, o
     if statements.first().is_some_and(Statement::is_simple) {
         return encode_query(texts, values, out);
     }
-    for (number, statement) in statements.iter().enumerate() {
-        statement.encode(values, out);
-        if number + 1 < statements.len() {
-            out.truncate(out.len() - SYNC_BYTES);
-        }
-    }
+    statements.iter().for_each(|statement| encode_without_sync(statement, values, out));
+    frontend::sync(out);
 }
 
 impl Bound {
@@ -256,14 +298,21 @@ impl Bound {
     }
 
     fn bind(&self, values: &Values, out: &mut BytesMut) {
-        let parameters_len: usize =
-            self.holes.iter().map(|&hole| 4 + values.at(hole).0.len()).sum();
+        let length = |&hole: &usize| match values.at(hole) {
+            (_, Kind::Null) => 4,
+            (text, _) => 4 + text.len(),
+        };
+        let parameters_len: usize = self.holes.iter().map(length).sum();
         let length = 4 + self.bind_head.len() + parameters_len + RESULT_FORMATS_BYTES;
         out.put_u8(b'B');
         out.put_i32(wire_length(length));
         out.extend_from_slice(&self.bind_head);
         for &hole in &self.holes {
-            let text = values.at(hole).0;
+            let (text, kind) = values.at(hole);
+            if kind == Kind::Null {
+                out.put_i32(-1);
+                continue;
+            }
             out.put_i32(wire_length(text.len()));
             out.extend_from_slice(text.as_bytes());
         }
@@ -328,7 +377,7 @@ fn encode_literal((text, kind): (&str, Kind), out: &mut BytesMut) {
             out.extend_from_slice(text.as_bytes());
             out.put_u8(b')');
         }
-        Kind::Number => out.extend_from_slice(text.as_bytes()),
+        Kind::Number | Kind::Verbatim | Kind::Null => out.extend_from_slice(text.as_bytes()),
         Kind::Text => {
             let has_backslash = memchr::memchr(b'\\', text.as_bytes()).is_some();
             out.extend_from_slice(if has_backslash { b" E'" } else { b"'" });

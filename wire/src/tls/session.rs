@@ -124,6 +124,16 @@ impl Session {
         self.seal(out);
     }
 
+    /// Seals what was queued. See [`crate::Session::sync`].
+    pub(crate) fn sync(&mut self, out: &mut BytesMut) {
+        self.is_busy = true;
+        if self.state == State::Plain {
+            return self.inner.sync(out);
+        }
+        self.inner.sync(&mut self.plain);
+        self.seal(out);
+    }
+
     /// See [`crate::Session::finish`].
     pub(crate) fn finish(&mut self, out: &mut BytesMut) {
         match self.state {

@@ -57,6 +57,7 @@ fn one(target: &TargetFile) -> TargetFacts {
     let Ok(reached) = reached else { return facts };
     facts.listener = reached.flatten();
     let Some(conninfo) = &target.conninfo else { return facts };
+    facts.consoles = target.consoles.len();
     match target.consoles.first() {
         Some(console) => {
             let asked = pooler(console, conninfo).map_err(|error| error.to_string());

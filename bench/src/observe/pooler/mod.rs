@@ -1,12 +1,14 @@
 //! The pooler's admin console.
 
 mod pools;
+mod processes;
 mod sample;
 mod totals;
 
 use postgres::Client;
 
 pub(crate) use self::pools::{FullPool, Pools};
+pub(crate) use self::processes::Poolers;
 pub(crate) use self::sample::PoolerSample;
 pub(super) use self::sample::PoolerSource;
 pub(crate) use self::totals::Totals;
@@ -56,6 +58,11 @@ impl Pooler {
     /// Its settings by name.
     pub(crate) fn settings(&mut self) -> Result<Row, ObserveError> {
         Ok(settings(&self.table("SHOW CONFIG")?))
+    }
+
+    /// Whether it is one process of several behind one port (PgBouncer manual, "so_reuseport").
+    pub(super) fn shares_port(&mut self) -> Result<bool, ObserveError> {
+        Ok(self.settings()?.get("so_reuseport").is_some_and(|on| on == "1"))
     }
 
     /// How it hands out server connections for a database: `session`, `transaction` or `statement`;

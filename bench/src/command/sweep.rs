@@ -1,0 +1,243 @@
+//! `poolbench sweep`.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use clap::Args;
+use engine::Nanos;
+
+use super::output::{self, Output, say};
+use super::run_options::{assignment, choose, variable};
+use super::{CommandError, exit};
+use crate::generator::GeneratorOptions;
+use crate::limit::{Goal, LimitError, Log};
+use crate::metric::Layer;
+use crate::rules;
+use crate::scenario::{Reading, Scenario};
+use crate::stack::{Options, Stack};
+use crate::sweep::{self, Grid, Mode, Plan, Published, Steps, Summary, WireProtocol};
+use crate::validity::Level;
+use crate::{duration, nova, stack};
+
+const HELP: &str = "\
+Every combination of clients, pool size, pool mode and protocol is a cell. Cells are measured in a \
+shuffled order, with one point in the middle measured again and again to see drift. Before each the \
+pooler is reconfigured through its console (SET), and SHOW CONFIG and SHOW DATABASES are asked \
+whether that took effect; afterwards it gets its settings back.
+
+Examples:
+  poolbench sweep --clients 1,10,50 --pool-size 2-16       the stack of `poolbench stack up`
+  poolbench sweep bench.toml --clients 8-64 --pool-size 4,8 --pool-mode transaction,session
+  poolbench sweep --rate 500 --goal 'p(95)<20' --clients 100 --pool-size 1-16
+  poolbench sweep --poolers 1,2,4 --pool-budget 24 --clients 64
+  poolbench sweep --published pg_doorman --max-clients 500";
+
+/// As many can share a stack's port.
+const POOLERS_MAX: u32 = 4;
+
+/// The arguments of `poolbench sweep`.
+#[derive(Debug, Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Sweep {
+    /// The scenario; without one, the nova scenario on the stack that `poolbench stack up` started
+    file: Option<PathBuf>,
+    /// Clients of the pool: a list, or 2-32 for doublings
+    #[arg(long, value_name = "LIST", default_value = "1,4,16,64")]
+    clients: Steps,
+    /// Server connections of the pool: a list, or 2-32 for doublings
+    #[arg(long, value_name = "LIST", default_value = "1,2,4,8,16")]
+    pool_size: Steps,
+    /// When a server connection goes to another client
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "transaction")]
+    pool_mode: Vec<Mode>,
+    /// How statements are sent
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "extended")]
+    protocol: Vec<WireProtocol>,
+    /// Requests a second, shared by the clients; without it they never pause
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = super::rate)]
+    rate: Vec<f64>,
+    /// What a rate must keep to, as in 'p(95)<20'; several with several of these
+    #[arg(long, value_name = "GOAL", requires = "rate")]
+    goal: Vec<String>,
+    /// The pooler's target, by its name in the scenario
+    #[arg(long, value_name = "NAME", default_value = "pooler")]
+    target: String,
+    /// Postgres' own target, for cells without a pool
+    #[arg(long, value_name = "NAME", default_value = "postgres")]
+    direct: String,
+    /// No cells without a pool
+    #[arg(long)]
+    no_direct: bool,
+    /// How long a cell is measured
+    #[arg(long, default_value = "5s", value_parser = length)]
+    cell: Nanos,
+    /// After so many cells the point in the middle is measured again
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    reference_every: u32,
+    /// Run by a shell, with the mode in POOL_MODE, to change the mode instead of the console
+    #[arg(long, value_name = "COMMAND")]
+    mode_command: Option<String>,
+    /// The settings of a published table, with its figures beside ours
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["clients", "pool_size", "pool_mode", "protocol", "rate"])]
+    published: Option<String>,
+    /// Cells of a published table with more clients are left out
+    #[arg(long, value_name = "N", default_value_t = 1000, requires = "published")]
+    max_clients: u32,
+    /// PgBouncer processes behind one port: a private stack is started for each number, and all
+    /// cells are measured on it
+    #[arg(long, value_name = "LIST", conflicts_with_all = ["file", "published", "pool_size", "pool_mode", "log"])]
+    poolers: Option<Steps>,
+    /// Server connections of all processes together
+    #[arg(long, value_name = "N", default_value_t = 24, requires = "poolers", value_parser = clap::value_parser!(u32).range(1..=50))]
+    pool_budget: u32,
+    /// Only this operation; several with several of these
+    #[arg(long, value_name = "NAME")]
+    operation: Vec<String>,
+    /// Keep every cell in FILE, from which --resume goes on
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// Go on from the log of a command that was ended
+    #[arg(long, requires = "log")]
+    resume: bool,
+    /// Write the cells as CSV to FILE
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Decides the order of cells, and contents and instants of all requests
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Sets ${NAME} in the scenario, before the environment's
+    #[arg(short = 'e', long = "env", value_name = "NAME=VALUE", value_parser = assignment)]
+    variables: Vec<(String, String)>,
+    #[command(flatten)]
+    generator: GeneratorOptions,
+    #[command(flatten)]
+    output: Output,
+}
+
+impl Sweep {
+    /// Does it and gives the exit code.
+    pub(crate) fn run(self) -> Result<u8, CommandError> {
+        if let Some(Steps(poolers)) = &self.poolers {
+            return self.finish(&self.compare(poolers)?);
+        }
+        let published = self.published.as_deref().map(Published::named).transpose()?;
+        let mut scenario = self.scenario(published.as_ref())?;
+        output::warn(&scenario.report);
+        choose(&self.operation, &mut scenario.operations)?;
+        let plan = self.plan(&scenario, published)?;
+        let mut log = match &self.log {
+            None => Log::none(),
+            Some(file) => Log::open(file, "sweep", &plan.digest(&scenario), self.resume)
+                .map_err(LimitError::from)?,
+        };
+        let summary = sweep::run(&scenario, &plan, &mut log, &mut say)?;
+        self.finish(&summary)
+    }
+
+    fn finish(&self, summary: &Summary) -> Result<u8, CommandError> {
+        if let Some(file) = &self.csv {
+            output::write(file, sweep::csv(summary))?;
+        }
+        self.output.show(summary, &sweep::text(summary))?;
+        Ok(match summary.validity.valid {
+            Level::Invalid => exit::INVALID_RUN,
+            Level::Valid | Level::Suspect => exit::OK,
+        })
+    }
+
+    /// The same cells on each number of pooler processes.
+    fn compare(&self, poolers: &[u32]) -> Result<Summary, CommandError> {
+        let started = SystemTime::now();
+        let mut cells = Vec::new();
+        let mut found = None;
+        for count in poolers {
+            if *count > POOLERS_MAX {
+                return Err(CommandError::Poolers(*count));
+            }
+            let pool_size = (self.pool_budget / count).max(1);
+            let options = Options { poolers: *count, pool_size, ..Options::default() };
+            let stack = Stack::start(&options, &mut say)?;
+            let mut scenario = nova::scenario(stack.info())?;
+            choose(&self.operation, &mut scenario.operations)?;
+            let mut plan = self.plan(&scenario, None)?;
+            plan.grid.pool_sizes = vec![pool_size * count];
+            plan.grid.modes = vec![Mode::Transaction];
+            plan.grid.has_direct = false;
+            let info = stack.info();
+            let servers = std::iter::once(&info.pgbouncer).chain(&info.more_poolers);
+            let pids: Vec<_> = servers.map(|server| server.pid).collect();
+            cells.extend(sweep::run_as_it_is(&scenario, &plan, &pids, &mut say)?);
+            stack.stop()?;
+            found = Some((scenario.name, plan));
+        }
+        let (name, plan) = found.ok_or(CommandError::NothingToMeasure)?;
+        for (number, cell) in cells.iter_mut().enumerate() {
+            cell.number = number;
+        }
+        Ok(Summary::of_poolers(&name, &plan, started, cells))
+    }
+
+    fn scenario(&self, published: Option<&Published>) -> Result<Scenario, CommandError> {
+        let lookup = |name: &str| nova::or_stack(variable(&self.variables, name), name);
+        if let Some(file) = &self.file {
+            return Ok(Scenario::read_with(
+                file,
+                &Reading { lookup: &lookup, has_duration: true },
+            )?);
+        }
+        let info = stack::attach()?.ok_or(CommandError::NothingToMeasure)?;
+        match published {
+            None => Ok(nova::scenario(&info)?),
+            Some(published) => {
+                Ok(Scenario::parse("published.toml", &published.scenario(), &lookup)?)
+            }
+        }
+    }
+
+    fn plan(
+        &self,
+        scenario: &Scenario,
+        published: Option<Published>,
+    ) -> Result<Plan, CommandError> {
+        scenario.target(&self.target)?;
+        let has_direct = !self.no_direct && scenario.targets.contains_key(&self.direct);
+        let mut grid = match &published {
+            Some(published) => published.grid(self.max_clients),
+            None => Grid {
+                clients: self.clients.0.clone(),
+                pool_sizes: self.pool_size.0.clone(),
+                modes: self.pool_mode.clone(),
+                protocols: self.protocol.clone(),
+                rates: self.rate.clone(),
+                has_direct,
+            },
+        };
+        grid.has_direct &= has_direct;
+        let known = rules::known(scenario);
+        let goal = |text: &String| {
+            Goal::parse(text, Layer::Pooler, &known).map_err(|wrong| CommandError::Goal {
+                goal: text.clone(),
+                problem: wrong.to_string(),
+            })
+        };
+        Ok(Plan {
+            pooler: self.target.clone(),
+            direct: grid.has_direct.then(|| self.direct.clone()),
+            grid,
+            goals: self.goal.iter().map(goal).collect::<Result<_, _>>()?,
+            cell_ns: self.cell,
+            reference_every: self.reference_every as usize,
+            mode_command: self.mode_command.clone(),
+            published,
+            generator: self.generator.clone(),
+            seed: self.seed,
+        })
+    }
+}
+
+fn length(text: &str) -> Result<Nanos, String> {
+    match duration::parse(text)? {
+        0 => Err("0 s measure nothing".into()),
+        duration_ns => Ok(duration_ns),
+    }
+}

@@ -1,0 +1,115 @@
+//! The result as it is written to summary.json: everything that the table shows.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use engine::{Nanos, StreamReport};
+use serde::Serialize;
+
+use super::{Moment, Plan, Recovery};
+use crate::arm::ArmKind;
+use crate::generator::GeneratorSummary;
+use crate::scenario::Scenario;
+use crate::validity::Validity;
+
+/// The result of `limit --step`. Times in ns, rates in 1/s.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    schema: u32,
+    command: &'static str,
+    pub(super) scenario: String,
+    /// Seconds since 1970.
+    started: f64,
+    /// Before and after the step, and in it.
+    pub(super) rates: [f64; 2],
+    pub(super) before_ns: Nanos,
+    pub(super) during_ns: Nanos,
+    pub(super) connections: u32,
+    pub(super) seed: u64,
+    #[serde(flatten)]
+    pub(super) generator: Option<GeneratorSummary>,
+    #[serde(flatten)]
+    pub(crate) validity: Validity,
+    /// Of each target.
+    pub(super) steps: Vec<Step>,
+}
+
+/// What a step did to one target.
+#[derive(Debug, Serialize)]
+pub(super) struct Step {
+    /// The arm's name.
+    pub(super) target: String,
+    #[serde(flatten)]
+    pub(super) recovery: Option<Recovery>,
+    pub(super) errors: BTreeMap<&'static str, u64>,
+    pub(super) planned: u64,
+    /// Arrivals that found no free connection: they waited with us, and not in the pool.
+    pub(super) late: u64,
+    /// Arrivals that were never sent.
+    pub(super) unsent: u64,
+    pub(super) moments: Vec<Moment>,
+}
+
+impl Step {
+    pub(super) fn new(
+        kind: &ArmKind,
+        recovery: Option<Recovery>,
+        stream: &StreamReport,
+        moments: Vec<Moment>,
+    ) -> Self {
+        let whole = stream.recording.whole();
+        Self {
+            target: kind.name.to_string(),
+            recovery,
+            errors: whole.failures().map(|(class, count, _)| (class.name(), count)).collect(),
+            planned: stream.planned,
+            late: stream.late,
+            unsent: stream.dropped + stream.unserved,
+            moments,
+        }
+    }
+
+    fn judge(&self, connections: u32, validity: &mut Validity) {
+        let Self { target, late, unsent, .. } = self;
+        if *unsent > 0 {
+            validity.invalid(format!("{target}: {unsent} requests were never sent"));
+        } else if *late > 0 {
+            validity.suspect(format!(
+                "{target}: {late} requests waited for one of the {connections} connections, so that \
+                 the pool saw only a part of the queue; raise --connections to see all of it there"
+            ));
+        }
+        if self.recovery.as_ref().is_none_or(|recovery| recovery.p99_back_ns.is_none()) {
+            validity.suspect(format!(
+                "{target}: it was not back when the time for that was over; raise --after"
+            ));
+        }
+    }
+}
+
+impl Summary {
+    pub(super) fn new(
+        scenario: &Scenario,
+        plan: &Plan,
+        started: SystemTime,
+        generator: Option<GeneratorSummary>,
+        steps: Vec<Step>,
+    ) -> Self {
+        let mut validity = Validity::default();
+        steps.iter().for_each(|step| step.judge(plan.connections, &mut validity));
+        Self {
+            schema: 1,
+            command: "limit --step",
+            scenario: scenario.name.clone(),
+            started: started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
+            rates: [plan.rates.0, plan.rates.1],
+            before_ns: plan.before_ns,
+            during_ns: plan.during_ns,
+            connections: plan.connections,
+            seed: plan.seed,
+            generator,
+            validity,
+            steps,
+        }
+    }
+}

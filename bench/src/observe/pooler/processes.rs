@@ -1,0 +1,43 @@
+//! The processes of one pooler behind one port (PgBouncer manual, "so_reuseport").
+
+use super::{Pooler, Pools, Totals};
+use crate::observe::ObserveError;
+use crate::scenario::Scenario;
+
+/// A connection to the console of each of a pooler's processes; there is one at least.
+pub(crate) struct Poolers(Vec<Pooler>);
+
+impl Poolers {
+    /// Logs in where the scenario says; nothing where it gives no console.
+    pub(crate) fn connect(scenario: &Scenario) -> Result<Option<Self>, ObserveError> {
+        let mut consoles = scenario.targets.values().map(|target| &target.consoles);
+        let consoles = consoles.find(|consoles| !consoles.is_empty());
+        let consoles = consoles.map(|all| all.iter().map(|one| Pooler::connect(one)).collect());
+        Ok(consoles.transpose()?.map(Self))
+    }
+
+    /// Whether others share the port of the only one that is known: what that one shows is not all.
+    pub(crate) fn is_one_of_several(&mut self) -> Result<bool, ObserveError> {
+        match &mut self.0[..] {
+            [pooler] => pooler.shares_port(),
+            _ => Ok(false),
+        }
+    }
+
+    /// What they have counted, together.
+    pub(crate) fn totals(&mut self) -> Result<Totals, ObserveError> {
+        let each = self.0.iter_mut().map(Pooler::totals).collect::<Result<Vec<_>, _>>()?;
+        Ok(Totals::sum(&each))
+    }
+
+    /// Their connections at this instant, together.
+    pub(crate) fn pools(&mut self) -> Result<Pools, ObserveError> {
+        let each = self.0.iter_mut().map(Pooler::pools).collect::<Result<Vec<_>, _>>()?;
+        Ok(Pools::sum(&each))
+    }
+
+    /// Their version, as they say it.
+    pub(crate) fn version(&mut self) -> Result<String, ObserveError> {
+        self.0[0].version()
+    }
+}

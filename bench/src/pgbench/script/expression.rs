@@ -1,0 +1,339 @@
+//! The grammar of pgbench's expressions, with Postgres' precedences (exprparse.y).
+
+use std::cell::Cell;
+
+use engine::pgbench::{ARGUMENTS_MAX, Expression, Function, Value};
+use winnow::Parser;
+use winnow::ascii::{digit1, multispace1};
+use winnow::combinator::{
+    Infix, Postfix, Prefix, alt, delimited, empty, expression, fail, not, opt, preceded, repeat,
+    separated,
+};
+use winnow::error::ParserError;
+use winnow::stream::{LocatingSlice, Location, Stateful, Stream};
+use winnow::token::{literal, one_of, take_while};
+
+use super::{Names, Problem};
+
+/// What variables are called, and how many operands there were.
+#[derive(Debug)]
+struct State<'a> {
+    names: &'a Names,
+    operands: &'a Cell<usize>,
+}
+
+type Input<'a> = Stateful<LocatingSlice<&'a str>, State<'a>>;
+
+/// An expression may have so many operands: evaluating it takes stack for each.
+const OPERANDS_MAX: usize = 1000;
+
+/// Binding powers, as Postgres has them. A prefix operator takes what binds at least so tightly.
+mod power {
+    pub(super) const OR: i64 = 2;
+    pub(super) const AND: i64 = 4;
+    pub(super) const NOT: i64 = 6;
+    pub(super) const IS: i64 = 8;
+    pub(super) const COMPARE: i64 = 10;
+    pub(super) const BITS: i64 = 12;
+    /// Of `~`: the other operators of its level end its operand.
+    pub(super) const COMPLEMENT: i64 = 13;
+    pub(super) const ADD: i64 = 14;
+    pub(super) const MULTIPLY: i64 = 16;
+    pub(super) const SIGN: i64 = 18;
+}
+
+/// Reads all of `text`; the offset of a problem is one in `text`.
+pub(super) fn read(text: &str, names: &Names) -> Result<Expression, Problem> {
+    let text = text.trim_end();
+    let operands = Cell::new(0);
+    let state = State { names, operands: &operands };
+    let mut input = Stateful { input: LocatingSlice::new(text), state };
+    let result = whole.parse_next(&mut input)?;
+    space.parse_next(&mut input)?;
+    if input.eof_offset() > 0 {
+        return Err(Problem::from_input(&input));
+    }
+    Ok(result)
+}
+
+impl<'a> ParserError<Input<'a>> for Problem {
+    type Inner = Self;
+
+    fn from_input(input: &Input<'a>) -> Self {
+        let at = input.current_token_start();
+        let rest: &str = input.input.as_ref();
+        let message = match rest.split_whitespace().next() {
+            Some(word) => format!("syntax error at {word:?}"),
+            None => "syntax error: the expression is not complete".into(),
+        };
+        Self { at, message, is_final: false }
+    }
+
+    fn or(self, other: Self) -> Self {
+        if other.at >= self.at { other } else { self }
+    }
+
+    fn is_backtrack(&self) -> bool {
+        !self.is_final
+    }
+
+    fn into_inner(self) -> Result<Self, Self> {
+        Ok(self)
+    }
+}
+
+fn space(input: &mut Input<'_>) -> Result<(), Problem> {
+    let continued = (literal("\\"), opt(literal("\r")), literal("\n")).void();
+    repeat(0.., alt((multispace1.void(), continued))).parse_next(input)
+}
+
+/// A sign, with the space before it.
+fn sign<'a>(text: &'static str) -> impl Parser<Input<'a>, (), Problem> {
+    preceded(space, literal(text)).void()
+}
+
+fn name<'a>(input: &mut Input<'a>) -> Result<&'a str, Problem> {
+    let is_first = |c: char| c.is_ascii_alphabetic() || c == '_' || !c.is_ascii();
+    let is_more = move |c: char| is_first(c) || c.is_ascii_digit();
+    (one_of(is_first), take_while(0.., is_more)).take().parse_next(input)
+}
+
+/// A key word, in any case, with the space before it.
+fn word<'a>(wanted: &'static str) -> impl Parser<Input<'a>, (), Problem> {
+    preceded(space, name.verify(move |found: &str| found.eq_ignore_ascii_case(wanted))).void()
+}
+
+fn whole(input: &mut Input<'_>) -> Result<Expression, Problem> {
+    expression(preceded(space, operand))
+        .prefix(preceded(space, prefix))
+        .postfix(preceded(space, postfix))
+        .infix(preceded(space, infix))
+        .parse_next(input)
+}
+
+fn call<const N: usize>(function: Function, arguments: [Expression; N]) -> Expression {
+    Expression::Call(function, Box::new(arguments))
+}
+
+fn negated(operand: Expression) -> Expression {
+    call(Function::Not, [operand])
+}
+
+fn prefix<'a>(input: &mut Input<'a>) -> Result<Prefix<Input<'a>, Expression, Problem>, Problem> {
+    alt((
+        sign("-").value(Prefix(power::SIGN, |_, operand| {
+            let zero = Expression::Constant(Value::Integer(0));
+            Ok(call(Function::Subtract, [zero, operand]))
+        })),
+        sign("+").value(Prefix(power::SIGN, |_, operand| Ok(operand))),
+        sign("~").value(Prefix(power::COMPLEMENT, |_, operand| {
+            let ones = Expression::Constant(Value::Integer(-1));
+            Ok(call(Function::BitXor, [ones, operand]))
+        })),
+        word("not").value(Prefix(power::NOT, |_, operand| Ok(negated(operand)))),
+    ))
+    .parse_next(input)
+}
+
+fn postfix<'a>(input: &mut Input<'a>) -> Result<Postfix<Input<'a>, Expression, Problem>, Problem> {
+    fn is(value: Value, operand: Expression) -> Expression {
+        call(Function::Is, [operand, Expression::Constant(value)])
+    }
+    let (is_negated, value) = alt((
+        word("isnull").value((false, Value::Null)),
+        word("notnull").value((true, Value::Null)),
+        preceded(word("is"), (opt(word("not")).map(|found| found.is_some()), constant_word)),
+    ))
+    .parse_next(input)?;
+    Ok(Postfix(
+        power::IS,
+        match (is_negated, value) {
+            (false, Value::Boolean(true)) => |_, operand| Ok(is(Value::Boolean(true), operand)),
+            (false, Value::Boolean(false)) => |_, operand| Ok(is(Value::Boolean(false), operand)),
+            (false, _) => |_, operand| Ok(is(Value::Null, operand)),
+            (true, Value::Boolean(true)) => {
+                |_, operand| Ok(negated(is(Value::Boolean(true), operand)))
+            }
+            (true, Value::Boolean(false)) => {
+                |_, operand| Ok(negated(is(Value::Boolean(false), operand)))
+            }
+            (true, _) => |_, operand| Ok(negated(is(Value::Null, operand))),
+        },
+    ))
+}
+
+fn infix<'a>(input: &mut Input<'a>) -> Result<Infix<Input<'a>, Expression, Problem>, Problem> {
+    use Infix::{Left, Neither};
+    macro_rules! operator {
+        ($kind:ident, $power:expr, $function:ident) => {
+            $kind($power, |_, left, right| Ok(call(Function::$function, [left, right])))
+        };
+        (swapped $function:ident) => {
+            Neither(power::COMPARE, |_, left, right| Ok(call(Function::$function, [right, left])))
+        };
+    }
+    alt((
+        alt((
+            word("or").value(operator!(Left, power::OR, Or)),
+            word("and").value(operator!(Left, power::AND, And)),
+            sign("<=").value(operator!(Neither, power::COMPARE, LessOrEqual)),
+            sign(">=").value(operator!(swapped LessOrEqual)),
+            sign("<>").value(operator!(Neither, power::COMPARE, NotEqual)),
+            sign("!=").value(operator!(Neither, power::COMPARE, NotEqual)),
+            sign("<<").value(operator!(Left, power::BITS, ShiftLeft)),
+            sign(">>").value(operator!(Left, power::BITS, ShiftRight)),
+            sign("<").value(operator!(Neither, power::COMPARE, Less)),
+        )),
+        alt((
+            sign(">").value(operator!(swapped Less)),
+            sign("=").value(operator!(Neither, power::COMPARE, Equal)),
+            sign("|").value(operator!(Left, power::BITS, BitOr)),
+            sign("#").value(operator!(Left, power::BITS, BitXor)),
+            sign("&").value(operator!(Left, power::BITS, BitAnd)),
+            sign("+").value(operator!(Left, power::ADD, Add)),
+            sign("-").value(operator!(Left, power::ADD, Subtract)),
+            sign("*").value(operator!(Left, power::MULTIPLY, Multiply)),
+            sign("/").value(operator!(Left, power::MULTIPLY, Divide)),
+        )),
+        sign("%").value(operator!(Left, power::MULTIPLY, Modulo)),
+        fail,
+    ))
+    .parse_next(input)
+}
+
+fn operand(input: &mut Input<'_>) -> Result<Expression, Problem> {
+    let operands = input.state.operands;
+    operands.set(operands.get() + 1);
+    if operands.get() > OPERANDS_MAX {
+        let message = format!("an expression can have {OPERANDS_MAX} operands at most");
+        return Err(Problem::new(input.current_token_start(), message));
+    }
+    alt((number, bracketed, variable, case, constant_word.map(Expression::Constant), function))
+        .parse_next(input)
+}
+
+fn bracketed(input: &mut Input<'_>) -> Result<Expression, Problem> {
+    literal("(").parse_next(input)?;
+    let inner = whole.parse_next(input).map_err(Problem::last)?;
+    sign(")").parse_next(input).map_err(Problem::last)?;
+    Ok(inner)
+}
+
+fn variable(input: &mut Input<'_>) -> Result<Expression, Problem> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii();
+    let name = preceded(literal(":"), take_while(1.., is_part)).parse_next(input)?;
+    Ok(Expression::Variable(input.state.names.slot(name)))
+}
+
+fn constant_word(input: &mut Input<'_>) -> Result<Value, Problem> {
+    alt((
+        word("null").value(Value::Null),
+        word("true").value(Value::Boolean(true)),
+        word("false").value(Value::Boolean(false)),
+    ))
+    .parse_next(input)
+}
+
+/// The least integer has a sign, since what follows it alone is none any more.
+fn number(input: &mut Input<'_>) -> Result<Expression, Problem> {
+    const LEAST: &str = "9223372036854775808";
+    let start = input.checkpoint();
+    let at = input.current_token_start();
+    if (
+        literal("-"),
+        space,
+        digit1.verify(|digits: &str| digits == LEAST),
+        not(one_of(['.', 'e', 'E'])),
+    )
+        .parse_next(input)
+        .is_ok()
+    {
+        return Ok(Expression::Constant(Value::Integer(i64::MIN)));
+    }
+    input.reset(&start);
+    let exponent = || opt((one_of(['e', 'E']), opt(one_of(['+', '-'])), digit1));
+    let fraction = || (literal("."), opt(digit1));
+    let text = alt((
+        (digit1, opt(fraction()), exponent()).take(),
+        (literal("."), digit1, exponent()).take(),
+    ))
+    .parse_next(input)?;
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let value = text.parse().map_err(|_| Problem::new(at, "bigint constant overflow"))?;
+        return Ok(Expression::Constant(Value::Integer(value)));
+    }
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() => Ok(Expression::Constant(Value::Double(value))),
+        _ => Err(Problem::new(at, "double constant overflow")),
+    }
+}
+
+fn case(input: &mut Input<'_>) -> Result<Expression, Problem> {
+    word("case").parse_next(input)?;
+    let when = (preceded(word("when"), whole), preceded(word("then"), whole));
+    let pairs: Vec<_> = repeat(1.., when).parse_next(input).map_err(Problem::last)?;
+    let otherwise = opt(preceded(word("else"), whole)).parse_next(input)?;
+    word("end").parse_next(input).map_err(Problem::last)?;
+    let otherwise = otherwise.unwrap_or(Expression::Constant(Value::Null));
+    let pairs = pairs.into_iter().flat_map(|(condition, result)| [condition, result]);
+    Ok(Expression::Call(Function::Case, pairs.chain([otherwise]).collect()))
+}
+
+fn function(input: &mut Input<'_>) -> Result<Expression, Problem> {
+    let at = input.current_token_start();
+    let name = name.parse_next(input)?;
+    let lower = name.to_ascii_lowercase();
+    let is_key_word =
+        ["and", "or", "not", "is", "isnull", "notnull", "case", "when", "then", "else", "end"]
+            .contains(&&*lower);
+    if is_key_word {
+        return Err(Problem { at, message: format!("syntax error at {name:?}"), is_final: false });
+    }
+    let Some((_, function, arity)) = FUNCTIONS.iter().find(|(known, ..)| *known == lower) else {
+        return Err(Problem::new(at, format!("unexpected function name \"{name}\"")));
+    };
+    let arguments = alt((separated(1.., whole, sign(",")), empty.map(|()| Vec::new())));
+    let arguments: Result<Vec<Expression>, _> =
+        delimited(sign("("), arguments, sign(")")).parse_next(input);
+    let mut arguments = arguments.map_err(Problem::last)?;
+    let count = arguments.len();
+    if !arity.contains(&count) {
+        let message = match arity.start() == arity.end() || count > *arity.end() {
+            true => format!("unexpected number of arguments ({name})"),
+            false => format!("at least {} argument(s) expected ({name})", arity.start()),
+        };
+        return Err(Problem::new(at, message));
+    }
+    // What the last argument is where it may be left out.
+    let has_seed =
+        matches!(function, Function::HashFnv1a | Function::HashMurmur2 | Function::Permute);
+    if has_seed && count < *arity.end() {
+        arguments.push(Expression::Variable(input.state.names.slot("default_seed")));
+    }
+    Ok(Expression::Call(*function, arguments.into()))
+}
+
+/// Names, and how many arguments they take.
+const FUNCTIONS: &[(&str, Function, std::ops::RangeInclusive<usize>)] = &[
+    ("abs", Function::Abs, 1..=1),
+    ("debug", Function::Debug, 1..=1),
+    ("double", Function::Double, 1..=1),
+    ("exp", Function::Exp, 1..=1),
+    ("greatest", Function::Greatest, 1..=ARGUMENTS_MAX),
+    ("hash", Function::HashMurmur2, 1..=2),
+    ("hash_fnv1a", Function::HashFnv1a, 1..=2),
+    ("hash_murmur2", Function::HashMurmur2, 1..=2),
+    ("int", Function::Int, 1..=1),
+    ("least", Function::Least, 1..=ARGUMENTS_MAX),
+    ("ln", Function::Ln, 1..=1),
+    ("mod", Function::Modulo, 2..=2),
+    ("permute", Function::Permute, 2..=3),
+    ("pi", Function::Pi, 0..=0),
+    ("pow", Function::Power, 2..=2),
+    ("power", Function::Power, 2..=2),
+    ("random", Function::Random, 2..=2),
+    ("random_exponential", Function::RandomExponential, 3..=3),
+    ("random_gaussian", Function::RandomGaussian, 3..=3),
+    ("random_zipfian", Function::RandomZipfian, 3..=3),
+    ("sqrt", Function::Sqrt, 1..=1),
+];

@@ -1,0 +1,275 @@
+//! Scripts compiled for the engine: branches become jumps, statements operations of the target.
+
+use std::ops::Range;
+
+use engine::pgbench::{Command, Program, Slot, Step, Workload};
+use wire::postgres::{Parameter, Protocol, Statement, StatementError};
+use wire::{Operation, Piece, Request};
+
+use super::script::{self, Line, Names, ScriptMistake, What};
+
+/// A script as it was given.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// Its name: a file's path, or a built-in's title.
+    pub(crate) name: String,
+    pub(crate) text: String,
+    /// How often it runs, relative to the others.
+    pub(crate) weight: u32,
+}
+
+/// Scripts as the engine runs them.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub(super) workload: Workload,
+    /// Every statement, in the order of the scripts.
+    pub(super) operations: Vec<Operation>,
+    /// How many of them each script has.
+    pub(super) statements_of: Vec<usize>,
+}
+
+/// Parameters that a statement can have (MAX_ARGS of pgbench, less the statement itself).
+const PARAMETERS_MAX: usize = 255;
+
+/// Compiles scripts. `presets` are variables that are set from the start.
+pub(super) fn compile(
+    sources: &[Source],
+    protocol: Protocol,
+    presets: &[(String, String)],
+    clients: u32,
+) -> Result<Compiled, ScriptMistake> {
+    let names = Names::default();
+    let presets = presets.iter().map(|(name, text)| (names.slot(name), text.clone())).collect();
+    for name in ["client_id", "default_seed", "random_seed"] {
+        names.slot(name);
+    }
+    let mut operations = Vec::new();
+    let mut programs = Vec::new();
+    let mut statements_of = Vec::new();
+    for source in sources {
+        let lines = script::read(&source.name, &source.text, &names)?;
+        let mut compiler = Compiler {
+            source,
+            number: programs.len(),
+            protocol,
+            names: &names,
+            operations: &mut operations,
+            commands: Vec::new(),
+            branches: Vec::new(),
+        };
+        lines.into_iter().try_for_each(|line| compiler.line(line))?;
+        let commands = compiler.finish()?;
+        statements_of.push(operations.len() - statements_of.iter().sum::<usize>());
+        let (name, weight) = (source.name.clone(), source.weight);
+        programs.push(Program { name, weight, commands });
+    }
+    let workload = Workload {
+        programs,
+        variables: names.all(),
+        presets,
+        clients,
+        tries_max: Some(1),
+        retry_within_ns: None,
+        records_statements: false,
+        keeps_samples: false,
+        statements: operations.len() as u32,
+        is_verbatim: protocol == Protocol::Simple,
+    };
+    Ok(Compiled { workload, operations, statements_of })
+}
+
+struct Compiler<'a> {
+    source: &'a Source,
+    /// Which script it is.
+    number: usize,
+    protocol: Protocol,
+    names: &'a Names,
+    operations: &'a mut Vec<Operation>,
+    commands: Vec<Command>,
+    branches: Vec<Branches>,
+}
+
+/// An `\if` that has not ended.
+struct Branches {
+    /// Where it begins in the text.
+    at: usize,
+    /// The condition of the branch, whose jump has no goal yet.
+    condition: Option<usize>,
+    /// The jumps at the ends of branches.
+    ends: Vec<usize>,
+}
+
+impl Compiler<'_> {
+    fn mistake(&self, at: usize, message: impl Into<String>) -> ScriptMistake {
+        ScriptMistake::new(&self.source.name, &self.source.text, at, message)
+    }
+
+    fn push(&mut self, at: usize, step: Step) -> usize {
+        let (line, column) = script::place(&self.source.text, at);
+        self.commands.push(Command { line: line as u32, column: column as u32, step });
+        self.commands.len() - 1
+    }
+
+    fn line(&mut self, Line { at, what }: Line) -> Result<(), ScriptMistake> {
+        match what {
+            What::Statement(sql, rows) => {
+                let (operation, parameters) = self.statement(at, &sql, rows.is_some())?;
+                self.push(at, Step::Statement { operation, parameters, rows });
+            }
+            What::Set(slot, expression) => _ = self.push(at, Step::Set(slot, expression)),
+            What::Sleep(amount, unit_ns) => _ = self.push(at, Step::Sleep(amount, unit_ns)),
+            What::StartPipeline if self.protocol == Protocol::Simple => {
+                let message = "pipelines need -M extended or -M prepared";
+                return Err(self.mistake(at, message));
+            }
+            What::StartPipeline => _ = self.push(at, Step::StartPipeline),
+            What::EndPipeline => _ = self.push(at, Step::EndPipeline),
+            What::If(condition) => {
+                let condition = Some(self.push(at, Step::Unless(condition, 0)));
+                self.branches.push(Branches { at, condition, ends: Vec::new() });
+            }
+            What::Elif(condition) => {
+                self.end_branch(at, "\\elif")?;
+                let condition = self.push(at, Step::Unless(condition, 0));
+                if let Some(branches) = self.branches.last_mut() {
+                    branches.condition = Some(condition);
+                }
+            }
+            What::Else => self.end_branch(at, "\\else")?,
+            What::Endif => {
+                let Some(branches) = self.branches.pop() else {
+                    return Err(self.mistake(at, "\\endif without \\if"));
+                };
+                let end = self.commands.len();
+                branches.condition.into_iter().chain(branches.ends).for_each(|from| {
+                    self.lead(from, end);
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// A branch of a condition is at its end, and another one begins.
+    fn end_branch(&mut self, at: usize, name: &str) -> Result<(), ScriptMistake> {
+        let condition = match self.branches.last_mut() {
+            None => return Err(self.mistake(at, format!("{name} without \\if"))),
+            Some(branches) => branches.condition.take(),
+        };
+        let Some(condition) = condition else {
+            return Err(self.mistake(at, format!("{name} after \\else")));
+        };
+        let end = self.push(at, Step::Jump(0));
+        self.lead(condition, end + 1);
+        if let Some(branches) = self.branches.last_mut() {
+            branches.ends.push(end);
+        }
+        Ok(())
+    }
+
+    /// Has the jump at `from` lead to a command.
+    fn lead(&mut self, from: usize, goal: usize) {
+        match &mut self.commands[from].step {
+            Step::Unless(_, to) | Step::Jump(to) => *to = goal,
+            _ => {}
+        }
+    }
+
+    fn finish(self) -> Result<Vec<Command>, ScriptMistake> {
+        if let Some(branches) = self.branches.last() {
+            return Err(self.mistake(branches.at, "\\if without \\endif"));
+        }
+        if self.commands.is_empty() {
+            return Err(self.mistake(0, "the script is empty"));
+        }
+        Ok(self.commands)
+    }
+
+    /// Encodes a statement: which operation it is, and its variables.
+    fn statement(
+        &mut self,
+        at: usize,
+        sql: &str,
+        keeps_rows: bool,
+    ) -> Result<(u32, Box<[Slot]>), ScriptMistake> {
+        let found = variables(sql);
+        if found.len() > PARAMETERS_MAX && self.protocol != Protocol::Simple {
+            let message = format!("a statement can have {PARAMETERS_MAX} variables at most");
+            return Err(self.mistake(at, message));
+        }
+        let number = self.operations.len();
+        let encoded = match self.protocol {
+            Protocol::Simple => Statement::verbatim(pieces(sql, &found)),
+            protocol => {
+                let parameters: Vec<_> =
+                    (0..found.len()).map(|hole| Parameter { hole, type_oid: 0 }).collect();
+                let name = format!("P{}_{number}", self.number);
+                Statement::new(&numbered(sql, &found), &parameters, protocol, &name)
+            }
+        };
+        let statement = encoded.map_err(|error| {
+            let (place, message) = match error {
+                StatementError::UnusedParameter(number) => (
+                    at + found[number - 1].start - 1,
+                    "a variable in a string, a comment or a quoted name needs -M simple".into(),
+                ),
+                error => (at, error.to_string()),
+            };
+            self.mistake(place, message)
+        })?;
+        let statement = statement.prepared_late(number as u32);
+        let statement = if keeps_rows { statement.keeping_rows() } else { statement };
+        self.operations.push(Operation {
+            name: sql.trim_end().into(),
+            idempotent: false,
+            request: Request::Postgres(statement),
+            checks: Vec::new(),
+        });
+        let slots = found.iter().map(|range| self.names.slot(&sql[range.clone()])).collect();
+        Ok((number as u32, slots))
+    }
+}
+
+/// Where the names of variables stand in a statement, each behind its colon. pgbench looks for them
+/// everywhere, in strings and comments too.
+fn variables(sql: &str) -> Vec<Range<usize>> {
+    let bytes = sql.as_bytes();
+    let is_first = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80;
+    let is_part = |byte: &u8| is_first(*byte) || byte.is_ascii_digit();
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(colon) = memchr::memchr(b':', &bytes[at..]) {
+        let start = at + colon + 1;
+        if bytes.get(start).is_some_and(|byte| is_first(*byte)) {
+            let length = bytes[start..].iter().take_while(|byte| is_part(byte)).count();
+            found.push(start..start + length);
+            at = start + length;
+        } else {
+            // Of `::int` neither colon begins a name.
+            at = start + bytes[start..].iter().take_while(|byte| **byte == b':').count();
+        }
+    }
+    found
+}
+
+fn pieces(sql: &str, variables: &[Range<usize>]) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    for (hole, range) in variables.iter().enumerate() {
+        pieces.push(Piece::Bytes(sql.as_bytes()[at..range.start - 1].into()));
+        pieces.push(Piece::Hole(hole));
+        at = range.end;
+    }
+    pieces.push(Piece::Bytes(sql.as_bytes()[at..].into()));
+    pieces
+}
+
+fn numbered(sql: &str, variables: &[Range<usize>]) -> String {
+    let mut text = String::with_capacity(sql.len());
+    let mut at = 0;
+    for (number, range) in (1..).zip(variables) {
+        text += &sql[at..range.start - 1];
+        text += &format!("${number}");
+        at = range.end;
+    }
+    text + &sql[at..]
+}

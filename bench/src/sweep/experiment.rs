@@ -1,0 +1,246 @@
+//! The cells, measured one after the other.
+
+use std::ops::ControlFlow;
+use std::time::SystemTime;
+
+use engine::{Gaps, Load, MILLISECOND, Nanos, Random, Stream};
+
+use super::cell::{Cell, Look, PoolFigures, Totals};
+use super::configuration::Control;
+use super::grid::{Mode, Place, Setting};
+use super::{Plan, Summary};
+use crate::arm::ArmKind;
+use crate::check::Checks;
+use crate::interrupt;
+use crate::limit::{LimitError, Log};
+use crate::metric::{self, Gauges, Loads, Tally};
+use crate::observe::CpuSample;
+use crate::rig::{Rig, RigError};
+use crate::rules;
+use crate::scenario::{Processes, Scenario};
+
+const WARM_UP_NS: Nanos = 300 * MILLISECOND;
+/// Requests in flight at a cell's end have so long: in session mode some wait for ever.
+const GRACEFUL_STOP_NS: Nanos = 500 * MILLISECOND;
+/// A cell's throughput is compared over so many parts of it.
+const PIECES: u64 = 10;
+
+struct Experiment<'a> {
+    scenario: Scenario,
+    plan: &'a Plan,
+    /// `None` where the pooler's settings stay as they are, and nothing is asked of its console.
+    control: Option<Control>,
+    processes: Processes,
+}
+
+/// Measures all cells; `say` gets a line of progress for each.
+pub(crate) fn run(
+    scenario: &Scenario,
+    plan: &Plan,
+    log: &mut Log<Cell>,
+    say: &mut dyn FnMut(&str),
+) -> Result<Summary, LimitError> {
+    let started = SystemTime::now();
+    let control = Control::open(scenario, &plan.pooler)?;
+    let original = control.original.clone();
+    let processes = scenario.processes().map_err(RigError::from)?;
+    let mut experiment =
+        Experiment { scenario: scenario.clone(), plan, control: Some(control), processes };
+    let order = plan.grid.order(plan.reference_every, plan.seed);
+    let mut cells = Vec::with_capacity(order.len());
+    if log.left() > 0 {
+        say(&format!("going on after {} cells of the log", log.left()));
+    }
+    for (number, place) in order.iter().enumerate() {
+        let is_it = |cell: &Cell| cell.number == number && cell.setting == place.setting;
+        let cell = match log.replay(is_it) {
+            Some(cell) => cell,
+            None => {
+                let cell = experiment.cell(number, place)?;
+                let of = format!("{} of {}", number + 1, order.len());
+                say(&format!("{of}: {}", super::table::progress(&cell)));
+                log.push(&cell)?;
+                cell
+            }
+        };
+        cells.push(cell);
+    }
+    Ok(Summary::new(&experiment.scenario, plan, started, original, cells))
+}
+
+/// Measures all cells on a pooler that is left as it is; `pids` are those of its processes, which
+/// share one port.
+pub(crate) fn run_as_it_is(
+    scenario: &Scenario,
+    plan: &Plan,
+    pids: &[u32],
+    say: &mut dyn FnMut(&str),
+) -> Result<Vec<Cell>, RigError> {
+    let mut processes = scenario.processes()?;
+    let names = (1..).map(|number| format!("{}-{number}", plan.pooler));
+    processes.remove(&plan.pooler);
+    processes.extend(names.zip(pids.iter().copied()));
+    let mut experiment = Experiment { scenario: scenario.clone(), plan, control: None, processes };
+    let order = plan.grid.order(usize::MAX, plan.seed);
+    let mut cells = Vec::new();
+    for (number, place) in order.iter().filter(|place| !place.is_reference).enumerate() {
+        let mut place = *place;
+        place.setting.poolers = Some(pids.len() as u32);
+        let cell = experiment.cell(number, &place)?;
+        say(&super::table::progress(&cell));
+        cells.push(cell);
+    }
+    Ok(cells)
+}
+
+impl Experiment<'_> {
+    /// One cell. What a target refuses is the cell's result.
+    fn cell(&mut self, number: usize, place: &Place) -> Result<Cell, RigError> {
+        let mut cell = Cell::new(number, place);
+        if let Some(control) = &mut self.control {
+            let configured = control.apply(&place.setting, self.plan.mode_command.as_deref())?;
+            cell.configuration = place.setting.pool_size.map(|_| configured);
+        }
+        match self.measure(&mut cell) {
+            Err(RigError::Target(problem)) => cell.problem = Some(problem),
+            other => other?,
+        }
+        Ok(cell)
+    }
+
+    fn measure(&mut self, cell: &mut Cell) -> Result<(), RigError> {
+        let plan = self.plan;
+        let setting = cell.setting;
+        let target = match setting.pool_size {
+            Some(_) => plan.pooler.clone(),
+            None => plan.direct.clone().unwrap_or_default(),
+        };
+        if let Some(file) = self.scenario.targets.get_mut(&target) {
+            file.protocol = setting.protocol.into();
+        }
+        let kinds = [ArmKind::of(&target)];
+        let connections = [(setting.clients, setting.clients)];
+        let (checks, quiet) = (Checks::default(), &mut |_: &str| {});
+        let mut rig =
+            Rig::open(&self.scenario, &kinds, &connections, &plan.generator, &checks, quiet)?;
+        let seed = Random::new(plan.seed, cell.number as u64).draw();
+        let stream = |rig: &Rig, load, seed| Stream {
+            graceful_stop_ns: GRACEFUL_STOP_NS,
+            ..rig.stream(0, load, (0, 0), seed)
+        };
+        // Where clients keep their server connections, those that get none would be given up in the
+        // warm-up, and be missing.
+        let keeps = setting.pool_mode == Some(Mode::Session)
+            && setting.pool_size.is_some_and(|size| setting.clients > size);
+        if !keeps {
+            rig.warm_up(stream(&rig, load(&setting, WARM_UP_NS), !seed))?;
+        }
+        let before = self.totals()?;
+        let cpu_before = self.cpu();
+        let (mut looks, mut pieces, mut failed) = (Vec::new(), Vec::new(), None);
+        let measured = stream(&rig, load(&setting, plan.cell_ns), seed);
+        let mut pooler = self.control.as_mut().map(Control::pooler);
+        let report = rig.watch_every(plan.cell_ns / PIECES, vec![measured], |interval| {
+            if interval.end_ns > plan.cell_ns + plan.cell_ns / PIECES / 2 {
+                return ControlFlow::Continue(());
+            }
+            let recording = interval.streams[0].recording.whole();
+            pieces.push(recording.completed() - recording.failed.len());
+            match pooler.as_mut().map(|pooler| pooler.table("SHOW POOLS")) {
+                Some(Ok(rows)) => looks.push(Look::new(&rows)),
+                Some(Err(error)) => failed = Some(error),
+                None => {}
+            }
+            if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        interrupt::check()?;
+        failed.map_or(Ok(()), Err)?;
+        let after = self.totals()?;
+        let names: Vec<_> =
+            self.scenario.operations.iter().map(|operation| operation.name.as_str()).collect();
+        let length_ns = plan.cell_ns.max(report.end.saturating_sub(report.start));
+        // Where clients were stuck nothing came after the cell's own time.
+        let is_drained = length_ns < plan.cell_ns + GRACEFUL_STOP_NS;
+        let length_ns = if is_drained { length_ns } else { plan.cell_ns };
+        cell.measure(&report, length_ns, &pieces, &names);
+        if setting.pool_size.is_some()
+            && let (Some(before), Some(after)) = (before, after)
+        {
+            let totals = (before, after);
+            cell.pool = Some(PoolFigures::new(&setting, &looks, totals, length_ns));
+        }
+        let requests = cell.requests.max(1) as f64;
+        for (name, ns) in self.cpu_since(&cpu_before) {
+            let of = match name.as_str() {
+                "postgres" => name,
+                // All of its processes together.
+                name if name.starts_with(&plan.pooler) && setting.pool_size.is_some() => {
+                    plan.pooler.clone()
+                }
+                _ => continue,
+            };
+            *cell.cpu_ns_per_request.entry(of).or_default() += ns as f64 / requests;
+        }
+        cell.goals = self.judge(&target, &report, length_ns)?;
+        Ok(())
+    }
+
+    fn totals(&mut self) -> Result<Option<Totals>, RigError> {
+        let Some(control) = &mut self.control else { return Ok(None) };
+        Ok(Some(Totals::new(&control.pooler().table("SHOW STATS_TOTALS")?)))
+    }
+
+    fn judge(
+        &self,
+        target: &str,
+        report: &engine::PhaseReport,
+        length_ns: Nanos,
+    ) -> Result<Vec<crate::limit::GoalResult>, RigError> {
+        let load = metric::Load {
+            scenario: rules::ONLY_LOAD.into(),
+            target: target.into(),
+            layer: rules::layer(self.scenario.target(target)?),
+            connect: None,
+        };
+        let loads = Loads {
+            loads: vec![load],
+            operations: self.scenario.operations.iter().map(|op| op.name.clone()).collect(),
+            checks: Vec::new(),
+        };
+        let stream = &report.streams[0];
+        let tallies = [Tally {
+            recording: stream.recording.clone(),
+            iterations: stream.iterations,
+            dropped: stream.dropped + stream.unserved,
+            data_sent: stream.data_sent,
+            data_received: stream.data_received,
+        }];
+        let gauges = Gauges::default();
+        let metrics = loads.metrics(length_ns, &tallies, &gauges);
+        Ok(self.plan.goals.iter().map(|goal| goal.judge(&metrics)).collect())
+    }
+
+    fn cpu(&self) -> Vec<(String, CpuSample)> {
+        let processes = self.processes.iter();
+        processes.map(|(target, pid)| (target.clone(), CpuSample::read(*pid))).collect()
+    }
+
+    fn cpu_since(&self, before: &[(String, CpuSample)]) -> Vec<(String, u64)> {
+        let after = self.cpu();
+        let pairs = after.into_iter().zip(before);
+        pairs.map(|((target, after), (_, before))| (target, after.since(before))).collect()
+    }
+}
+
+fn load(setting: &Setting, duration_ns: Nanos) -> Load {
+    match setting.rate {
+        None => Load::ConstantVus { vus: setting.clients, duration_ns },
+        Some(rate) => Load::ConstantArrivalRate {
+            rate,
+            gaps: Gaps::Uniform,
+            duration_ns,
+            pre_allocated_vus: setting.clients,
+            max_vus: setting.clients,
+        },
+    }
+}

@@ -1,0 +1,158 @@
+//! One worker's clients.
+
+use std::sync::Arc;
+
+use wire::postgres::Rows;
+use wire::{Code, Failure, Values};
+
+use super::client::{Action, Client};
+use super::{Fault, Sample, ScriptError, ScriptReport, Value, Variables, Workload, Xoroshiro};
+use crate::Nanos;
+
+/// One worker's clients. Each belongs to a place for a connection, and whoever has the place runs the
+/// scripts as this client.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    workload: Arc<Workload>,
+    lane: u32,
+    workers: u32,
+    clients: Vec<Client>,
+    /// Which script comes next.
+    choice: Xoroshiro,
+    total_weight: u64,
+    debugged: Vec<Value>,
+}
+
+/// The SQLSTATEs after which a transaction may be tried again: serialization_failure and
+/// deadlock_detected.
+const RETRIED: [&[u8; 5]; 2] = [b"40001", b"40P01"];
+
+impl Clients {
+    /// As many as there are places, each client `lane` + n times `workers` of the run with this seed.
+    pub fn new(
+        workload: Arc<Workload>,
+        seed: u64,
+        places: usize,
+        (lane, workers): (u32, u32),
+    ) -> Self {
+        let name_is = |wanted: &'static str| move |name: &str| name == wanted;
+        let is_preset = |wanted: &str| {
+            workload.presets.iter().any(|(slot, _)| *workload.variables[slot.0 as usize] == *wanted)
+        };
+        // In the order in which pgbench draws them.
+        let mut base = Xoroshiro::new(seed);
+        let count = (workload.clients as usize).max(places * workers as usize);
+        let seeds: Vec<_> = (0..count).map(|_| base.draw()).collect();
+        let mut variables = Variables::new(Arc::clone(&workload.variables));
+        for (slot, text) in &workload.presets {
+            let name = &workload.variables[slot.0 as usize];
+            variables.set_text_of(|other| *other == **name, text);
+        }
+        if !is_preset("default_seed") {
+            let text = (base.draw() as i64).to_string();
+            variables.set_text_of(name_is("default_seed"), &text);
+        }
+        if !is_preset("random_seed") {
+            variables.set_text_of(name_is("random_seed"), &(seed as i64).to_string());
+        }
+        let has_number = is_preset("client_id");
+        // pgbench draws three seeds for each thread: for scripts, for its schedule, for its samples.
+        let own = (0..=3 * lane).map(|_| base.draw()).last().unwrap_or_default();
+        let client = |place: usize| {
+            let number = place * workers as usize + lane as usize;
+            let mut variables = variables.clone();
+            if !has_number {
+                variables.set_text_of(name_is("client_id"), &number.to_string());
+            }
+            Client::new(variables, Xoroshiro::new(seeds[number]))
+        };
+        Self {
+            lane,
+            workers,
+            clients: (0..places).map(client).collect(),
+            choice: Xoroshiro::new(own),
+            total_weight: workload.programs.iter().map(|one| u64::from(one.weight)).sum(),
+            debugged: Vec::new(),
+            workload,
+        }
+    }
+
+    /// What they run.
+    pub fn workload(&self) -> &Workload {
+        &self.workload
+    }
+
+    /// The client in `place` begins a transaction: with which of the scripts.
+    pub fn begin(&mut self, place: usize, now: Nanos) -> usize {
+        let program = self.choose();
+        self.clients[place].begin(program, now);
+        program
+    }
+
+    fn choose(&mut self) -> usize {
+        let programs = &self.workload.programs;
+        if programs.len() == 1 {
+            return 0;
+        }
+        let mut left = self.choice.up_to(self.total_weight - 1);
+        let is_it = |weight: u64| {
+            let is_it = left < weight;
+            left = left.saturating_sub(weight);
+            is_it
+        };
+        programs.iter().map(|one| u64::from(one.weight)).position(is_it).unwrap_or(0)
+    }
+
+    /// What the client in `place` does next; where a statement is to be sent, `values` are filled in.
+    pub fn advance(&mut self, place: usize, values: &mut Values) -> Result<Action, ScriptError> {
+        let client = &mut self.clients[place];
+        client
+            .advance(&self.workload, values, &mut self.debugged)
+            .map_err(|fault| client.error(&self.workload, fault))
+    }
+
+    /// The statement of the client in `place` was answered.
+    pub fn replied(&mut self, place: usize, rows: Option<&Rows>) -> Result<(), ScriptError> {
+        let client = &mut self.clients[place];
+        client.replied(&self.workload, rows).map_err(|fault| client.error(&self.workload, fault))
+    }
+
+    /// The transaction of the client in `place` failed: whether it is tried again, from its script's
+    /// beginning.
+    pub fn retries(&mut self, place: usize, failure: &Failure, now: Nanos) -> bool {
+        let Code::SqlState(state) = &failure.code else { return false };
+        RETRIED.contains(&state) && self.clients[place].retries(&self.workload, now)
+    }
+
+    /// The transaction of the client in `place` has come to its end: counts it.
+    pub fn end(&mut self, place: usize, report: &mut ScriptReport, sample: Sample) {
+        let (number, retries) = self.clients[place].end();
+        report.retried += u64::from(retries > 0);
+        report.debugged(self.debugged.drain(..));
+        if self.workload.keeps_samples {
+            let client = self.number(place) as u32;
+            report.samples.push(Sample { client, number, retries, ..sample });
+        }
+    }
+
+    fn number(&self, place: usize) -> usize {
+        place * self.workers as usize + self.lane as usize
+    }
+
+    /// Where the statement that the client in `place` sent last is recorded, if it is.
+    pub fn recording(&self, place: usize) -> Option<usize> {
+        let statement = self.clients[place].statement(&self.workload)?;
+        let is_recorded = self.workload.records_statements;
+        is_recorded.then(|| self.workload.programs.len() + statement as usize)
+    }
+
+    /// What is wrong with the script of the client in `place`, with the place in it.
+    pub fn error(&self, place: usize, fault: Fault) -> ScriptError {
+        self.clients[place].error(&self.workload, fault)
+    }
+
+    /// Tells of what `debug` was given since this was last asked.
+    pub fn tell_debugged(&mut self, report: &mut ScriptReport) {
+        report.debugged(self.debugged.drain(..));
+    }
+}

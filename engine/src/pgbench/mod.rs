@@ -1,0 +1,174 @@
+//! pgbench's scripts, compiled: what a client does next, without I/O and without a clock.
+//!
+//! A [`Workload`] is all scripts of a run. [`Clients`] are one worker's part of the clients that run
+//! them, each with its variables and random numbers. With one worker and the same seed they draw what
+//! pgbench 15 draws with `-j 1`.
+
+mod client;
+mod clients;
+mod expression;
+mod random;
+mod report;
+mod value;
+mod variables;
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+pub use client::{Action, Client};
+pub use clients::Clients;
+pub use expression::{ARGUMENTS_MAX, EvaluationError, Expression, Function};
+pub use random::Xoroshiro;
+pub use report::{Sample, ScriptReport};
+pub use value::Value;
+pub use variables::{Slot, Variables};
+
+use crate::Nanos;
+
+/// All scripts of a run, and what its clients begin with.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// The scripts, at least one.
+    pub programs: Vec<Program>,
+    /// The names of all variables, by [`Slot`].
+    pub variables: Arc<[Box<str>]>,
+    /// Variables that are set from the start, and their texts (`-D`).
+    pub presets: Vec<(Slot, String)>,
+    /// How many clients there are, over all workers.
+    pub clients: u32,
+    /// How often a transaction is tried that fails by a serialization error or a deadlock; `None` for
+    /// as often as it takes.
+    pub tries_max: Option<u32>,
+    /// A transaction is not tried again when so much time has passed since its beginning, in ns.
+    pub retry_within_ns: Option<Nanos>,
+    /// Whether each statement is recorded too: statement n as operation n behind the scripts.
+    pub records_statements: bool,
+    /// Whether every transaction is told of by itself.
+    pub keeps_samples: bool,
+    /// How many statements there are.
+    pub statements: u32,
+    /// Whether an undefined variable stays in the text as it is written (the simple protocol), or is
+    /// NULL.
+    pub is_verbatim: bool,
+}
+
+/// One script.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Its name in reports.
+    pub name: String,
+    /// How often it runs, relative to the others.
+    pub weight: u32,
+    /// Its commands, in order.
+    pub commands: Vec<Command>,
+}
+
+/// One command of a script.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// The line in which it begins in its script, from 1 on.
+    pub line: u32,
+    /// Its place in that line, in characters from 1 on.
+    pub column: u32,
+    /// What it does.
+    pub step: Step,
+}
+
+/// What a command does.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Sends a statement and waits for its reply.
+    Statement {
+        /// Which of the target's operations.
+        operation: u32,
+        /// The variables that fill its holes.
+        parameters: Box<[Slot]>,
+        /// What becomes of the rows.
+        rows: Option<KeepRows>,
+    },
+    /// `\set`.
+    Set(Slot, Expression),
+    /// `\if` and `\elif`: goes on at this command if the condition does not hold.
+    Unless(Expression, usize),
+    /// The end of a branch: goes on at this command.
+    Jump(usize),
+    /// `\sleep`: so many units of so many ns.
+    Sleep(Amount, Nanos),
+    /// `\startpipeline`.
+    StartPipeline,
+    /// `\endpipeline`.
+    EndPipeline,
+}
+
+/// How long to sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amount {
+    /// So long.
+    Constant(i64),
+    /// As long as a variable says.
+    Variable(Slot),
+}
+
+/// `\gset` and `\aset`: the columns of the last row become variables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeepRows {
+    /// What the variables' names begin with.
+    pub prefix: Box<str>,
+    /// Whether it is `\gset`: the last result must have one row, and no other is looked at.
+    pub is_single: bool,
+}
+
+/// A script can't go on: not a failure of the target, but of what it was told to do.
+#[derive(Clone, Debug, Error, PartialEq)]
+#[error("{script}:{line}:{column}: {fault}")]
+pub struct ScriptError {
+    /// The script's name.
+    pub script: String,
+    /// The command's line.
+    pub line: u32,
+    /// The command's place in that line.
+    pub column: u32,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+/// What is wrong with a script that runs.
+#[derive(Clone, Debug, Error, PartialEq)]
+pub enum Fault {
+    /// An expression has no value.
+    #[error(transparent)]
+    Evaluation(#[from] EvaluationError),
+    /// `\gset` needs one row.
+    #[error("\\gset needs one row, and there were {0}")]
+    Rows(u64),
+    /// A row is too long to be kept.
+    #[error("the reply is too long for \\gset and \\aset: 16 KiB a row is the limit")]
+    RowTooLong,
+    /// The script ends in the middle of a transaction.
+    #[error("the script ends with its transaction still open: end it with COMMIT or ROLLBACK")]
+    OpenTransaction,
+    /// The script ends in the middle of a pipeline.
+    #[error("the script ends with its pipeline still open: end it with \\endpipeline")]
+    OpenPipeline,
+    /// A pipeline in a pipeline.
+    #[error("\\startpipeline in a pipeline: end the one before with \\endpipeline")]
+    Nested,
+    /// A pipeline's end without its beginning.
+    #[error("\\endpipeline without \\startpipeline")]
+    NoPipeline,
+    /// `\gset` and `\aset` need the reply at once.
+    #[error("\\gset and \\aset cannot be used in a pipeline")]
+    RowsInPipeline,
+    /// `\sleep` of a variable that was never set.
+    #[error("undefined variable \"{0}\"")]
+    Undefined(Box<str>),
+}
+
+impl Workload {
+    /// How many operations are recorded: the scripts, and their statements if those are asked for.
+    pub fn recordings(&self) -> usize {
+        let statements = if self.records_statements { self.statements as usize } else { 0 };
+        self.programs.len() + statements
+    }
+}

@@ -1,0 +1,239 @@
+//! Transactions of scripts: several requests of one client, on one connection.
+
+use std::cmp::Reverse;
+
+use wire::{Class, Code, Failure, Outcome};
+
+use super::{Timer, Worker};
+use crate::{
+    ConnectionId, Nanos, Transport,
+    pgbench::{Action, Clients, Fault, Sample, ScriptError, ScriptReport},
+    pool::{Flight, State},
+};
+
+impl Worker {
+    /// The client that has the connection `id`, in its stream's clients.
+    fn client(&mut self, id: ConnectionId) -> Option<(&mut Clients, usize)> {
+        let connection = &self.connections[id as usize];
+        let place = id - self.pools[connection.target].members.start;
+        let share = &mut self.phase.as_mut()?.shares[connection.flight.job.stream as usize];
+        Some((share.clients.as_deref_mut()?, place as usize))
+    }
+
+    fn script_report(&mut self, id: ConnectionId) -> Option<&mut ScriptReport> {
+        self.report_of(id)?.script.as_deref_mut()
+    }
+
+    /// The client of the connection, which is ready, begins a transaction. Whether that is at its end
+    /// already.
+    pub(super) fn begin_transaction(
+        &mut self,
+        id: ConnectionId,
+        now: Nanos,
+        transport: &mut impl Transport,
+    ) -> bool {
+        if let Some((clients, place)) = self.client(id) {
+            let program = clients.begin(place, now) as u32;
+            self.connections[id as usize].flight.operation = program;
+        }
+        self.go_on(id, now, transport)
+    }
+
+    /// The client of the connection, which is ready, goes on with its script. Whether the
+    /// transaction is at its end: then the connection is to be handed on.
+    pub(super) fn go_on(
+        &mut self,
+        id: ConnectionId,
+        now: Nanos,
+        transport: &mut impl Transport,
+    ) -> bool {
+        let mut values = std::mem::take(&mut self.values);
+        let action = loop {
+            let Some((clients, place)) = self.client(id) else { break Ok(Action::End) };
+            match clients.advance(place, &mut values) {
+                Ok(Action::Queue(operation)) => {
+                    let connection = &mut self.connections[id as usize];
+                    let operations = &self.targets[connection.target].operations;
+                    connection.session.queue(&operations[operation as usize], &values);
+                }
+                action => break action,
+            }
+        };
+        self.values = values;
+        match action {
+            Ok(Action::Send(_) | Action::Sync | Action::Queue(_)) => {}
+            Ok(Action::Sleep(sleep_ns)) => {
+                let until = now.saturating_add(sleep_ns);
+                let connection = &mut self.connections[id as usize];
+                (connection.state, connection.deadline) = (State::Asleep, until);
+                self.timers.push(Reverse((until, Timer::Wake(id))));
+                return false;
+            }
+            Ok(Action::End) if self.connections[id as usize].session.is_in_transaction() => {
+                let error =
+                    self.client(id).map(|(all, place)| all.error(place, Fault::OpenTransaction));
+                self.stop(id, error, now, transport);
+                return false;
+            }
+            Ok(Action::End) => {
+                self.end_transaction(id, Outcome::Ok, None, now);
+                return true;
+            }
+            Err(error) => {
+                self.stop(id, Some(error), now, transport);
+                return false;
+            }
+        }
+        self.out.clear();
+        let connection = &mut self.connections[id as usize];
+        let target = &self.targets[connection.target];
+        match action {
+            Ok(Action::Send(operation)) => {
+                let operation = &target.operations[operation as usize];
+                connection.session.request(operation, &self.values, &mut self.out);
+            }
+            _ => connection.session.sync(&mut self.out),
+        }
+        connection.state = State::InScript;
+        connection.step_since = now;
+        connection.deadline = now + target.timeout_ns;
+        if let Some(report) = self.report_of(id) {
+            report.sent += 1;
+        }
+        self.send(id, transport);
+        false
+    }
+
+    /// The request of a script was answered.
+    pub(super) fn script_answered(
+        &mut self,
+        id: ConnectionId,
+        outcome: Outcome,
+        now: Nanos,
+        transport: &mut impl Transport,
+    ) {
+        let connection = &self.connections[id as usize];
+        let (sent, is_reusable) = (connection.step_since, connection.session.is_reusable());
+        self.record_statement(id, outcome, sent, now);
+        let connection = &self.connections[id as usize];
+        let place = (id - self.pools[connection.target].members.start) as usize;
+        let stream = connection.flight.job.stream as usize;
+        let Some(phase) = &mut self.phase else { return };
+        let share = &mut phase.shares[stream];
+        let Some(clients) = share.clients.as_deref_mut() else { return };
+        let session = &self.connections[id as usize].session;
+        match outcome {
+            Outcome::Ok => {
+                if let Err(error) = clients.replied(place, session.rows()) {
+                    return self.stop(id, Some(error), now, transport);
+                }
+            }
+            Outcome::Failed(_) if is_reusable && clients.retries(place, session.failure(), now) => {
+                if let Some(report) = share.report.script.as_deref_mut() {
+                    report.retries += 1;
+                }
+            }
+            Outcome::Failed(_) => {
+                self.end_transaction(id, outcome, None, now);
+                return self.release(id, now, transport);
+            }
+        }
+        if self.go_on(id, now, transport) {
+            self.release(id, now, transport);
+        }
+    }
+
+    fn record_statement(&mut self, id: ConnectionId, outcome: Outcome, sent: Nanos, now: Nanos) {
+        let recording = self.client(id).and_then(|(all, place)| all.recording(place));
+        let stream = self.connections[id as usize].flight.job.stream as usize;
+        if let (Some(recording), Some(phase)) = (recording, &mut self.phase) {
+            let failure = self.connections[id as usize].session.failure();
+            let times = (sent, sent, now);
+            phase.shares[stream].report.recording.record(recording, outcome, failure, times);
+        }
+    }
+
+    /// The client of the connection has slept until `at`.
+    pub(super) fn wake(
+        &mut self,
+        id: ConnectionId,
+        at: Nanos,
+        now: Nanos,
+        transport: &mut impl Transport,
+    ) {
+        let connection = &self.connections[id as usize];
+        // It may have been interrupted since, and even have fallen asleep again.
+        if (connection.state, connection.deadline) == (State::Asleep, at)
+            && self.go_on(id, now, transport)
+        {
+            self.release(id, now, transport);
+        }
+    }
+
+    /// The connection went while its client slept.
+    pub(super) fn lost_asleep(&mut self, id: ConnectionId, now: Nanos) {
+        let mut failure = Failure::default();
+        failure.set(Code::None, b"the server closed the connection during \\sleep");
+        self.end_transaction(id, Outcome::Failed(Class::Disconnected), Some(&failure), now);
+    }
+
+    fn end_transaction(
+        &mut self,
+        id: ConnectionId,
+        outcome: Outcome,
+        failure: Option<&Failure>,
+        now: Nanos,
+    ) {
+        let connection = &self.connections[id as usize];
+        let place = (id - self.pools[connection.target].members.start) as usize;
+        let Flight { job, operation, sent } = connection.flight;
+        if let Some(share) = self.share(job.stream)
+            && let (Some(clients), Some(report)) = (&mut share.clients, &mut share.report.script)
+        {
+            let (client, number, retries) = (0, 0, 0);
+            let intended = job.arrival.intended;
+            let script = operation;
+            clients.end(
+                place,
+                report,
+                Sample { client, number, script, outcome, intended, sent, done: now, retries },
+            );
+        }
+        self.conclude(id, outcome, failure, now);
+    }
+
+    fn tell_debugged(&mut self, stream: u32) {
+        if let Some(share) = self.share(stream)
+            && let (Some(clients), Some(report)) = (&mut share.clients, &mut share.report.script)
+        {
+            clients.tell_debugged(report);
+        }
+    }
+
+    /// A script can't go on: its client goes, and its connection is opened anew.
+    fn stop(
+        &mut self,
+        id: ConnectionId,
+        error: Option<ScriptError>,
+        now: Nanos,
+        transport: &mut impl Transport,
+    ) {
+        let Flight { job, .. } = self.connections[id as usize].flight;
+        self.tell_debugged(job.stream);
+        self.connections[id as usize].state = State::Idle;
+        self.in_flight -= 1;
+        if let Some(share) = self.share(job.stream) {
+            share.landed(now);
+            share.report.interrupted += 1;
+            if let Some(vu) = job.vu {
+                share.gone(vu);
+            }
+        }
+        if let Some(report) = self.script_report(id)
+            && report.error.is_none()
+        {
+            report.error = error;
+        }
+        self.replace(id, now, transport);
+    }
+}

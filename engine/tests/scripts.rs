@@ -1,0 +1,277 @@
+//! pgbench's transactions in virtual time, against a scripted Postgres.
+
+use std::sync::Arc;
+
+use engine::driver::sim::{Event, Peer, Sim};
+use engine::pgbench::{
+    Amount, Command, Expression, Function, KeepRows, Program, ScriptReport, Slot, Step, Value,
+    Workload,
+};
+use engine::{
+    ConnectionId, Ending, Gaps, Load, MILLISECOND, Nanos, Opening, Phase, SECOND, Script, Stream,
+    StreamReport, Target, Worker,
+};
+use wire::postgres::{Login, Statement};
+use wire::{Class, Operation, Piece, Request};
+
+const CLIENTS: u32 = 2;
+/// The server answers after so long.
+const ANSWER_NS: Nanos = MILLISECOND;
+
+fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    [&[kind], &(body.len() as u32 + 4).to_be_bytes()[..], body].concat()
+}
+
+fn done(status: &[u8]) -> Vec<u8> {
+    [message(b'C', b"SELECT 1\0"), message(b'Z', status)].concat()
+}
+
+fn row(column: &str, value: &str) -> Vec<u8> {
+    let description = [&[0, 1], column.as_bytes(), &[0; 19]].concat();
+    let length = (value.len() as u32).to_be_bytes();
+    let data = [&[0, 1], &length[..], value.as_bytes()].concat();
+    [message(b'T', &description), message(b'D', &data), done(b"I")].concat()
+}
+
+fn error(sqlstate: &str) -> Vec<u8> {
+    let words = format!("VERROR\0C{sqlstate}\0Mwords\0\0");
+    [message(b'E', words.as_bytes()), message(b'Z', b"I")].concat()
+}
+
+/// Answers queries by their texts; no answer is the end of the connection.
+struct Postgres<F> {
+    answer: F,
+    /// What came, on which connection.
+    queries: Vec<(ConnectionId, String)>,
+    /// A connection ends so long after each answer.
+    ends_after_ns: Option<Nanos>,
+}
+
+impl<F: FnMut(&str) -> Option<Vec<u8>>> Peer for Postgres<F> {
+    fn connect(&mut self, _: ConnectionId, now: Nanos) -> Vec<(Nanos, Event)> {
+        vec![(now, Event::Connected)]
+    }
+
+    fn receive(&mut self, id: ConnectionId, now: Nanos, bytes: &[u8]) -> Vec<(Nanos, Event)> {
+        if bytes[0] != b'Q' {
+            let greeting = [message(b'R', &[0; 4]), message(b'Z', b"I")].concat();
+            return vec![(now, Event::Bytes(greeting))];
+        }
+        let text = String::from_utf8(bytes[5..bytes.len() - 1].to_vec()).unwrap();
+        let answer = (self.answer)(&text);
+        self.queries.push((id, text));
+        let at = now + ANSWER_NS;
+        let mut events = vec![(at, answer.map_or(Event::Closed, Event::Bytes))];
+        events.extend(self.ends_after_ns.map(|after_ns| (at + after_ns, Event::Closed)));
+        events
+    }
+}
+
+/// Scripts, in the making.
+#[derive(Default)]
+struct Making {
+    commands: Vec<Command>,
+    operations: Vec<Operation>,
+}
+
+const NAMES: [&str; 3] = ["a", "b", "client_id"];
+const A: Slot = Slot(0);
+const CLIENT_ID: Slot = Slot(2);
+
+impl Making {
+    fn step(mut self, step: Step) -> Self {
+        let line = self.commands.len() as u32 + 1;
+        self.commands.push(Command { line, column: 1, step });
+        self
+    }
+
+    /// A statement that is a word and a variable.
+    fn send(mut self, word: &str, slot: Slot, rows: Option<KeepRows>) -> Self {
+        let pieces = vec![Piece::Bytes(word.as_bytes().into()), Piece::Hole(0)];
+        let statement = Statement::verbatim(pieces).unwrap();
+        let statement = if rows.is_some() { statement.keeping_rows() } else { statement };
+        let operation = self.operations.len() as u32;
+        self.operations.push(Operation {
+            name: word.into(),
+            idempotent: false,
+            request: Request::Postgres(statement),
+            checks: Vec::new(),
+        });
+        self.step(Step::Statement { operation, parameters: [slot].into(), rows })
+    }
+
+    fn random(self) -> Self {
+        let bound = |bound| Expression::Constant(Value::Integer(bound));
+        let random = Expression::Call(Function::Random, [bound(1), bound(1_000_000)].into());
+        self.step(Step::Set(A, random))
+    }
+
+    /// Runs them to the load's end.
+    fn run(
+        self,
+        load: Load,
+        tries_max: Option<u32>,
+        ends_after_ns: Option<Nanos>,
+        answer: impl FnMut(&str) -> Option<Vec<u8>>,
+    ) -> (StreamReport, Vec<(ConnectionId, String)>) {
+        let workload = Workload {
+            programs: vec![Program { name: "script".into(), weight: 1, commands: self.commands }],
+            variables: NAMES.map(Into::into).into(),
+            presets: Vec::new(),
+            clients: CLIENTS,
+            tries_max,
+            retry_within_ns: None,
+            records_statements: false,
+            statements: self.operations.len() as u32,
+            keeps_samples: false,
+            is_verbatim: true,
+        };
+        let login = Login::new("nova", "nova", "poolbench", None).unwrap();
+        let target = Target {
+            name: "postgres".into(),
+            address: "127.0.0.1:1".parse::<std::net::SocketAddr>().unwrap().into(),
+            opening: Opening::Postgres(Arc::new(login)),
+            operations: self.operations.into(),
+            connections: CLIENTS,
+            connections_max: CLIENTS,
+            opening_at_once: 1,
+            timeout_ns: 60 * SECOND,
+        };
+        let stream = Stream {
+            target: 0,
+            script: Script::Pgbench(Arc::new(workload)),
+            load,
+            think_time_ns: (0, 0),
+            start_ns: 0,
+            graceful_stop_ns: 60 * SECOND,
+            reconnect: false,
+            cancel: None,
+            seed: 1,
+        };
+        let mut worker = Worker::new(0, 1, Arc::new([target]));
+        let peer = Postgres { answer, queries: Vec::new(), ends_after_ns };
+        let mut sim = Sim::new(&worker, peer);
+        sim.open(&mut worker);
+        let phase = Phase::new(vec![stream]).unwrap();
+        worker.begin(&phase, sim.now());
+        sim.run(&mut worker, |worker, now| worker.is_drained(now));
+        let now = sim.now();
+        let (_, mut rest) = worker.finish(Ending::Complete, now, &mut sim).unwrap();
+        (rest.streams.remove(0), sim.peer.queries)
+    }
+}
+
+fn each(iterations: u64) -> Load {
+    Load::PerVuIterations { vus: CLIENTS, iterations, max_duration_ns: 3600 * SECOND }
+}
+
+fn script(report: &StreamReport) -> &ScriptReport {
+    report.script.as_deref().expect("it ran a script")
+}
+
+fn failures(report: &StreamReport) -> Vec<(Class, u64)> {
+    report.recording.whole().failures().map(|(class, count, _)| (class, count)).collect()
+}
+
+#[test]
+fn a_transaction_keeps_its_connection_its_variables_and_its_time() {
+    let keep = KeepRows { prefix: "".into(), is_single: true };
+    let making = Making::default()
+        .send("first ", CLIENT_ID, Some(keep))
+        .step(Step::Sleep(Amount::Constant(5), MILLISECOND))
+        .send("second ", A, None);
+    let (report, queries) = making.run(each(3), Some(1), None, |text| {
+        Some(match text.split_once(' ').unwrap() {
+            ("first", client) => row("a", &format!("row-of-{client}")),
+            _ => done(b"I"),
+        })
+    });
+    assert_eq!((report.iterations, failures(&report)), (6, vec![]));
+    for id in 0..CLIENTS {
+        let own: Vec<_> = queries.iter().filter(|(other, _)| *other == id).collect();
+        assert_eq!(own.len(), 6);
+        for pair in own.chunks(2) {
+            let client = pair[0].1.strip_prefix("first ").unwrap();
+            assert_eq!(pair[1].1, format!("second row-of-{client}"));
+        }
+    }
+    let took = &report.recording.whole().service;
+    let expected = 2 * ANSWER_NS + 5 * MILLISECOND;
+    assert_eq!(took.count_between(expected, expected), 6);
+}
+
+#[test]
+fn what_may_be_tried_again_is_with_the_same_random_numbers() {
+    let mut failing = 2;
+    let making = || Making::default().random().send("draw ", A, None);
+    let one = Load::PerVuIterations { vus: 1, iterations: 2, max_duration_ns: SECOND };
+    let (report, queries) = making().run(one.clone(), Some(3), None, |_| {
+        failing -= 1;
+        Some(if failing >= 0 { error("40001") } else { done(b"I") })
+    });
+    assert_eq!(failures(&report), []);
+    assert_eq!((script(&report).retried, script(&report).retries), (1, 2));
+    let texts: Vec<_> = queries.into_iter().map(|(_, text)| text).collect();
+    assert!(texts[0] == texts[1] && texts[1] == texts[2] && texts[2] != texts[3], "{texts:?}");
+    let (report, _) = making().run(one, Some(3), None, |_| Some(error("40P01")));
+    assert_eq!(failures(&report), [(Class::Retryable, 2)]);
+    assert_eq!((script(&report).retried, script(&report).retries), (2, 4));
+}
+
+#[test]
+fn another_error_ends_the_transaction_alone() {
+    let mut number = 0;
+    let making = Making::default().send("first ", A, None).send("second ", A, None);
+    let load = Load::PerVuIterations { vus: 1, iterations: 8, max_duration_ns: SECOND };
+    let (report, queries) = making.run(load, Some(5), None, |text| {
+        number += u32::from(text.starts_with("first"));
+        Some(if number % 2 == 0 { error("22012") } else { done(b"I") })
+    });
+    assert_eq!(report.iterations, 8);
+    assert_eq!(failures(&report), [(Class::Sql, 4)]);
+    let seconds = queries.iter().filter(|(_, text)| text.starts_with("second")).count();
+    assert_eq!(seconds, 4, "what failed went no further");
+}
+
+#[test]
+fn a_script_without_statements_does_not_keep_everything_else_from_being_done() {
+    let making = || Making::default().random();
+    let (report, _) = making().run(each(10_000), Some(1), None, |_| None);
+    assert_eq!((report.iterations, failures(&report)), (20_000, vec![]));
+    let load = Load::ConstantArrivalRate {
+        rate: 100_000.0,
+        gaps: Gaps::Poisson,
+        duration_ns: SECOND,
+        pre_allocated_vus: CLIENTS,
+        max_vus: CLIENTS,
+    };
+    let (report, _) = making().run(load, Some(1), None, |_| None);
+    assert_eq!((report.iterations, report.dropped), (report.planned, 0));
+}
+
+#[test]
+fn a_connection_that_ends_in_a_sleep_is_the_transactions_failure_and_is_opened_again() {
+    let making = Making::default()
+        .send("first ", A, None)
+        .step(Step::Sleep(Amount::Constant(1), SECOND))
+        .send("second ", A, None);
+    let ends_after_ns = Some(MILLISECOND);
+    let (report, _) = making.run(each(3), Some(1), ends_after_ns, |_| Some(done(b"I")));
+    assert_eq!(failures(&report), [(Class::Disconnected, 6)]);
+    assert!(report.reopened >= 5, "{}", report.reopened);
+}
+
+#[test]
+fn a_script_that_cannot_go_on_says_where_and_its_clients_go() {
+    let zero = Expression::Constant(Value::Integer(0));
+    let divided = Expression::Call(Function::Divide, [zero.clone(), zero].into());
+    let making = Making::default().send("first ", A, None).step(Step::Set(A, divided));
+    let (report, queries) = making.run(each(3), Some(1), None, |_| Some(done(b"I")));
+    assert_eq!((queries.len(), report.interrupted), (2, 2));
+    let error = script(&report).error.as_ref().expect("an error");
+    assert_eq!(error.to_string(), "script:2:1: division by zero");
+    let making = Making::default().send("BEGIN ", A, None);
+    let (report, _) = making.run(each(3), Some(1), None, |_| Some(done(b"T")));
+    let error = script(&report).error.as_ref().expect("an error").to_string();
+    assert!(error.contains("with its transaction still open"), "{error}");
+}

@@ -1,0 +1,304 @@
+//! pgbench's scripts beside pgbench itself, and what it does not do: go on, and say who waits.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use poolbench_tests::{Ended, Stack};
+use serde_json::Value;
+
+/// The scripts of a kind, with their texts.
+fn scripts(kind: &str) -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/pgbench").join(kind);
+    let files = std::fs::read_dir(folder).expect("scripts").map(|file| file.unwrap().path());
+    let mut files: Vec<_> = files.collect();
+    files.sort();
+    let text = |path: PathBuf| (path.clone(), std::fs::read_to_string(path).expect("text"));
+    files.into_iter().map(text).collect()
+}
+
+/// What a script's `-- KEY: …` says.
+fn said<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix("-- ")?.strip_prefix(key)?.strip_prefix(": "))
+}
+
+/// A stack with pgbench's tables, and one for what scripts draw.
+struct Tables {
+    stack: Stack,
+    client: postgres::Client,
+}
+
+impl Tables {
+    fn up(options: &[&str]) -> Self {
+        let stack = Stack::up(options);
+        let mut client = stack.connect("postgres");
+        client.batch_execute("CREATE TABLE drawn (n serial, text text)").expect("a table");
+        let filled = Command::new("pgbench")
+            .args(["--initialize", "--quiet", stack.target("postgres")])
+            .output()
+            .expect("pgbench is installed");
+        assert!(filled.status.success(), "{filled:?}");
+        Self { stack, client }
+    }
+
+    /// Runs a script, by pgbench or by us; what it drew. Clients have no order among one another.
+    fn drawn(&mut self, is_ours: bool, path: &Path, text: &str) -> (Ended, Vec<String>) {
+        self.client.batch_execute("TRUNCATE drawn RESTART IDENTITY").expect("a table");
+        let options: Vec<_> = said(text, "options").unwrap_or_default().split(' ').collect();
+        let mut options: Vec<_> = options.into_iter().filter(|word| !word.is_empty()).collect();
+        if !options.contains(&"-t") {
+            options.extend(["-t", "1"]);
+        }
+        let path = path.to_str().expect("a name in UTF-8");
+        options.extend(["-n", "--random-seed=4217", "-f", path, self.stack.target("postgres")]);
+        let ended = match is_ours {
+            true => self.stack.home.run(&[&["pgbench"], &options[..]].concat()),
+            false => Command::new("pgbench").args(options).output().expect("it starts").into(),
+        };
+        let rows = self.client.query("SELECT text FROM drawn ORDER BY n", &[]).expect("rows");
+        let value = |row: &postgres::Row| row.get::<_, Option<String>>(0);
+        let mut rows: Vec<_> =
+            rows.iter().map(|row| value(row).unwrap_or_else(|| "NULL".into())).collect();
+        if said(text, "options").is_some_and(|options| options.contains("-c ")) {
+            rows.sort();
+        }
+        (ended, rows)
+    }
+
+    fn json(&self, options: &[&str], target: &str) -> Value {
+        let common = ["--json=-", self.stack.target(target)];
+        let ended = self.stack.home.run(&[&["pgbench"], options, &common[..]].concat());
+        assert_eq!(ended.code, 0, "{options:?} {ended:?}");
+        ended.json()
+    }
+
+    /// Whether what was added to accounts, tellers and branches is what the history says.
+    fn assert_balanced(&mut self) {
+        let row = self
+            .client
+            .query_one(
+                "SELECT (SELECT sum(abalance) FROM pgbench_accounts), \
+                 (SELECT sum(tbalance)::int8 FROM pgbench_tellers), \
+                 (SELECT sum(bbalance)::int8 FROM pgbench_branches), \
+                 (SELECT coalesce(sum(delta), 0)::int8 FROM pgbench_history)",
+                &[],
+            )
+            .expect("sums");
+        let sums: [i64; 4] = [0, 1, 2, 3].map(|column| row.get(column));
+        assert!(sums.iter().all(|sum| *sum == sums[3]), "{sums:?}");
+    }
+
+    fn reset_balances(&mut self) {
+        let zero = "UPDATE pgbench_accounts SET abalance = 0 WHERE abalance <> 0; \
+                    UPDATE pgbench_tellers SET tbalance = 0; UPDATE pgbench_branches SET bbalance = 0";
+        self.client.batch_execute(zero).expect("pgbench's tables");
+    }
+
+    fn history(&mut self) -> u64 {
+        let row = self.client.query_one("SELECT count(*) FROM pgbench_history", &[]);
+        row.expect("a count").get::<_, i64>(0) as u64
+    }
+}
+
+fn number(summary: &Value, key: &str) -> u64 {
+    summary[key].as_u64().unwrap_or_else(|| panic!("{key} is a number: {summary}"))
+}
+
+#[test]
+fn scripts_draw_and_send_what_they_do_with_pgbench() {
+    let mut tables = Tables::up(&[]);
+    let scripts = scripts("valid");
+    assert!(scripts.len() >= 40);
+    for (path, text) in scripts {
+        let (theirs, expected) = tables.drawn(false, &path, &text);
+        assert!(theirs.code == 0 && !expected.is_empty(), "{path:?} {theirs:?}");
+        let (ours, found) = tables.drawn(true, &path, &text);
+        assert_eq!(ours.code, 0, "{path:?} {ours:?}");
+        assert_eq!(found, expected, "{path:?}");
+    }
+}
+
+#[test]
+fn scripts_that_pgbench_refuses_are_refused_with_file_line_and_column() {
+    let mut tables = Tables::up(&[]);
+    for (path, text) in scripts("invalid") {
+        // Those that are only ours to refuse say so.
+        if said(&text, "pgbench").is_none() {
+            let (theirs, _) = tables.drawn(false, &path, &text);
+            assert_ne!(theirs.code, 0, "{path:?} {theirs:?}");
+        }
+        let (ours, _) = tables.drawn(true, &path, &text);
+        assert_eq!(ours.code, 107, "{path:?} {ours:?}");
+        let expected = format!("{}:{}", path.display(), said(&text, "error").expect("an error"));
+        let words = format!("{}{}", ours.stdout, ours.stderr);
+        assert!(words.contains(&expected), "{expected:?} in {words}");
+    }
+}
+
+#[test]
+fn built_in_scripts_keep_the_balances_in_every_protocol_on_every_way() {
+    let mut tables = Tables::up(&[]);
+    for target in ["postgres", "pooler"] {
+        for protocol in ["simple", "extended", "prepared"] {
+            // In transaction pooling PgBouncer 1.18 has no named statements, for pgbench neither.
+            if (target, protocol) == ("pooler", "prepared") {
+                continue;
+            }
+            let options = ["-c", "8", "-t", "20", "-M", protocol];
+            tables.reset_balances();
+            let summary = tables.json(&options, target);
+            let done = (number(&summary, "transactions"), number(&summary, "failed"));
+            assert_eq!(done, (160, 0), "{target} {protocol} {summary}");
+            assert_eq!(tables.history(), 160, "{target} {protocol}");
+            tables.assert_balanced();
+            let summary = tables.json(&[&options[..], &["-S"]].concat(), target);
+            assert_eq!(number(&summary, "transactions"), 160, "{target} {protocol} {summary}");
+        }
+    }
+    let summary = tables.json(&["-N", "-c", "2", "-t", "5"], "postgres");
+    assert_eq!(number(&summary, "transactions"), 10, "{summary}");
+    assert_eq!(tables.history(), 10);
+}
+
+#[test]
+fn eight_clients_on_one_thread_and_a_session_pool_of_two_go_on_by_two() {
+    let tables = Tables::up(&["--pool-mode=session", "--pool-size=2"]);
+    let options =
+        ["-S", "-n", "-M", "prepared", "-c", "8", "-j", "1", "-T", "2", "--graceful-stop=500ms"];
+    let summary = tables.json(&options, "pooler");
+    assert!(number(&summary, "transactions") > 2, "{summary}");
+    assert_eq!(number(&summary, "interrupted"), 6, "{summary}");
+    assert_eq!(number(&summary, "failed"), 0, "{summary}");
+    let common = ["pgbench", "--json=/dev/null", tables.stack.target("pooler")];
+    let ended = tables.stack.home.run(&[&common[..], &options].concat());
+    assert!(ended.stdout.contains("clients that still waited at the end: 6 of 8"), "{ended:?}");
+}
+
+#[test]
+fn a_rate_is_kept_and_latencies_run_from_the_instant_that_was_due() {
+    let tables = Tables::up(&[]);
+    let script = tables.stack.home.write("sleep.sql", "SELECT pg_sleep(0.02);\n");
+    // One client can do at most 50 a second of the 100.
+    let options = ["-n", "-f", &script, "-R", "100", "-T", "1", "-L", "30"];
+    let summary = tables.json(&options, "postgres");
+    let (done, late) = (number(&summary, "transactions"), number(&summary, "above_latency_limit"));
+    assert!((20..=60).contains(&done), "{summary}");
+    assert!(late > done / 2, "{summary}");
+    assert!(number(&summary, "unserved") > 0, "{summary}");
+    assert!(
+        number(&summary["response_ns"], "max") > 3 * number(&summary["service_ns"], "p50"),
+        "{summary}"
+    );
+}
+
+#[test]
+fn serialization_failures_are_tried_again() {
+    let mut tables = Tables::up(&[]);
+    let script = tables.stack.home.write(
+        "conflict.sql",
+        "\\set delta random(1, 100)\n\
+         BEGIN ISOLATION LEVEL REPEATABLE READ;\n\
+         UPDATE pgbench_branches SET bbalance = bbalance + :delta WHERE bid = 1;\n\
+         UPDATE pgbench_tellers SET tbalance = tbalance + :delta WHERE tid = 1;\n\
+         INSERT INTO pgbench_history (tid, bid, aid, delta) VALUES (1, 1, 1, :delta);\n\
+         UPDATE pgbench_accounts SET abalance = abalance + :delta WHERE aid = 1;\n\
+         END;\n",
+    );
+    let options = ["-f", &script, "-c", "8", "-t", "25"];
+    tables.reset_balances();
+    let failing = tables.json(&options, "postgres");
+    let retryable = failing["errors"]["retryable"].as_u64().unwrap_or_default();
+    assert!(retryable > 0, "{failing}");
+    assert_eq!(number(&failing, "transactions") + retryable, 200, "{failing}");
+    assert_eq!(tables.history(), number(&failing, "transactions"));
+    tables.assert_balanced();
+    tables.reset_balances();
+    let summary = tables.json(&[&options[..], &["--max-tries=1000"]].concat(), "postgres");
+    assert_eq!(number(&summary, "transactions"), 200, "{summary}");
+    assert!(number(&summary, "retries") >= number(&summary, "retried"), "{summary}");
+    assert!(number(&summary, "retried") > 0, "{summary}");
+    assert_eq!(tables.history(), 200);
+    tables.assert_balanced();
+}
+
+#[test]
+fn an_error_ends_a_transaction_and_no_client() {
+    let mut tables = Tables::up(&[]);
+    let script = tables.stack.home.write(
+        "failing.sql",
+        "BEGIN;\nINSERT INTO drawn (text) VALUES ('1');\nSELECT 1 / (:client_id % 2);\nEND;\n",
+    );
+    let summary = tables.json(&["-n", "-f", &script, "-c", "4", "-t", "10"], "postgres");
+    assert_eq!(number(&summary, "transactions"), 20, "{summary}");
+    assert_eq!(summary["errors"]["sql"], 20, "{summary}");
+    let words = summary["first_errors"]["sql"].as_str().expect("words");
+    assert!(words.contains("22012") && words.contains("division by zero"), "{words}");
+    let kept: i64 = tables.client.query_one("SELECT count(*) FROM drawn", &[]).unwrap().get(0);
+    assert_eq!(kept, 20, "what failed was rolled back");
+}
+
+#[test]
+fn after_ctrl_c_no_server_connection_is_left() {
+    let mut tables = Tables::up(&[]);
+    let script = tables.stack.home.write("long.sql", "SELECT pg_sleep(60);\n\\sleep 60\n");
+    let target = tables.stack.target("postgres");
+    let mut child = tables
+        .stack
+        .home
+        .command(&["pgbench", "-n", "-f", &script, "-c", "4", "-T", "60", "-P", "1", target])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    assert!(lines.any(|line| line.expect("text").contains("progress:")), "it never began");
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
+    assert_eq!(child.wait().expect("it ends").code(), Some(105));
+    let query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' \
+                 AND pid <> pg_backend_pid()";
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        let left: i64 = tables.client.query_one(query, &[]).expect("a count").get(0);
+        if left == 0 {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{left} still run");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn lines_are_those_of_pgbench() {
+    let tables = Tables::up(&[]);
+    let options = ["-S", "-c", "2", "-t", "5", "-M", "prepared", tables.stack.target("postgres")];
+    let ours = tables.stack.home.run(&[&["pgbench"], &options[..]].concat());
+    let theirs: Ended = Command::new("pgbench").args(options).output().expect("it starts").into();
+    // Numbers aside, each line of theirs is one of ours, in the same order.
+    let form = |line: &str| line.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    let mut lines = ours.stdout.lines().map(form);
+    for line in theirs.stdout.lines().skip(1).map(form) {
+        assert!(lines.any(|ours| ours == line), "{line:?} in {ours:?}");
+    }
+    assert!(ours.stdout.contains("latency percentiles = p50 "), "{ours:?}");
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_refused() {
+    let home = poolbench_tests::Home::new();
+    for (options, words) in [
+        (&["-f", "/nowhere.sql"][..], "cannot read /nowhere.sql"),
+        (&["-b", "s"], "ambiguous builtin name \"s\""),
+        (&["-b", "x"], "no builtin script \"x\""),
+        (&["-S", "-T", "1", "-t", "1"], "cannot be used with"),
+        (&["--max-tries=0", "-t", "1"], "--max-tries=0 needs"),
+        (&["-b", "select@0"], "weight must not be zero"),
+        (&["-R", "0"], "a rate is a number above 0"),
+        (&["--random-seed=x"], "a seed is"),
+        (&["-S", "-n", "host=127.0.0.1 port=1"], "127.0.0.1:1"),
+    ] {
+        let ended = home.run(&[&["pgbench"], options].concat());
+        assert_eq!(ended.code, 104, "{options:?} {ended:?}");
+        assert!(ended.stderr.contains(words), "{options:?} {ended:?}");
+    }
+}

@@ -1,0 +1,2 @@
+-- error: 2:14: syntax error
+\set a (1 + 2

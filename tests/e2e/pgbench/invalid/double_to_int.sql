@@ -1,0 +1,2 @@
+-- error: 2:1: double to int overflow
+\set a int(1e20)

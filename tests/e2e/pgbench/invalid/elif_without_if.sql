@@ -1,0 +1,2 @@
+-- error: 2:1: \elif without \if
+\elif 1

@@ -1,0 +1,5 @@
+-- error: 4:1: \else after \else
+\if 1
+\else
+\else
+\endif

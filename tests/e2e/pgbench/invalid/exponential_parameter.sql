@@ -1,0 +1,2 @@
+-- error: 2:1: exponential parameter must be greater than zero
+\set a random_exponential(1, 2, 0)

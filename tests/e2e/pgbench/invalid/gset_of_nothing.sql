@@ -1,0 +1,2 @@
+-- error: 2:1: \gset and \aset must follow an SQL command
+\gset

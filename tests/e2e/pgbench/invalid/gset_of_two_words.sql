@@ -1,0 +1,2 @@
+-- error: 2:23: unexpected argument "b"
+SELECT 1 AS a \gset a b

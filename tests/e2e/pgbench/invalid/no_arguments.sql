@@ -1,0 +1,2 @@
+-- error: 2:8: at least 1 argument(s) expected (greatest)
+\set a greatest()

@@ -1,0 +1,2 @@
+-- error: 2:6: invalid variable name: "1a"
+\set 1a 5

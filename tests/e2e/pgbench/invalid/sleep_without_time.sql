@@ -1,0 +1,2 @@
+-- error: 2:1: missing argument in command "sleep"
+\sleep

@@ -1,0 +1,2 @@
+-- error: 2:8: unexpected number of arguments (random)
+\set a random(1)

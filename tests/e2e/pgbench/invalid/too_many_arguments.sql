@@ -1,0 +1,2 @@
+-- error: 2:8: unexpected number of arguments (pi)
+\set a pi(1)

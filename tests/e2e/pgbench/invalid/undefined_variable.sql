@@ -1,0 +1,2 @@
+-- error: 2:1: undefined variable "b"
+\set a :b

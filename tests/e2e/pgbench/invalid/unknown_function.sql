@@ -1,0 +1,2 @@
+-- error: 2:12: unexpected function name "frob"
+\set a 1 + frob(2)

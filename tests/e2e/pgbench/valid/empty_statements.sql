@@ -1,0 +1,3 @@
+;;
+INSERT INTO drawn (text) VALUES ('1');;
+ ; 

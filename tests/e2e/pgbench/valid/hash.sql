@@ -1,0 +1,11 @@
+\set v0 hash(10, 5432)
+\set v1 hash_murmur2(10, 5432)
+\set v2 hash_fnv1a(10, 5432)
+\set v3 hash(0, 0)
+\set v4 hash_fnv1a(0, 0)
+\set v5 hash(-1, -1)
+\set v6 hash_fnv1a(-1, 9223372036854775807)
+\set v7 hash(123456789)
+\set v8 hash_fnv1a(123456789)
+\set v9 hash_murmur2(2.6)
+INSERT INTO drawn (text) VALUES (':v0|:v1|:v2|:v3|:v4|:v5|:v6|:v7|:v8|:v9');

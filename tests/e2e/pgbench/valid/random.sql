@@ -1,0 +1,18 @@
+\set v0 random(1, 100000)
+\set v1 random(1, 100000)
+\set v2 random(1, 100000)
+\set v3 random(1, 100000)
+\set v4 random(1, 100000)
+\set v5 random(1, 100000)
+\set v6 random(-5000, 5000)
+\set v7 random(-5000, 5000)
+\set v8 random(-5000, 5000)
+\set v9 random(-5000, 5000)
+\set v10 random(7, 7)
+\set v11 random(0, 1)
+\set v12 random(0, 1)
+\set v13 random(1, 9223372036854775807)
+\set v14 random(-4611686018427387904, 4611686018427387902)
+\set v15 random(1, 1000) + random(1, 1000) * 10000
+\set v16 random(1, 10) > random(1, 10)
+INSERT INTO drawn (text) VALUES (':v0|:v1|:v2|:v3|:v4|:v5|:v6|:v7|:v8|:v9|:v10|:v11|:v12|:v13|:v14|:v15|:v16');

@@ -1,0 +1,4 @@
+BEGIN;
+INSERT INTO drawn (text) VALUES ('1');
+ROLLBACK;
+BEGIN; INSERT INTO drawn (text) VALUES ('2'); COMMIT;

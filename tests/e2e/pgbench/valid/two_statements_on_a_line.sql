@@ -1,0 +1,1 @@
+INSERT INTO drawn (text) VALUES ('1'); INSERT INTO drawn (text) VALUES ('2');INSERT INTO drawn (text) VALUES ('3')
