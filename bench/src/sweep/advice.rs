@@ -198,7 +198,7 @@ impl Group<'_> {
             |cell: &&&Cell| cell.pool.as_ref().is_some_and(|pool| pool.cl_waiting >= QUEUE_BEGINS);
         let first = cells.iter().find(queues).map(|cell| f64::from(cell.setting.clients));
         let quiet = |cell: &&&Cell| first.is_none_or(|f| f64::from(cell.setting.clients) < f);
-        let last = cells.iter().filter(quiet).next_back().map(|c| f64::from(c.setting.clients));
+        let last = cells.iter().rfind(quiet).map(|c| f64::from(c.setting.clients));
         Some(Advice {
             question: "where queueing begins",
             about: format!("{}, a pool of {size}", self.about),
