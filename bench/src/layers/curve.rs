@@ -98,4 +98,17 @@ mod tests {
         assert_eq!(common(&slow, &[(500.0, 0.5), (1000.0, 1.5)]), None);
         assert_eq!(common(&[], &fast), None);
     }
+
+    #[test]
+    fn the_slower_way_has_the_same_latency_at_a_lower_rate() {
+        let summary = crate::layers::Summary::example_of_itself();
+        let [same] = &summary.same_latencies[..] else { panic!("{:?}", summary.same_latencies) };
+        assert_eq!((same.layer, same.quantile), ("pooler", 0.95));
+        assert!(same.rate_with.high < same.rate_without.low, "{same:?}");
+        assert!(same.rate_with.low > 1000.0 && same.rate_without.high < 2000.0, "{same:?}");
+        assert!(
+            crate::layers::Summary::example().same_latencies.is_empty(),
+            "one rate is no curve"
+        );
+    }
 }

@@ -171,17 +171,16 @@ fn covered(arms: &[&str], truth: &[[f64; 2]]) -> Vec<[u64; 2]> {
     covered
 }
 
-/// Of 100 intervals that each hold the truth with 95 %, fewer do by chance once in some hundred
-/// times; and the seeds here are always the same.
-const COVERED_MIN: u64 = 89;
-/// And on average over all that are looked at.
-const COVERED_MEAN_MIN: f64 = 94.0;
+/// Of 100 intervals so many are to hold the truth; the seeds are always the same.
+const COVERED_MIN: u64 = 95;
+/// Where all of them hold it everywhere, they are wider than they say.
+const COVERED_MEAN_MAX: f64 = 99.0;
 
 fn assert_covered(covered: &[[u64; 2]]) {
     let all: Vec<u64> = covered.iter().flatten().copied().collect();
     assert!(all.iter().all(|count| *count >= COVERED_MIN), "{covered:?}");
     let mean = all.iter().sum::<u64>() as f64 / all.len() as f64;
-    assert!(mean >= COVERED_MEAN_MIN, "{covered:?}");
+    assert!(mean <= COVERED_MEAN_MAX, "{covered:?}");
 }
 
 #[test]
@@ -219,5 +218,6 @@ fn a_comparison_that_ends_once_enough_is_known_still_holds_the_truth() {
         ends.push(comparison.rounds);
     }
     assert!(ends.iter().min() < ends.iter().max(), "{ends:?}");
-    assert!(covered >= COVERED_MIN, "{covered}, ended after {ends:?}");
+    // What luck with the widths costs is little, and not nothing.
+    assert!(covered >= COVERED_MIN - 5, "{covered}, ended after {ends:?}");
 }

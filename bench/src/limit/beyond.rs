@@ -37,8 +37,9 @@ const GRACEFUL_SHARE: f64 = 0.8;
 impl Beyond {
     /// From the trials of one target; `None` where none missed its goals.
     pub(super) fn new(trials: &[Trial]) -> Option<Self> {
-        let missed: Vec<_> =
-            trials.iter().filter(|trial| trial.judgement == Judgement::Missed).collect();
+        // Clients that were not let in put no load on it.
+        let is_missed = |trial: &&Trial| trial.judgement == Judgement::Missed && trial.planned > 0;
+        let missed: Vec<_> = trials.iter().filter(is_missed).collect();
         let most = missed.iter().max_by(|one, other| one.load.total_cmp(&other.load))?;
         let throughput_max = trials.iter().map(|trial| trial.throughput).fold(0.0, f64::max);
         let recovery_ns: Option<Vec<_>> = missed.iter().map(|trial| trial.recovery_ns).collect();

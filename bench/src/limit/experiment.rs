@@ -260,6 +260,7 @@ impl<'a> Experiment<'a> {
         let about = (&self.loads, self.target.goals.as_slice());
         let mut trial = Trial::new(asked, kind, &report, about, (self.connections, self.workers));
         trial.limiter = Limiter::find(&series);
+        trial.excuse();
         trial.recovery_ns = self.recover(ended)?;
         Ok(trial)
     }

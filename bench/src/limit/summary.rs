@@ -171,7 +171,9 @@ impl Limit {
             let last = self.trials.iter().rev().find(|trial| trial.load == load);
             let why = match last.map(|trial| trial.judgement) {
                 Some(Judgement::Ceiling) => "every connection was in use; raise --max-connections",
-                Some(Judgement::Saturated) => "it worked all the time; give it more --workers",
+                Some(Judgement::Saturated) => {
+                    "it, or its core, had no time left; give it more --workers, or cores of its own with --cores"
+                }
                 _ => "requests left late though connections were free: the machine is too busy",
             };
             validity.invalid(format!(

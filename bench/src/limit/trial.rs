@@ -10,6 +10,7 @@ use super::search::{self, Verdict};
 use crate::arm::Quantiles;
 use crate::limiter::Limiter;
 use crate::metric::{Gauges, Loads, Tally};
+use crate::observe::GENERATOR;
 
 /// What was measured in a trial: a line of the trial log. Times in ns, rates in 1/s.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -147,6 +148,14 @@ impl Trial {
         }
     }
 
+    /// Where it was the generator that ran out, or its core, the target is not to blame.
+    pub(super) fn excuse(&mut self) {
+        let is_ours = self.limiter.as_ref().is_some_and(|limiter| limiter.name == GENERATOR);
+        if is_ours && self.judgement == Judgement::Missed {
+            self.judgement = Judgement::Saturated;
+        }
+    }
+
     /// What the search is told.
     pub(super) fn verdict(&self) -> Verdict {
         match self.judgement {
@@ -236,5 +245,13 @@ mod tests {
         let busy = |trial: &mut Trial| trial.generator_share = 0.97;
         assert_eq!(judged(|trial| (busy(trial), miss(trial, false)).1), Judgement::Saturated);
         assert_eq!(judged(busy), Judgement::Met);
+        // The observers saw that our worker waited for its core.
+        let mut excused = Trial::example(100.0, 60.0, 500);
+        excused.excuse();
+        assert_eq!(excused.judgement, Judgement::Missed);
+        let (name, evidence) = (GENERATOR.to_owned(), Vec::new());
+        excused.limiter = Some(Limiter { name, evidence, since_ns: 0, until_ns: 1 });
+        excused.excuse();
+        assert_eq!(excused.judgement, Judgement::Saturated);
     }
 }

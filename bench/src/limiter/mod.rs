@@ -34,7 +34,8 @@ pub(crate) struct Limiter {
 impl fmt::Display for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, evidence, since_ns, until_ns } = self;
-        let [since, until] = [since_ns, until_ns].map(|ns| show(*ns as f64));
+        let since = if *since_ns == 0 { "the beginning".into() } else { show(*since_ns as f64) };
+        let until = show(*until_ns as f64);
         write!(f, "{name}, from {since} to {until}: {}", evidence.join("; "))
     }
 }

@@ -268,5 +268,5 @@ fn the_evidence_is_told_in_figures() {
         (used.cpu_cores, used.usable_cores, used.is_under_quota) = (0.5, 0.5, true);
         used.throttled_cores = Some(2.25);
     }));
-    insta::assert_snapshot!(limiter.unwrap(), @"postgres CPU, from 0.00 us to 10.0 s: it used 0.50 of 0.50 cores that its control group allows; its threads were throttled for 2.25 s a second; its threads waited for a core for 0.02 s a second, and the busiest one ran or waited for 20 % of the time");
+    insta::assert_snapshot!(limiter.unwrap(), @"postgres CPU, from the beginning to 10.0 s: it used 0.50 of 0.50 cores that its control group allows; its threads were throttled for 2.25 s a second; its threads waited for a core for 0.02 s a second, and the busiest one ran or waited for 20 % of the time");
 }

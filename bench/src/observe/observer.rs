@@ -270,7 +270,12 @@ impl Watched {
         self.look().await;
         let _ = first.try_send(());
         let begun = turns.wait_for(|turn| *turn != Turn::First).await.map(|turn| *turn);
-        let Ok(Turn::Every(mut next)) = begun else { return };
+        let mut next = match begun {
+            Ok(Turn::Every(next)) => next,
+            // The run was over before this task had its turn.
+            Ok(Turn::Last) => return self.look().await,
+            Ok(Turn::First) | Err(_) => return,
+        };
         loop {
             // A turn that was missed is not made up for.
             while next <= Instant::now() {

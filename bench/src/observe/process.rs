@@ -73,7 +73,7 @@ pub(crate) struct ProcessUse {
 /// Where a process is looked for.
 pub(crate) struct ProcessSource {
     name: String,
-    /// A pid, or a file that holds it: then it is read again once the process has gone.
+    /// See [`scenario::pid`]; it is read again once the process has gone.
     place: String,
     found: Option<Found>,
 }
@@ -282,7 +282,11 @@ mod tests {
         let error = source.look().unwrap_err().to_string();
         assert!(error.contains("child") && error.contains("there is no process"), "{error}");
         // Started anew, it is found by its file.
-        fs::write(&file, own).unwrap();
+        fs::write(&file, &own).unwrap();
         assert_eq!(source.look().unwrap().pid, std::process::id());
+        // A control group's oldest process stands for it.
+        fs::write(folder.path().join("cgroup.procs"), format!("4194304\n{own}\n")).unwrap();
+        let mut group = ProcessSource::new("group", &folder.path().display().to_string());
+        assert_eq!(group.look().unwrap().pid, std::process::id());
     }
 }

@@ -197,14 +197,11 @@ fn observe(scenario: &str) -> Observations {
     let scenario = Scenario::parse("observed.toml", scenario, &|_| None).unwrap();
     let clock = Clock::start();
     let mut observer = Observer::start(Source::all(&scenario).unwrap(), clock, &[]);
-    let mut heard = observer.hear().len();
-    // The last of them looks a second time, whatever the others do.
-    while heard < 2 {
-        heard += observer
-            .hear()
-            .iter()
-            .filter(|look| matches!(look.reading, Reading::Machine(_)))
-            .count();
+    let mut seen = 0;
+    // The machine is looked at a second time, whatever the others do.
+    while seen < 2 {
+        let heard = observer.hear();
+        seen += heard.iter().filter(|look| matches!(look.reading, Reading::Machine(_))).count();
         thread::yield_now();
     }
     observer.finish()

@@ -121,7 +121,8 @@ pub(crate) struct Scenario {
     pub(crate) loads: Vec<ScenarioLoad>,
     /// Before the measured phase, uncounted; where the file says so.
     pub(crate) warm_up_ns: Option<Nanos>,
-    /// By target, the pid of its process on this machine, or a file that holds it.
+    /// By target, the pid of its process on this machine, a file that holds it, or the folder of its
+    /// control group.
     pub(crate) processes: BTreeMap<String, String>,
     /// What is looked at beside the targets and these.
     pub(crate) observe: ObserveFile,
@@ -310,7 +311,8 @@ impl Scenario {
         self.processes
             .iter()
             .map(|(target, place)| {
-                let problem = || format!("{place} is neither a pid nor a file that holds one");
+                let problem =
+                    || format!("{place} is no pid, no file that holds one, and no control group");
                 let wrong = || ScenarioError::value(format!("processes.{target}"), problem());
                 Ok((target.clone(), pid(place).ok_or_else(wrong)?))
             })
@@ -318,10 +320,16 @@ impl Scenario {
     }
 }
 
-/// A pid, given as such or by the path of a file whose first line it is.
+/// A pid: given as such, by the path of a file whose first line it is, or by the folder of a control
+/// group, whose oldest process is meant (a container's first; cgroup.procs is in no order).
 pub(crate) fn pid(place: &str) -> Option<u32> {
     place.parse().ok().or_else(|| {
-        let text = std::fs::read_to_string(place).ok()?;
+        let path = Path::new(place);
+        if path.is_dir() {
+            let pids = std::fs::read_to_string(path.join("cgroup.procs")).ok()?;
+            return pids.lines().filter_map(|pid| pid.trim().parse().ok()).min();
+        }
+        let text = std::fs::read_to_string(path).ok()?;
         text.lines().next()?.trim().parse().ok()
     })
 }

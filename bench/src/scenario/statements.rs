@@ -172,7 +172,7 @@ impl<'a> Blocks<'a> {
                 Command::CopyIn => {
                     wrong("COPY FROM STDIN waits for data, and none is sent here", "use INSERT");
                 }
-                Command::Read | Command::Listen | Command::Other => {}
+                Command::Read | Command::Listen | Command::CopyOut | Command::Other => {}
             }
         }
     }
@@ -276,6 +276,11 @@ impl Statements {
     /// So many times they are sent in one request, each with values of its own.
     pub(super) fn repeat(&self) -> usize {
         self.sending.repeat
+    }
+
+    /// Whether all are on their way at once with a Sync each.
+    pub(super) fn has_syncs_ahead(&self) -> bool {
+        self.sending.pipeline == Pipeline::SyncEach
     }
 
     /// Whether more than one is on its way at a time.

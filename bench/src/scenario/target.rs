@@ -145,7 +145,8 @@ impl Endpoint {
     }
 }
 
-/// Reads `[processes]`: by target, the pid of its process on this machine, or a file that holds it.
+/// Reads `[processes]`: by target, the pid of its process on this machine, a file that holds it, or
+/// the folder of its control group.
 pub(super) fn processes(root: &Fields<'_>) -> BTreeMap<String, String> {
     texts(root, "processes")
 }

@@ -299,7 +299,8 @@ impl Group<'_> {
             question: "whether some operations starve others (Jain's index of their speeds)",
             about: format!("{}, a pool of {size}, {} clients", self.about, full.setting.clients),
             value: Some(index),
-            interval: [Some(1.0 / speeds.len() as f64), Some(1.0)],
+            // The measured cells say nothing of how sure it is.
+            interval: [None; 2],
             unit: "of 1",
             settings: Vec::new(),
             remarks: vec![format!(

@@ -35,6 +35,8 @@ pub(crate) struct Cell {
     /// What the pooler counted and showed.
     pub(crate) pool: Option<PoolFigures>,
     pub(crate) cpu_ns_per_request: BTreeMap<String, f64>,
+    /// How much of its time the generator worked, 0 to 1.
+    pub(crate) generator_share: f64,
     pub(crate) goals: Vec<GoalResult>,
 }
 
@@ -172,6 +174,7 @@ impl Cell {
             operations: BTreeMap::new(),
             pool: None,
             cpu_ns_per_request: BTreeMap::new(),
+            generator_share: 0.0,
             goals: Vec::new(),
         }
     }
@@ -184,6 +187,7 @@ impl Cell {
         length_ns: Nanos,
         pieces: &[u64],
         names: &[&str],
+        workers: usize,
     ) {
         let recording = &report.streams[0].recording;
         let whole = recording.whole();
@@ -203,6 +207,8 @@ impl Cell {
             .collect();
         let each = |ns: Nanos| ns as f64 / self.requests.max(1) as f64;
         self.cpu_ns_per_request.insert("generator".into(), each(report.cpu_ns));
+        let busy_ns = report.cpu_ns.saturating_sub(report.spun_ns) as f64;
+        self.generator_share = busy_ns / (length_ns as f64 * workers.max(1) as f64);
     }
 
     /// Widens the interval by how much the same cell differs from one time to the next: a standard

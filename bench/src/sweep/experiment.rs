@@ -162,7 +162,7 @@ impl Experiment<'_> {
         // Where clients were stuck nothing came after the cell's own time.
         let is_drained = length_ns < plan.cell_ns + GRACEFUL_STOP_NS;
         let length_ns = if is_drained { length_ns } else { plan.cell_ns };
-        cell.measure(&report, length_ns, &pieces, &names);
+        cell.measure(&report, length_ns, &pieces, &names, rig.cores().len());
         if setting.pool_size.is_some()
             && let (Some(before), Some(after)) = (before, after)
         {

@@ -49,6 +49,9 @@ pub(super) struct Drift {
 /// More of a spread, and differences between cells are not the settings' alone.
 const SPREAD_MAX: f64 = 0.1;
 
+/// A worker that works so much of its time may be what is measured.
+const BUSY_SHARE_MAX: f64 = 0.9;
+
 impl Drift {
     /// The standard deviation, as a share of the mean.
     fn deviation(&self) -> f64 {
@@ -111,6 +114,14 @@ impl Summary {
                 "the reference point varied by {:.0} % over the run: differences between cells are not \
                  all of their settings",
                 drift.spread * 100.0
+            ));
+        }
+        let busy = cells.iter().filter(|cell| cell.generator_share > BUSY_SHARE_MAX).count();
+        if busy > 0 {
+            validity.suspect(format!(
+                "in {busy} cells the generator worked more than {:.0} % of its time: more may be possible \
+                 there; give it more --workers",
+                BUSY_SHARE_MAX * 100.0
             ));
         }
         let problems = cells.iter().filter(|cell| cell.problem.is_some()).count();
@@ -213,8 +224,8 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::sweep) fn example() -> Summary {
-        let plan = Plan {
+    fn plan() -> Plan {
+        Plan {
             grid: grid(),
             pooler: "pooler".into(),
             direct: Some("postgres".into()),
@@ -225,9 +236,12 @@ pub(super) mod tests {
             published: None,
             generator: GeneratorOptions::default(),
             seed: 1,
-        };
+        }
+    }
+
+    pub(in crate::sweep) fn example() -> Summary {
         let (cells, configuration) = surface();
-        Summary::of("nova", &plan, Some(configuration), cells)
+        Summary::of("nova", &plan(), Some(configuration), cells)
     }
 
     #[test]
@@ -239,6 +253,15 @@ pub(super) mod tests {
         last.throughput *= 0.8;
         let drift = Drift::new(&cells).unwrap();
         assert!((drift.change + 0.2).abs() < 1e-9 && drift.spread > SPREAD_MAX, "{drift:?}");
+    }
+
+    #[test]
+    fn where_the_generator_had_no_time_left_more_may_be_possible() {
+        let (mut cells, now) = surface();
+        cells[3].generator_share = 0.97;
+        let summary = Summary::of("nova", &plan(), Some(now), cells);
+        let [reason] = &summary.validity.reasons[..] else { panic!("one: {:?}", summary.validity) };
+        assert!(reason.starts_with("in 1 cells the generator worked more than 90 %"), "{reason}");
     }
 
     #[test]

@@ -1,19 +1,38 @@
 //! What a server says of the time that a request took it.
 
+use std::num::NonZeroU64;
+
 /// The metrics of a Server-Timing field (W3C Server Timing, section 3) that people know: `total`,
 /// all of the server's time, and `db`, its database's. Whole ns; durations are in ms there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServerTiming {
-    /// `total;dur=…`, in ns.
-    pub total_ns: Option<u64>,
-    /// `db;dur=…`, in ns.
-    pub database_ns: Option<u64>,
+    total: Duration,
+    database: Duration,
 }
+
+/// One more than its ns: half as large as an `Option<u64>`, in every connection twice.
+type Duration = Option<NonZeroU64>;
 
 /// No request takes a day; a longer duration is a mistake.
 const DURATION_MS_MAX: f64 = 86_400_000.0;
 
 impl ServerTiming {
+    /// What a server that says this says; in ns.
+    pub fn new(total_ns: Option<u64>, database_ns: Option<u64>) -> Self {
+        let kept = |ns: Option<u64>| ns.and_then(|ns| NonZeroU64::MIN.checked_add(ns));
+        Self { total: kept(total_ns), database: kept(database_ns) }
+    }
+
+    /// `total;dur=…`, in ns.
+    pub fn total_ns(&self) -> Option<u64> {
+        self.total.map(|kept| kept.get() - 1)
+    }
+
+    /// `db;dur=…`, in ns.
+    pub fn database_ns(&self) -> Option<u64> {
+        self.database.map(|kept| kept.get() - 1)
+    }
+
     /// Whether it says anything.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -25,12 +44,13 @@ impl ServerTiming {
         for metric in value.split(|&byte| byte == b',') {
             let mut parts = metric.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
             let place = match parts.next() {
-                Some(b"total") => &mut self.total_ns,
-                Some(b"db") => &mut self.database_ns,
+                Some(b"total") => &mut self.total,
+                Some(b"db") => &mut self.database,
                 _ => continue,
             };
             if place.is_none() {
-                *place = parts.find_map(duration_ns);
+                let ns = parts.find_map(duration_ns);
+                *place = ns.and_then(|ns| NonZeroU64::MIN.checked_add(ns));
             }
         }
     }
@@ -56,7 +76,7 @@ mod tests {
     fn timing(values: &[&str]) -> (Option<u64>, Option<u64>) {
         let mut timing = ServerTiming::default();
         values.iter().for_each(|value| timing.take(value.as_bytes()));
-        (timing.total_ns, timing.database_ns)
+        (timing.total_ns(), timing.database_ns())
     }
 
     #[test]

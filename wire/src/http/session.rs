@@ -39,11 +39,10 @@ pub struct Session {
     /// pay nothing for them; those past its number are left from other requests.
     path_scanners: Vec<Scanner>,
     path_checks: usize,
-    /// A head that came in pieces, as far as it has come.
-    pieces: Vec<u8>,
+    /// A head that came in pieces, as far as it has come; behind the head, the start of a failure's
+    /// body. Empty between two replies.
+    kept: Vec<u8>,
     known: Known,
-    /// The start of a failure's body.
-    excerpt: Vec<u8>,
     failure: Failure,
 }
 
@@ -75,7 +74,7 @@ impl Session {
     pub(crate) fn open(&mut self) -> Progress {
         self.state = State::Idle;
         self.served = false;
-        self.pieces.clear();
+        self.kept.clear();
         self.failure.set(Code::None, b"");
         Progress::Ready
     }
@@ -215,7 +214,7 @@ impl Session {
             return Ok(false);
         }
         self.replied = true;
-        if self.pieces.is_empty() {
+        if self.kept.is_empty() {
             if let Some((head, length)) = self.known.recognize(input) {
                 *input = &input[length..];
                 self.accept(head, b"");
@@ -240,7 +239,7 @@ impl Session {
     /// Collects a head that comes in pieces, and tries to read it at the end of each line.
     #[cold]
     fn receive_head_pieces(&mut self, input: &mut &[u8]) -> Result<bool, BadHead> {
-        let mut pieces = std::mem::take(&mut self.pieces);
+        let mut pieces = std::mem::take(&mut self.kept);
         let mut complete = Ok(false);
         while !input.is_empty() && complete == Ok(false) {
             let line = memchr::memchr(b'\n', input).map_or(input.len(), |end| end + 1);
@@ -253,7 +252,7 @@ impl Session {
         if complete != Ok(false) {
             pieces.clear();
         }
-        self.pieces = pieces;
+        self.kept = pieces;
         complete
     }
 
@@ -281,7 +280,7 @@ impl Session {
             Framing::Close => State::UntilClose,
         };
         if !head.is_success() {
-            self.excerpt.clear();
+            self.kept.clear();
         } else if head.unreadable.is_some() {
             self.failure.set(Code::None, culprit);
         }
@@ -293,8 +292,8 @@ impl Session {
             return;
         };
         if !head.is_success() {
-            let room = Failure::MESSAGE_BYTES_MAX - self.excerpt.len();
-            self.excerpt.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            let room = Failure::MESSAGE_BYTES_MAX - self.kept.len();
+            self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
         self.scanner.feed(bytes);
         for scanner in &mut self.path_scanners[..self.path_checks] {
@@ -315,6 +314,7 @@ impl Session {
         };
         if outcome != Outcome::Ok {
             self.explain(outcome);
+            self.kept.clear();
         }
         Progress::Response(outcome)
     }
@@ -326,18 +326,18 @@ impl Session {
         let message = self.scanner.message();
         match outcome {
             _ if !(200..300).contains(&status) => {
-                let words = if message.is_empty() { &self.excerpt } else { message };
+                let words = if message.is_empty() { &self.kept } else { message };
                 self.failure.set(Code::Status(status), words);
             }
             Outcome::Failed(Class::ContentEncoding | Class::MediaType) => {}
             Outcome::Failed(Class::WrongReply) => {
                 let (expected, found) = self.scanner.mismatch();
-                self.excerpt.clear();
-                self.excerpt.extend_from_slice(b"asked for ");
-                self.excerpt.extend_from_slice(shown(expected));
-                self.excerpt.extend_from_slice(b", got ");
-                self.excerpt.extend_from_slice(shown(found));
-                self.failure.set(Code::None, &self.excerpt);
+                self.kept.clear();
+                self.kept.extend_from_slice(b"asked for ");
+                self.kept.extend_from_slice(shown(expected));
+                self.kept.extend_from_slice(b", got ");
+                self.kept.extend_from_slice(shown(found));
+                self.failure.set(Code::None, &self.kept);
             }
             _ => self.failure.set(Code::None, message),
         }

@@ -1,5 +1,8 @@
 //! One connection's state in the Postgres protocol.
 
+mod batches;
+mod opening;
+
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -7,9 +10,9 @@ use postgres_protocol::message::frontend;
 
 use super::{
     Fallback,
-    batch::{Batch, InFlight, Next},
+    batch::{Batch, InFlight},
     error::ErrorResponse,
-    login::{Authentication, Channel, Login, Refusal, Step},
+    login::{Authentication, Channel, Login},
     message::{BadLength, Message, Walk, whole},
     method::Method,
     preparation::Preparation,
@@ -17,7 +20,6 @@ use super::{
     rows::Rows,
     statement::{Statement, encode_without_sync},
 };
-use crate::tls::Fault;
 use crate::{Class, Code, Counts, Failure, Outcome, Progress, Values};
 
 /// One connection to Postgres or to a pooler. See [`crate::Session`] for the order of calls.
@@ -311,26 +313,6 @@ impl Session {
         self.counts.as_deref_mut().map(std::mem::take)
     }
 
-    /// What the next connection goes over.
-    pub(crate) fn secure(&mut self, channel: Channel) {
-        self.channel = channel;
-    }
-
-    /// See [`crate::Session::login_method`].
-    pub fn login_method(&self) -> Method {
-        self.method
-    }
-
-    /// Whether the login was bound to the TLS connection.
-    pub(crate) fn is_bound(&self) -> bool {
-        self.is_bound
-    }
-
-    /// Whether the server has accepted who we are.
-    pub(crate) fn is_authenticated(&self) -> bool {
-        self.is_authenticated
-    }
-
     // A call for each message costs 3 % of all that a request does in the worker and here.
     #[inline(always)]
     fn message(&mut self, message: Message<'_>, out: &mut BytesMut) -> Option<Progress> {
@@ -403,80 +385,6 @@ impl Session {
         Progress::Response(self.reply.outcome(&mut self.failure))
     }
 
-    /// A statement of the batch has come to its end.
-    fn completed(&mut self) {
-        if let Some(in_flight) = &mut self.in_flight {
-            in_flight.completed(&mut self.reply, &mut self.failure);
-        }
-    }
-
-    fn ready_in_batch(&mut self, status: &[u8], out: &mut BytesMut) -> Option<Progress> {
-        let in_flight = self.in_flight.as_mut()?;
-        let counts = self.counts.get_or_insert_default();
-        counts.transactions += u64::from(status == b"I");
-        match in_flight.ready(&mut self.reply, &mut self.failure, out) {
-            Next::Wait => None,
-            Next::Sent => {
-                counts.queries += 1;
-                Some(Progress::Write)
-            }
-            Next::End { skipped } => {
-                counts.skipped += skipped as u64;
-                Some(self.ready(status, out))
-            }
-        }
-    }
-
-    /// The next request must not find this one's transaction.
-    #[cold]
-    fn roll_back(&mut self, out: &mut BytesMut) -> Progress {
-        let counts = self.counts.get_or_insert_default();
-        if std::mem::replace(&mut self.state, State::RollingBack) == State::Busy {
-            counts.requests += 1;
-            counts.queries += 1;
-            counts.failed += 1;
-        }
-        counts.queries += 1;
-        frontend::query("ROLLBACK", out).expect("no zero byte");
-        Progress::Write
-    }
-
-    fn rolled_back(&mut self, status: &[u8]) -> Progress {
-        let is_clean = status == b"I";
-        self.counts.get_or_insert_default().transactions += u64::from(is_clean);
-        self.is_reusable &= is_clean;
-        self.is_in_transaction = false;
-        self.response()
-    }
-
-    /// A row of COPY TO STDOUT; in the binary format the last message is a trailer (Postgres manual,
-    /// COPY, "File Trailer").
-    fn copied(&mut self, message: Message<'_>) {
-        const TRAILER: &[u8] = &[0xff, 0xff];
-        let counts = self.counts.get_or_insert_default();
-        counts.copied_rows += u64::from(message.body != TRAILER);
-        counts.copied_bytes += message.length as u64;
-    }
-
-    /// COPY FROM STDIN waits for data (Postgres manual, 55.2.6 "COPY Operations").
-    #[cold]
-    fn refuse_data(&mut self, out: &mut BytesMut) -> Progress {
-        let words = "COPY FROM STDIN waits for data, and none is sent here: use INSERT";
-        self.failure.set(Code::None, words.as_bytes());
-        let class = *self.reply.error.get_or_insert(Class::Sql);
-        let is_pipelined = self.in_flight.as_ref().is_some_and(|batch| batch.is_pipelined());
-        if self.state == State::Batch && is_pipelined {
-            // What follows in the pipeline has ended the copying, or was swallowed by it.
-            return self.broken_off(class);
-        }
-        frontend::copy_fail("no data is sent", out).expect("no zero byte");
-        if !self.reply.is_simple {
-            // The one that was sent with the statement is passed over while it waits.
-            frontend::sync(out);
-        }
-        Progress::Write
-    }
-
     /// The request fails, and the connection with it.
     fn broken_off(&mut self, class: Class) -> Progress {
         self.is_reusable = false;
@@ -515,45 +423,6 @@ impl Session {
             // is of no use.
             _ => Some(self.refused(class)),
         }
-    }
-
-    fn authenticate(&mut self, body: &[u8], out: &mut BytesMut) -> Option<Progress> {
-        self.method = Method::asked(body).unwrap_or(self.method);
-        match self.authentication.receive(&self.login, &self.channel, body, out) {
-            Ok(Step::Answer) => Some(Progress::Write),
-            Ok(Step::Wait) => None,
-            Ok(Step::Done { is_bound }) => {
-                self.is_bound = is_bound;
-                self.is_authenticated = true;
-                self.state = State::Starting;
-                None
-            }
-            Err(Refusal::Auth(words)) => {
-                self.failure.set(Code::None, words.as_bytes());
-                Some(self.refused(Class::Auth))
-            }
-            Err(Refusal::Unbound(words)) => {
-                self.failure.set(Code::Tls(Fault::ChannelBinding), words.as_bytes());
-                Some(self.refused(Class::Tls))
-            }
-            Err(Refusal::Protocol(words)) => Some(self.violation(&words)),
-        }
-    }
-
-    fn started(&mut self, out: &mut BytesMut) -> Progress {
-        let is_fallen_back = self.fallback.as_ref().is_some_and(Fallback::has_happened);
-        if self.prepare.is_empty() || is_fallen_back {
-            self.state = State::Idle;
-            return Progress::Ready;
-        }
-        self.state = State::Preparing;
-        out.extend_from_slice(&self.prepare);
-        Progress::Write
-    }
-
-    fn prepared(&mut self) -> Progress {
-        self.state = State::Idle;
-        Progress::Ready
     }
 
     fn refused(&mut self, class: Class) -> Progress {

@@ -16,6 +16,8 @@ pub enum Command {
     Listen,
     /// COPY FROM STDIN: it waits for data.
     CopyIn,
+    /// COPY TO STDOUT.
+    CopyOut,
     /// Anything else.
     Other,
 }
@@ -51,6 +53,7 @@ fn command(words: &[&str]) -> Command {
         }
         ["LISTEN", ..] => Command::Listen,
         ["COPY", ..] if has(["FROM", "STDIN"]) => Command::CopyIn,
+        ["COPY", ..] if has(["TO", "STDOUT"]) => Command::CopyOut,
         _ => Command::Other,
     }
 }
@@ -206,7 +209,7 @@ mod tests {
 
     #[test]
     fn commands_are_told_by_their_first_words() {
-        use Command::{Begin, CopyIn, End, Listen, Other, Read};
+        use Command::{Begin, CopyIn, CopyOut, End, Listen, Other, Read};
         for (sql, expected) in [
             ("select 1", vec![Read]),
             ("-- LISTEN a\n/* BEGIN; */ VALUES (1), (';')", vec![Read]),
@@ -217,7 +220,7 @@ mod tests {
             ("PREPARE a AS SELECT 1", vec![Other]),
             ("Listen \"a b\"", vec![Listen]),
             ("COPY a (b) FROM STDIN", vec![CopyIn]),
-            ("COPY (SELECT a FROM b) TO STDOUT", vec![Other]),
+            ("COPY (SELECT a FROM b) TO STDOUT", vec![CopyOut]),
             ("COPY a FROM '/b/c'", vec![Other]),
             (" ;; ", vec![]),
         ] {

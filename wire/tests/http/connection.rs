@@ -367,7 +367,7 @@ fn what_the_server_says_of_its_time_is_read_from_every_reply() {
     let mut times = |timing: &str| {
         let events = server(reply(timing)).play(&mut session, &[]);
         let timing = events[0].server_timing;
-        (timing.total_ns, timing.database_ns)
+        (timing.total_ns(), timing.database_ns())
     };
     let first = times("Server-Timing: total;dur=1.25, db;dur=0.5\r\n");
     assert_eq!(first, (Some(1_250_000), Some(500_000)));

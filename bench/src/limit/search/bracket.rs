@@ -94,8 +94,9 @@ impl Bracket {
 
     fn low_load(&self) -> Option<&Load> {
         let high = self.high_load().map_or(f64::INFINITY, |high| high.load);
-        // Once a hold has failed, short trials prove nothing.
-        let is_known = |load: &&Load| load.is_held || self.failed_holds.is_empty();
+        // Once a hold has failed, short trials prove little.
+        let has_held = self.loads.iter().any(|load| load.is_held && load.load < high);
+        let is_known = |load: &&Load| load.is_held || self.failed_holds.is_empty() || !has_held;
         let mut below = self.loads.iter().rev().filter(|load| load.load < high).filter(is_known);
         below.find(|load| load.is_met() == Some(true))
     }
@@ -120,7 +121,7 @@ impl Bracket {
             (low.map_or(0.0, |low| low.load), high.map_or(f64::INFINITY, |high| high.load));
         let between = |load: &&Load| load.load > lowest && load.load < highest;
         if let Some(last) = self.failed_holds.last() {
-            let is_over = low.is_some() || self.failed_holds.len() >= HOLDS_MAX || *last <= min;
+            let is_over = self.is_held() || self.failed_holds.len() >= HOLDS_MAX || *last <= min;
             let step = (1.0 + width).powi(1 << (self.failed_holds.len() - 1));
             let most = if self.settings.is_whole { last - 1.0 } else { *last };
             let load = self.rounded(last / step).min(most).max(min);

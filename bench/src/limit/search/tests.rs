@@ -179,6 +179,21 @@ fn where_a_hold_fails_the_search_backs_off() {
 }
 
 #[test]
+fn a_limit_whose_hold_failed_is_told_as_one_that_was_not_held() {
+    let mut search = Search::new(settings(), 1);
+    loop {
+        let trial = search.next(None).unwrap();
+        let is_met = trial.load <= 400.0 && !trial.is_hold;
+        search.report(&trial, &Verdict::Judged(vec![is_met]));
+        if trial.is_hold {
+            break;
+        }
+    }
+    let found = search.found().remove(0);
+    assert!(found.value.is_some_and(|value| value < 400.0) && !found.is_held, "{found:?}");
+}
+
+#[test]
 fn what_is_left_of_the_budget_goes_to_the_hold() {
     let mut search = Search::new(settings(), 1);
     let first = search.next(Some(1000 * SECOND)).unwrap();
