@@ -17,8 +17,8 @@ const HELP: &str = "\
 Scripts, options and output lines are those of pgbench 15; `pgbench -i` makes the tables. What is \
 different: a transaction that fails is counted by its class and its client goes on; latencies are \
 also given as percentiles; with -R they run from the instant at which a transaction was due, for \
-each of them, also where it is above -L (pgbench leaves those out). With -j 1 and the same seed, \
-random functions draw what pgbench's draw.
+each of them, also where it is above -L (pgbench leaves those out); -l writes one file for all \
+threads. With -j 1 and the same seed, random functions draw what pgbench's draw.
 
 Examples:
   poolbench pgbench -S -c 8 -T 10 -M prepared \"host=127.0.0.1 port=6432 dbname=shop user=shop\"

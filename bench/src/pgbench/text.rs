@@ -48,11 +48,11 @@ fn write(summary: &Summary, out: &mut String) -> std::fmt::Result {
     if all.transactions > 0 {
         latency(all, out)?;
     }
-    if let Some(rate) = summary.rate {
+    if summary.rate.is_some() {
         let Quantiles { mean, max, .. } = all.lateness_ns;
         writeln!(
             out,
-            "rate limit schedule lag: avg {:.3} (max {:.3}) ms, of {rate} transactions a second",
+            "rate limit schedule lag: avg {:.3} (max {:.3}) ms",
             milliseconds(mean),
             milliseconds(max as f64)
         )?;

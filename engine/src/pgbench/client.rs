@@ -13,7 +13,8 @@ use crate::Nanos;
 /// What is to be done for a client next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Send this operation, whose values are filled in; [`Client::replied`] when it was answered.
+    /// Send this operation, whose values are filled in; [`super::Clients::replied`] when it was
+    /// answered.
     Send(u32),
     /// Set this operation aside, whose values are filled in, and go on.
     Queue(u32),
