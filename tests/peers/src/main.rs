@@ -138,7 +138,7 @@ fn sections(
         sections.push(experiment::churn(bench, &work.churn)?);
     }
     if wanted(Kind::Drivers) {
-        sections.push(experiment::drivers(bench, &work.drivers)?);
+        sections.push(experiment::drivers(bench, &work.drivers, arguments.quick)?);
     }
     if wanted(Kind::Ceiling) {
         sections.push(experiment::ceiling(bench, &work.ceiling)?);

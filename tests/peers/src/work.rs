@@ -152,6 +152,8 @@ pub(crate) enum ChurnServer {
 pub(crate) struct Drivers {
     pub(crate) server: Server,
     pub(crate) connections: Vec<u32>,
+    /// Those of them that short rounds have time for.
+    pub(crate) quick_connections: Vec<u32>,
     /// Beside the one that is chosen by itself.
     pub(crate) others: Vec<Client>,
 }
