@@ -14,11 +14,7 @@ const ABOUT: &str = "Closed loops on nginx and on Postgres as in the tables abov
 const REPLY_BYTES: usize = 120;
 
 /// On nginx and on Postgres.
-pub(crate) fn drivers(
-    bench: &Bench<'_>,
-    work: &[work::Drivers],
-    is_quick: bool,
-) -> Result<Section, Interrupted> {
+pub(crate) fn drivers(bench: &Bench<'_>, work: &[work::Drivers]) -> Result<Section, Interrupted> {
     let mut section = Section::new("Drivers".into(), ABOUT, COLUMNS);
     let nginx = Nginx::start(REPLY_BYTES, bench.folder, bench.cores);
     let servers = Servers::start(bench);
@@ -33,8 +29,7 @@ pub(crate) fn drivers(
                 ("Postgres, prepared", way.1)
             }
         };
-        let connections = if is_quick { &work.quick_connections } else { &work.connections };
-        for &connections in connections {
+        for &connections in &work.connections {
             let name = format!("{name}, {}", connections_name(connections));
             let cell = Cell { name, connections, reconnect: false };
             compare(bench, &mut section, &cell, &target, &work.others, &[])?;
