@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn what_is_asked_is_told_once_all_of_it_is_known() {
-        let asked = |kind: i32, data: &[u8]| Method::asked(&[&kind.to_be_bytes()[..], data].concat());
+        let asked =
+            |kind: i32, data: &[u8]| Method::asked(&[&kind.to_be_bytes()[..], data].concat());
         assert_eq!(asked(0, b""), None);
         assert_eq!(asked(3, b""), Some(Method::Password));
         assert_eq!(asked(5, b"salt"), Some(Method::Md5));

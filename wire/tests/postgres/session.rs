@@ -272,6 +272,9 @@ fn settings_are_kept_where_that_is_asked_for_and_every_opening_begins_anew() {
     // What comes later is of the server's own accord.
     session.keep_parameters();
     session.open(&mut BytesMut::new());
-    assert_eq!(feed(&mut session, &[login(), zone("Asia/Tokyo")].concat(), &[1000]), [Progress::Ready]);
+    assert_eq!(
+        feed(&mut session, &[login(), zone("Asia/Tokyo")].concat(), &[1000]),
+        [Progress::Ready]
+    );
     assert_eq!(session.take_parameters().unwrap().iter().next(), Some(("TimeZone", "UTC")));
 }
