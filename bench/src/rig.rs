@@ -13,14 +13,16 @@ use thiserror::Error;
 use wire::Operation;
 use wire::postgres::Fallback;
 
-use crate::arm::{Arm, ArmKind, Logins, Securities};
+use crate::arm::{Arm, ArmKind, Logins, Securities, SessionParameters};
 use crate::check::Checks;
 use crate::conninfo::Conninfo;
 use crate::generator::{Generator, GeneratorError, GeneratorOptions, GeneratorSummary, Work};
 use crate::interrupt::{self, Interrupted};
-use crate::observe::ObserveError;
+use crate::observe::{Observations, ObserveError, Observer, Source};
 use crate::remedy;
 use crate::scenario::{self, Places, PoolingError, Renewal, Scenario, ScenarioError};
+use crate::series::{self, LoadSecond, Second};
+use crate::validity::MachineWatch;
 
 /// Why an experiment has no result.
 #[derive(Debug, Error)]
@@ -64,10 +66,19 @@ pub(crate) struct Rig {
     generator: Generator,
     /// Of the phases that count.
     work: Work,
+    /// From the first of them on.
+    machine: Option<MachineWatch>,
     mix: Arc<Mix>,
     places: Places,
     /// Keeps the gateways' token fresh.
     _renewal: Option<Renewal>,
+}
+
+/// A phase, and what was seen beside it.
+pub(crate) struct ObservedPhase {
+    pub(crate) report: PhaseReport,
+    pub(crate) observations: Observations,
+    pub(crate) series: Vec<Second>,
 }
 
 /// Arrivals that wait for a connection for longer than this after their phase are given up.
@@ -135,7 +146,8 @@ impl Rig {
                 exchange.replace_operations(number, &checks.apply(operations));
             })
         });
-        let mut rig = Self { arms, fleet, generator, work: Work::default(), mix, places, _renewal };
+        let (work, machine) = (Work::default(), None);
+        let mut rig = Self { arms, fleet, generator, work, machine, mix, places, _renewal };
         let count: u32 = connections.iter().map(|(first, _)| first).sum();
         let names: Vec<_> = kinds.iter().map(|kind| &*kind.target).collect();
         say(&format!("opening {count} connections to {}", names.join(", ")));
@@ -144,6 +156,7 @@ impl Rig {
             arm.connect = Some(opened.connect);
             arm.security = Securities(opened.security);
             arm.logins = Logins(opened.logins);
+            arm.parameters = SessionParameters::new(&opened.parameters);
         }
         Ok(rig)
     }
@@ -161,7 +174,9 @@ impl Rig {
 
     /// How the generator ran.
     pub(crate) fn generator(&self) -> GeneratorSummary {
-        GeneratorSummary::new(&self.generator, self.fleet.connection_bytes(), self.work)
+        let machine = self.machine.as_ref().map(MachineWatch::machine).unwrap_or_default();
+        let connection_bytes = self.fleet.connection_bytes();
+        GeneratorSummary::new(&self.generator, connection_bytes, self.work, machine)
     }
 
     /// A load on one arm, from the phase's start on.
@@ -199,6 +214,26 @@ impl Rig {
         self.watch_every(INTERVAL_NS, streams, tell)
     }
 
+    /// Runs one phase, and looks once a second at everything that the scenario names.
+    pub(crate) fn observe(
+        &mut self,
+        scenario: &Scenario,
+        streams: Vec<Stream>,
+    ) -> Result<ObservedPhase, RigError> {
+        let sources = Source::all(scenario)?;
+        let observer = Observer::start(sources, self.fleet.clock(), self.cores());
+        let mut seconds = Vec::new();
+        let report = self.watch(streams, |interval| {
+            seconds.push(LoadSecond::new(interval));
+            ControlFlow::Continue(())
+        })?;
+        let observations = observer.finish();
+        interrupt::check()?;
+        let spun_share = self.spun_share(&report);
+        let series = series::lay(seconds, &observations, report.start, spun_share);
+        Ok(ObservedPhase { report, observations, series })
+    }
+
     /// As [`Self::watch`], told every `interval_ns`.
     pub(crate) fn watch_every(
         &mut self,
@@ -213,6 +248,24 @@ impl Rig {
         &mut self,
         streams: Vec<Stream>,
         interval_ns: Option<Nanos>,
+        mut tell: impl FnMut(&Interval) -> ControlFlow<()>,
+    ) -> Result<PhaseReport, RigError> {
+        let mut machine = self.machine.take().unwrap_or_else(MachineWatch::begin);
+        machine.look();
+        let report = self.run_uncounted(streams, interval_ns, |interval| {
+            machine.look();
+            tell(interval)
+        });
+        self.machine = Some(machine);
+        let report = report?;
+        self.work.add(&report, self.generator.cores.len());
+        Ok(report)
+    }
+
+    fn run_uncounted(
+        &mut self,
+        streams: Vec<Stream>,
+        interval_ns: Option<Nanos>,
         tell: impl FnMut(&Interval) -> ControlFlow<()>,
     ) -> Result<PhaseReport, RigError> {
         interrupt::check()?;
@@ -220,17 +273,14 @@ impl Rig {
         phase.drain_ns = DRAIN_NS;
         phase.waiting_max = WAITING_MAX;
         phase.interval_ns = interval_ns;
-        let report = self.fleet.run(&phase, tell).map_err(|error| self.error(error))?;
-        self.work.add(&report, self.generator.cores.len());
-        Ok(report)
+        self.fleet.run(&phase, tell).map_err(|error| self.error(error))
     }
 
     /// Runs one uncounted phase of one stream: caches fill, pools open, and what does not work at
     /// all shows.
     pub(crate) fn warm_up(&mut self, stream: Stream) -> Result<(), RigError> {
         let arm = stream.target;
-        let report = self.phase(vec![stream])?;
-        self.work = Work::default();
+        let report = self.run_uncounted(vec![stream], None, |_| ControlFlow::Continue(()))?;
         interrupt::check()?;
         let name = &self.arms[arm].kind.target;
         for stream in &report.streams {

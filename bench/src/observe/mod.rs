@@ -12,6 +12,7 @@ mod prometheus;
 mod server;
 mod session;
 mod source;
+mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -23,10 +24,11 @@ pub(crate) use machine::{MachineSample, MachineUse};
 pub(crate) use network::{Network, NetworkSample};
 pub(crate) use observer::{Look, Observations, Observed, Observer};
 pub(crate) use pooler::{FullPool, Pooler, PoolerSample, Poolers, Pools, Totals, pool_mode};
-pub(crate) use process::{ProcessSample, ProcessUse};
+pub(crate) use process::{ProcessSample, ProcessSource, ProcessUse};
 pub(crate) use prometheus::Exposition;
 pub(crate) use server::{Server, ServerSample};
 pub(crate) use source::{GENERATOR, Reading, Source, Subject};
+pub(crate) use summary::ObserversSummary;
 pub(crate) use table::Row;
 
 use crate::conninfo::ConninfoError;

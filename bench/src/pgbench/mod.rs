@@ -26,6 +26,7 @@ use crate::generator::{GeneratorError, GeneratorOptions, GeneratorSummary, Work}
 use crate::interrupt::{self, Interrupted};
 use crate::remedy;
 use crate::scenario::Places;
+use crate::validity::MachineWatch;
 
 pub(crate) use builtin::{BUILTINS, find};
 pub(crate) use log::LogPlan;
@@ -211,6 +212,7 @@ pub(crate) fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<Summary, Pgb
             false => ControlFlow::Continue(()),
         }
     };
+    let machine = MachineWatch::begin();
     let report = fleet.run(&phase, &mut tell).map_err(failed)?;
     if let Some(error) = log_error {
         return Err(error.into());
@@ -219,7 +221,8 @@ pub(crate) fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<Summary, Pgb
     let mut work = Work::default();
     work.add(&report, generator.cores.len());
     let threads = generator.cores.len();
-    let generator = GeneratorSummary::new(&generator, fleet.connection_bytes(), work);
+    let connection_bytes = fleet.connection_bytes();
+    let generator = GeneratorSummary::new(&generator, connection_bytes, work, machine.machine());
     drop(fleet);
     let run = Run {
         plan,
