@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use wire::postgres::Rows;
-use wire::{Code, Failure, Values};
+use wire::{Failure, Values};
 
 use super::client::{Action, Client};
-use super::{Fault, Sample, ScriptError, ScriptReport, Value, Variables, Workload, Xoroshiro};
+use super::{Conflict, Fault, Sample, ScriptError, ScriptReport, Value, Variables, Workload, Xoroshiro};
 use crate::Nanos;
 
 /// One worker's clients. Each belongs to a place for a connection, and whoever has the place runs the
@@ -22,10 +22,6 @@ pub struct Clients {
     total_weight: u64,
     debugged: Vec<Value>,
 }
-
-/// The SQLSTATEs after which a transaction may be tried again: serialization_failure and
-/// deadlock_detected.
-const RETRIED: [&[u8; 5]; 2] = [b"40001", b"40P01"];
 
 impl Clients {
     /// As many as there are places, each client `lane` + n times `workers` of the run with this seed.
@@ -120,14 +116,13 @@ impl Clients {
     /// The transaction of the client in `place` failed: whether it is tried again, from its script's
     /// beginning.
     pub fn retries(&mut self, place: usize, failure: &Failure, now: Nanos) -> bool {
-        let Code::SqlState(state) = &failure.code else { return false };
-        RETRIED.contains(&state) && self.clients[place].retries(&self.workload, now)
+        Conflict::of(failure).is_some() && self.clients[place].retries(&self.workload, now)
     }
 
     /// The transaction of the client in `place` has come to its end: counts it.
     pub fn end(&mut self, place: usize, report: &mut ScriptReport, sample: Sample) {
         let (number, retries) = self.clients[place].end();
-        report.retried += u64::from(retries > 0);
+        report.ended(sample.script, retries, sample.conflict);
         report.debugged(self.debugged.drain(..));
         if self.workload.keeps_samples {
             let client = self.number(place) as u32;
@@ -139,11 +134,11 @@ impl Clients {
         place * self.workers as usize + self.lane as usize
     }
 
-    /// Where the statement that the client in `place` sent last is recorded, if it is.
-    pub fn recording(&self, place: usize) -> Option<usize> {
-        let statement = self.clients[place].statement(&self.workload)?;
-        let is_recorded = self.workload.records_statements;
-        is_recorded.then(|| self.workload.programs.len() + statement as usize)
+    /// Where the command that the client in `place` carried out last is recorded, if it is
+    /// ([`super::Command::recording`]).
+    pub fn recording(&self, place: usize) -> Option<u32> {
+        let recording = self.clients[place].recording(&self.workload);
+        recording.filter(|_| self.workload.records_commands)
     }
 
     /// What is wrong with the script of the client in `place`, with the place in it.
