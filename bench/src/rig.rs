@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use core_affinity::CoreId;
 use engine::{
-    Fleet, FleetError, Interval, Load, LoadError, MILLISECOND, Mix, Nanos, Phase, PhaseReport,
-    SECOND, Script, Stream, StreamReport,
+    Fleet, FleetError, Interval, Load, LoadError, MILLISECOND, Nanos, Phase, PhaseReport,
+    SECOND, Script, Stream, StreamReport, Target,
 };
 use thiserror::Error;
 use wire::Operation;
@@ -64,7 +64,8 @@ pub(crate) struct Rig {
     generator: Generator,
     /// Of the phases that count.
     work: Work,
-    mix: Arc<Mix>,
+    /// What is run on each arm.
+    scripts: Vec<Script>,
     places: Places,
     /// Keeps the gateways' token fresh.
     _renewal: Option<Renewal>,
@@ -120,32 +121,50 @@ impl Rig {
             targets.push(target);
             arms.push(arm);
         }
-        // Ctrl-C raises it: a phase in progress ends at once.
-        let stop: Arc<AtomicBool> = interrupt::flag();
-        let fleet = Fleet::start(targets, &generator.cores, &generator.options, stop);
         let mix = Arc::new(scenario.mix()?);
+        let scripts = vec![Script::Mix(mix); arms.len()];
+        let mut rig = Self::new(generator, arms, targets, scripts, places);
         let is_gateway =
             |kind: &ArmKind| scenario.target(&kind.target).is_ok_and(|t| t.url.is_some());
         let gateways = kinds.iter().enumerate().filter(|(_, kind)| is_gateway(kind));
         let gateways = gateways.map(|(number, kind)| (number, kind.target.to_string())).collect();
-        let exchange = fleet.exchange();
+        let exchange = rig.fleet.exchange();
         let checks = checks.clone();
-        let _renewal = token.and_then(|token| {
+        rig._renewal = token.and_then(|token| {
             Renewal::start(scenario, gateways, &token, move |number, operations| {
                 exchange.replace_operations(number, &checks.apply(operations));
             })
         });
-        let mut rig = Self { arms, fleet, generator, work: Work::default(), mix, places, _renewal };
         let count: u32 = connections.iter().map(|(first, _)| first).sum();
         let names: Vec<_> = kinds.iter().map(|kind| &*kind.target).collect();
         say(&format!("opening {count} connections to {}", names.join(", ")));
-        let opened = rig.fleet.open().map_err(|error| rig.error(error))?;
-        for (arm, opened) in rig.arms.iter_mut().zip(opened) {
+        rig.connect()?;
+        Ok(rig)
+    }
+
+    /// Starts the workers, without connections: one target and one script for each arm.
+    pub(crate) fn new(
+        generator: Generator,
+        arms: Vec<Arm>,
+        targets: Vec<Target>,
+        scripts: Vec<Script>,
+        places: Places,
+    ) -> Self {
+        // Ctrl-C raises it: a phase in progress ends at once.
+        let stop: Arc<AtomicBool> = interrupt::flag();
+        let fleet = Fleet::start(targets, &generator.cores, &generator.options, stop);
+        Self { arms, fleet, generator, work: Work::default(), scripts, places, _renewal: None }
+    }
+
+    /// Opens the connections that are there from the start.
+    pub(crate) fn connect(&mut self) -> Result<(), RigError> {
+        let opened = self.fleet.open().map_err(|error| self.error(error))?;
+        for (arm, opened) in self.arms.iter_mut().zip(opened) {
             arm.connect = Some(opened.connect);
             arm.security = Securities(opened.security);
             arm.logins = Logins(opened.logins);
         }
-        Ok(rig)
+        Ok(())
     }
 
     /// The workers' cores.
@@ -174,7 +193,7 @@ impl Rig {
     ) -> Stream {
         Stream {
             target: arm,
-            script: Script::Mix(Arc::clone(&self.mix)),
+            script: self.scripts[arm].clone(),
             load,
             think_time_ns,
             start_ns: 0,

@@ -69,7 +69,7 @@ impl Tables {
         let common = ["--json=-", self.stack.target(target)];
         let ended = self.stack.home.run(&[&["pgbench"], options, &common[..]].concat());
         assert_eq!(ended.code, 0, "{options:?} {ended:?}");
-        ended.json()
+        ended.json()["arms"][0].take()
     }
 
     /// Whether what was added to accounts, tellers and branches is what the history says.

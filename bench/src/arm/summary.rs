@@ -27,10 +27,10 @@ pub(crate) struct ArmSummary {
     /// The first failure of each class, in the server's words.
     pub(crate) first_errors: BTreeMap<&'static str, String>,
     wrong_replies: u64,
-    dropped: u64,
-    unserved: u64,
+    pub(crate) dropped: u64,
+    pub(crate) unserved: u64,
     resent: u64,
-    reopened: u64,
+    pub(crate) reopened: u64,
     /// Over all connections that were lost, until each was there again.
     #[serde(skip_serializing_if = "is_zero")]
     disconnected_ns: Nanos,

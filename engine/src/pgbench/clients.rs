@@ -6,7 +6,9 @@ use wire::postgres::Rows;
 use wire::{Failure, Values};
 
 use super::client::{Action, Client};
-use super::{Conflict, Fault, Sample, ScriptError, ScriptReport, Value, Variables, Workload, Xoroshiro};
+use super::{
+    Conflict, Fault, Sample, ScriptError, ScriptReport, Seeds, Value, Variables, Workload, Xoroshiro,
+};
 use crate::Nanos;
 
 /// One worker's clients. Each belongs to a place for a connection, and whoever has the place runs the
@@ -32,35 +34,28 @@ impl Clients {
         (lane, workers): (u32, u32),
     ) -> Self {
         let name_is = |wanted: &'static str| move |name: &str| name == wanted;
-        let is_preset = |wanted: &str| {
-            workload.presets.iter().any(|(slot, _)| *workload.variables[slot.0 as usize] == *wanted)
-        };
-        // In the order in which pgbench draws them.
-        let mut base = Xoroshiro::new(seed);
         let count = (workload.clients as usize).max(places * workers as usize);
-        let seeds: Vec<_> = (0..count).map(|_| base.draw()).collect();
+        let seeds = Seeds::new(&workload, seed, count);
         let mut variables = Variables::new(Arc::clone(&workload.variables));
         for (slot, text) in &workload.presets {
             let name = &workload.variables[slot.0 as usize];
             variables.set_text_of(|other| *other == **name, text);
         }
-        if !is_preset("default_seed") {
-            let text = (base.draw() as i64).to_string();
-            variables.set_text_of(name_is("default_seed"), &text);
+        if let Some(default) = seeds.default {
+            variables.set_text_of(name_is("default_seed"), &(default as i64).to_string());
         }
-        if !is_preset("random_seed") {
+        if !workload.presets("random_seed") {
             variables.set_text_of(name_is("random_seed"), &(seed as i64).to_string());
         }
-        let has_number = is_preset("client_id");
-        // pgbench draws three seeds for each thread: for scripts, for its schedule, for its samples.
-        let own = (0..=3 * lane).map(|_| base.draw()).last().unwrap_or_default();
+        let has_number = workload.presets("client_id");
+        let [own, ..] = seeds.thread(lane as usize);
         let client = |place: usize| {
             let number = place * workers as usize + lane as usize;
             let mut variables = variables.clone();
             if !has_number {
                 variables.set_text_of(name_is("client_id"), &number.to_string());
             }
-            Client::new(variables, Xoroshiro::new(seeds[number]))
+            Client::new(variables, Xoroshiro::new(seeds.clients[number]))
         };
         Self {
             lane,

@@ -9,6 +9,7 @@ mod clients;
 mod expression;
 mod random;
 mod report;
+mod seeds;
 mod value;
 mod variables;
 
@@ -21,6 +22,7 @@ pub use clients::Clients;
 pub use expression::{ARGUMENTS_MAX, EvaluationError, Expression, Function};
 pub use random::Xoroshiro;
 pub use report::{Conflict, Conflicts, Sample, ScriptReport};
+pub use seeds::Seeds;
 pub use value::Value;
 pub use variables::{Slot, Variables};
 
@@ -168,6 +170,11 @@ pub enum Fault {
 }
 
 impl Workload {
+    /// Whether a variable is set from the start.
+    pub fn presets(&self, name: &str) -> bool {
+        self.presets.iter().any(|(slot, _)| *self.variables[slot.0 as usize] == *name)
+    }
+
     /// How many operations are recorded: the scripts, and their commands if those are asked for.
     pub fn recordings(&self) -> usize {
         let commands = if self.records_commands { self.recorded_commands as usize } else { 0 };

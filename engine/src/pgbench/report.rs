@@ -18,9 +18,10 @@ pub enum Conflict {
 impl Conflict {
     /// What a failure says, if it is one of those.
     pub fn of(failure: &Failure) -> Option<Self> {
-        match &failure.code {
-            Code::SqlState(b"40001") => Some(Self::Serialization),
-            Code::SqlState(b"40P01") => Some(Self::Deadlock),
+        let Code::SqlState(state) = &failure.code else { return None };
+        match state {
+            b"40001" => Some(Self::Serialization),
+            b"40P01" => Some(Self::Deadlock),
             _ => None,
         }
     }
@@ -100,6 +101,13 @@ impl ScriptReport {
             command_retries: vec![0; workload.recordings() - scripts],
             ..Self::default()
         }
+    }
+
+    /// Of all scripts together.
+    pub fn all_conflicts(&self) -> Conflicts {
+        let mut all = Conflicts::default();
+        self.conflicts.iter().for_each(|conflicts| all.add(conflicts));
+        all
     }
 
     /// A transaction of this script was tried again so often, and in the end failed by a conflict if
