@@ -385,7 +385,10 @@ mod tests {
                 "CREATE OR REPLACE PROCEDURE p() BEGIN ATOMIC END; BEGIN; c",
                 vec!["CREATE OR REPLACE PROCEDURE p() BEGIN ATOMIC END", "BEGIN", "c"],
             ),
-            ("CREATE FUNCTION f(a begin) AS 'b'; c", vec!["CREATE FUNCTION f(a begin) AS 'b'", "c"]),
+            (
+                "CREATE FUNCTION f(a begin) AS 'b'; c",
+                vec!["CREATE FUNCTION f(a begin) AS 'b'", "c"],
+            ),
             ("CREATE TABLE begin (a int); c", vec!["CREATE TABLE begin (a int)", "c"]),
         ] {
             assert_eq!(statements(sql), expected, "{sql}");
