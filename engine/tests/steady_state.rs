@@ -146,7 +146,7 @@ fn workload() -> (Workload, Arc<[Operation]>) {
         statement(0),
         statement(1),
     ];
-    let commands = steps.map(|step| Command { line: 1, column: 1, step }).into();
+    let commands = steps.map(|step| Command { line: 1, column: 1, number: 1, step }).into();
     let operation = |number| {
         let parameter = [Parameter { hole: 0, type_oid: 0 }];
         let statement = Statement::new("SELECT $1", &parameter, Protocol::Prepared, "one").unwrap();

@@ -30,7 +30,7 @@ use crate::scenario::Places;
 pub(crate) use builtin::{BUILTINS, find};
 pub(crate) use log::LogPlan;
 use log::{Columns, Log};
-pub(crate) use script::ScriptMistake;
+pub(crate) use script::{ScriptMistake, invalid_name};
 pub(crate) use summary::Summary;
 pub(crate) use text::text;
 pub(crate) use workload::Source;
@@ -198,11 +198,12 @@ pub(crate) fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<Summary, Pgb
             say(&progress::line(plan, interval, begun));
         }
         let script = report.script.as_deref();
-        script.map_or(&[][..], |script| &script.debugged).iter().for_each(|call| {
-            let mut value = String::new();
-            call.write(&mut value);
-            say(&format!("debug: {} {value}", call.type_name()));
-        });
+        if let Some(script) = script {
+            script.debugged.iter().for_each(|call| say(&call.to_string()));
+            if script.debugged_more > 0 {
+                say(&format!("debug: {} more calls are not shown", script.debugged_more));
+            }
+        }
         if let (Some(log), Some(script)) = (&mut log, script) {
             log_error = log_error.take().or_else(|| log.add(&script.samples).err());
         }

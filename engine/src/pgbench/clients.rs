@@ -6,7 +6,7 @@ use wire::postgres::Rows;
 use wire::{Code, Failure, Values};
 
 use super::client::{Action, Client};
-use super::{Fault, Sample, ScriptError, ScriptReport, Value, Variables, Workload, Xoroshiro};
+use super::{Debugged, Fault, Sample, ScriptError, ScriptReport, Variables, Workload, Xoroshiro};
 use crate::Nanos;
 
 /// One worker's clients. Each belongs to a place for a connection, and whoever has the place runs the
@@ -20,7 +20,7 @@ pub struct Clients {
     /// Which script comes next.
     choice: Xoroshiro,
     total_weight: u64,
-    debugged: Vec<Value>,
+    debugged: Vec<Debugged>,
 }
 
 /// The SQLSTATEs after which a transaction may be tried again: serialization_failure and
