@@ -83,7 +83,7 @@ const CLIENT_ID: Slot = Slot(2);
 impl Making {
     fn step(mut self, step: Step) -> Self {
         let line = self.commands.len() as u32 + 1;
-        self.commands.push(Command { line, column: 1, recording: None, step });
+        self.commands.push(Command { line, column: 1, number: line, recording: None, step });
         self
     }
 

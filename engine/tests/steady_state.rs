@@ -146,8 +146,8 @@ fn workload() -> (Workload, Arc<[Operation]>) {
         statement(0),
         statement(1),
     ];
-    let mut commands =
-        steps.map(|step| Command { line: 1, column: 1, recording: None, step }).to_vec();
+    let command = |step| Command { line: 1, column: 1, number: 1, recording: None, step };
+    let mut commands = steps.map(command).to_vec();
     commands[1].recording = Some(0);
     let operation = |number| {
         let parameter = [Parameter { hole: 0, type_oid: 0 }];

@@ -79,7 +79,7 @@ pub(crate) struct Pgbench {
     #[arg(short = 'C', long)]
     connect: bool,
     /// Sets a variable; several with several of these
-    #[arg(short = 'D', long, value_name = "NAME=VALUE", value_parser = super::run_options::assignment)]
+    #[arg(short = 'D', long, value_name = "NAME=VALUE", value_parser = definition)]
     define: Vec<(String, String)>,
     /// Threads [default: 1]
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["workers", "cores"])]
@@ -333,6 +333,14 @@ fn weighted(text: &str) -> Result<(&str, u32), PgbenchOptionsError> {
     match weight.parse() {
         Ok(weight) if !name.is_empty() => Ok((name, weight)),
         _ => Err(PgbenchOptionsError::Other(format!("invalid weight specification: @{weight}"))),
+    }
+}
+
+fn definition(text: &str) -> Result<(String, String), String> {
+    let (name, value) = super::run_options::assignment(text)?;
+    match engine::pgbench::is_variable_name(name.bytes()) {
+        true => Ok((name, value)),
+        false => Err(pgbench::invalid_name(&name)),
     }
 }
 

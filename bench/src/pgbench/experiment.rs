@@ -179,10 +179,9 @@ impl<'a> Experiment<'a> {
             let Some(script) = interval.streams[0].script.as_deref() else {
                 return ControlFlow::Continue(());
             };
-            for call in &script.debugged {
-                let mut value = String::new();
-                call.write(&mut value);
-                say(&format!("debug: {} {value}", call.type_name()));
+            script.debugged.iter().for_each(|call| say(&call.to_string()));
+            if script.debugged_more > 0 {
+                say(&format!("debug: {} more calls are not shown", script.debugged_more));
             }
             if let Some(log) = &mut log {
                 log_error = log_error.take().or_else(|| log.add(&script.samples).err());

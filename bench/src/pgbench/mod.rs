@@ -26,7 +26,7 @@ use crate::rig::RigError;
 
 pub(crate) use builtin::{BUILTINS, find};
 pub(crate) use log::LogPlan;
-pub(crate) use script::ScriptMistake;
+pub(crate) use script::{ScriptMistake, invalid_name};
 pub(crate) use summary::Summary;
 pub(crate) use text::text;
 pub(crate) use workload::Source;

@@ -56,10 +56,14 @@ pub(super) fn compile(
     let mut recorded_commands = 0;
     let mut command_lines = Vec::new();
     for source in sources {
-        let lines = script::read(&source.name, &source.text, &names)?;
+        // A byte order mark is no SQL, and editors put it there.
+        let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
+        let lines = script::read(&source.name, text, &names)?;
         let mut compiler = Compiler {
-            source,
+            name: &source.name,
+            text,
             number: programs.len(),
+            line: 0,
             protocol,
             names: &names,
             operations: &mut operations,
@@ -90,9 +94,12 @@ pub(super) fn compile(
 }
 
 struct Compiler<'a> {
-    source: &'a Source,
+    name: &'a str,
+    text: &'a str,
     /// Which script it is.
     number: usize,
+    /// How many of its lines are compiled, with the one that is.
+    line: u32,
     protocol: Protocol,
     names: &'a Names,
     operations: &'a mut Vec<Operation>,
@@ -114,21 +121,22 @@ struct Branches {
 
 impl Compiler<'_> {
     fn mistake(&self, at: usize, message: impl Into<String>) -> ScriptMistake {
-        ScriptMistake::new(&self.source.name, &self.source.text, at, message)
+        ScriptMistake::new(self.name, self.text, at, message)
     }
 
     fn push(&mut self, at: usize, step: Step) -> usize {
-        let (line, column) = script::place(&self.source.text, at);
-        let (line, column) = (line as u32, column as u32);
+        let (line, column) = script::place(self.text, at);
+        let (line, column, number) = (line as u32, column as u32, self.line);
         let takes_time =
             matches!(step, Step::Statement { .. } | Step::Sleep(..) | Step::EndPipeline);
         let recording = takes_time.then_some(*self.recorded_commands);
         *self.recorded_commands += u32::from(takes_time);
-        self.commands.push(Command { line, column, recording, step });
+        self.commands.push(Command { line, column, number, recording, step });
         self.commands.len() - 1
     }
 
     fn line(&mut self, Line { at, text, what }: Line) -> Result<(), ScriptMistake> {
+        self.line += 1;
         let before = self.commands.len();
         self.command(at, what)?;
         let recording = self.commands[before..].iter().find_map(|command| command.recording);
@@ -149,6 +157,7 @@ impl Compiler<'_> {
                 return Err(self.mistake(at, message));
             }
             What::StartPipeline => _ = self.push(at, Step::StartPipeline),
+            What::SyncPipeline => _ = self.push(at, Step::SyncPipeline),
             What::EndPipeline => _ = self.push(at, Step::EndPipeline),
             What::If(condition) => {
                 let condition = Some(self.push(at, Step::Unless(condition, 0)));
@@ -205,7 +214,8 @@ impl Compiler<'_> {
             return Err(self.mistake(branches.at, "\\if without \\endif"));
         }
         if self.commands.is_empty() {
-            return Err(self.mistake(0, "the script is empty"));
+            let message = "the script is empty: it has neither a statement nor a command";
+            return Err(self.mistake(0, message));
         }
         Ok((self.commands, self.lines))
     }
@@ -236,7 +246,13 @@ impl Compiler<'_> {
             let (place, message) = match error {
                 StatementError::UnusedParameter(number) => (
                     at + found[number - 1].start - 1,
-                    "a variable in a string, a comment or a quoted name needs -M simple".into(),
+                    "a variable in a string, a comment or a quoted name needs -M simple: with the \
+                     other protocols it is a parameter"
+                        .into(),
+                ),
+                StatementError::MissingParameter(number) => (
+                    at,
+                    format!("the SQL has a parameter ${number}: write a variable, as in :name"),
                 ),
                 error => (at, error.to_string()),
             };

@@ -7,7 +7,8 @@ use wire::{Failure, Values};
 
 use super::client::{Action, Client};
 use super::{
-    Conflict, Fault, Sample, ScriptError, ScriptReport, Seeds, Value, Variables, Workload, Xoroshiro,
+    Conflict, Debugged, Fault, Sample, ScriptError, ScriptReport, Seeds, Variables, Workload,
+    Xoroshiro,
 };
 use crate::Nanos;
 
@@ -22,7 +23,7 @@ pub struct Clients {
     /// Which script comes next.
     choice: Xoroshiro,
     total_weight: u64,
-    debugged: Vec<Value>,
+    debugged: Vec<Debugged>,
 }
 
 impl Clients {

@@ -1,5 +1,7 @@
 //! What came of scripts, beside what every load has.
 
+use std::fmt;
+
 use wire::{Code, Failure, Outcome};
 
 use super::{ScriptError, Value, Workload};
@@ -50,6 +52,31 @@ pub struct Sample {
     pub retries: u32,
 }
 
+/// A call of `debug`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Debugged {
+    /// In which script, from 0 on.
+    pub script: u32,
+    /// In which of its commands, from 1 on.
+    pub command: u32,
+    /// What it was given.
+    pub value: Value,
+}
+
+impl fmt::Display for Debugged {
+    /// As pgbench writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { script, command, value } = self;
+        write!(f, "debug(script={script},command={command}): {}", value.type_name())?;
+        if *value == Value::Null {
+            return Ok(());
+        }
+        let mut text = String::new();
+        value.write(&mut text);
+        write!(f, " {text}")
+    }
+}
+
 /// How often a script's transactions were in one another's way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Conflicts {
@@ -84,7 +111,9 @@ pub struct ScriptReport {
     /// Why the first script that could not go on stopped.
     pub error: Option<ScriptError>,
     /// The first calls of `debug`, at most [`ScriptReport::DEBUGGED_MAX`] in the time reported on.
-    pub debugged: Vec<Value>,
+    pub debugged: Vec<Debugged>,
+    /// How many calls of `debug` came after those.
+    pub debugged_more: u64,
     /// Every transaction, where that was asked for.
     pub samples: Vec<Sample>,
 }
@@ -127,12 +156,11 @@ impl ScriptReport {
         }
     }
 
-    pub(crate) fn debugged(&mut self, calls: impl Iterator<Item = Value>) {
-        let room = Self::DEBUGGED_MAX.saturating_sub(self.debugged.len());
-        // Those past the limit are taken too: they must not come up later.
-        for (number, call) in calls.enumerate() {
-            if number < room {
-                self.debugged.push(call);
+    pub(crate) fn debugged(&mut self, calls: impl Iterator<Item = Debugged>) {
+        for call in calls {
+            match self.debugged.len() < Self::DEBUGGED_MAX {
+                true => self.debugged.push(call),
+                false => self.debugged_more += 1,
             }
         }
     }
@@ -148,6 +176,7 @@ impl ScriptReport {
             self.error.clone_from(&other.error);
         }
         self.debugged(other.debugged.iter().copied());
+        self.debugged_more += other.debugged_more;
         self.samples.extend_from_slice(&other.samples);
     }
 
@@ -156,6 +185,7 @@ impl ScriptReport {
         self.command_retries.fill(0);
         self.error = None;
         self.debugged.clear();
+        self.debugged_more = 0;
         self.samples.clear();
     }
 }

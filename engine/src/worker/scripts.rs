@@ -56,12 +56,13 @@ impl Worker {
                     let operations = &self.targets[connection.target].operations;
                     connection.session.queue(&operations[operation as usize], &values);
                 }
+                Ok(Action::QueueSync) => self.connections[id as usize].session.queue_sync(),
                 action => break action,
             }
         };
         self.values = values;
         match action {
-            Ok(Action::Send(_) | Action::Sync | Action::Queue(_)) => {}
+            Ok(Action::Send(_) | Action::Sync | Action::Queue(_) | Action::QueueSync) => {}
             Ok(Action::Sleep(sleep_ns)) => {
                 let until = now.saturating_add(sleep_ns);
                 let connection = &mut self.connections[id as usize];

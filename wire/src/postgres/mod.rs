@@ -20,5 +20,5 @@ pub use login::{ChannelBinding, Login, LoginError};
 pub use method::Method;
 pub use rows::{ResultRows, Rows};
 pub use session::Session;
-pub use sql::{Command, commands, renumbered};
+pub use sql::{Command, Token, Tokens, commands, renumbered};
 pub use statement::{Parameter, Protocol, Statement, StatementError, parameter_type};

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use engine::pgbench::{ARGUMENTS_MAX, Expression, Function, Value};
 use winnow::Parser;
-use winnow::ascii::{digit1, multispace1};
+use winnow::ascii::digit1;
 use winnow::combinator::{
     Infix, Postfix, Prefix, alt, delimited, empty, expression, fail, not, opt, preceded, repeat,
     separated,
@@ -13,7 +13,7 @@ use winnow::error::ParserError;
 use winnow::stream::{LocatingSlice, Location, Stateful, Stream};
 use winnow::token::{literal, one_of, take_while};
 
-use super::{Names, Problem};
+use super::{Names, Problem, is_space};
 
 /// What variables are called, and how many operands there were.
 #[derive(Debug)]
@@ -51,7 +51,9 @@ pub(super) fn read(text: &str, names: &Names) -> Result<Expression, Problem> {
     let result = whole.parse_next(&mut input)?;
     space.parse_next(&mut input)?;
     if input.eof_offset() > 0 {
-        return Err(Problem::from_input(&input));
+        let Problem { at, message, .. } = Problem::from_input(&input);
+        let message = format!("{message}: an operator or the end of the line would fit here");
+        return Err(Problem::new(at, message));
     }
     Ok(result)
 }
@@ -84,7 +86,7 @@ impl<'a> ParserError<Input<'a>> for Problem {
 
 fn space(input: &mut Input<'_>) -> Result<(), Problem> {
     let continued = (literal("\\"), opt(literal("\r")), literal("\n")).void();
-    repeat(0.., alt((multispace1.void(), continued))).parse_next(input)
+    repeat(0.., alt((take_while(1.., is_space).void(), continued))).parse_next(input)
 }
 
 /// A sign, with the space before it.
@@ -259,12 +261,20 @@ fn number(input: &mut Input<'_>) -> Result<Expression, Problem> {
     ))
     .parse_next(input)?;
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        let value = text.parse().map_err(|_| Problem::new(at, "bigint constant overflow"))?;
+        let overflow = || {
+            format!(
+                "bigint constant overflow: \"{text}\" needs more than 64 bits; {text}.0 is a double"
+            )
+        };
+        let value = text.parse().map_err(|_| Problem::new(at, overflow()))?;
         return Ok(Expression::Constant(Value::Integer(value)));
     }
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() => Ok(Expression::Constant(Value::Double(value))),
-        _ => Err(Problem::new(at, "double constant overflow")),
+        _ => {
+            let message = format!("double constant overflow: \"{text}\" is above {:e}", f64::MAX);
+            Err(Problem::new(at, message))
+        }
     }
 }
 
@@ -290,7 +300,14 @@ fn function(input: &mut Input<'_>) -> Result<Expression, Problem> {
         return Err(Problem { at, message: format!("syntax error at {name:?}"), is_final: false });
     }
     let Some((_, function, arity)) = FUNCTIONS.iter().find(|(known, ..)| *known == lower) else {
-        return Err(Problem::new(at, format!("unexpected function name \"{name}\"")));
+        let is_called = (space, literal("(")).parse_next(input).is_ok();
+        let message = if is_called {
+            let known: Vec<_> = FUNCTIONS.iter().map(|(known, ..)| *known).collect();
+            format!("unexpected function name \"{name}\": there are {}", known.join(", "))
+        } else {
+            format!("unexpected word \"{name}\": a variable is written :{name}")
+        };
+        return Err(Problem::new(at, message));
     };
     let arguments = alt((separated(1.., whole, sign(",")), empty.map(|()| Vec::new())));
     let arguments: Result<Vec<Expression>, _> =
@@ -299,7 +316,13 @@ fn function(input: &mut Input<'_>) -> Result<Expression, Problem> {
     let count = arguments.len();
     if !arity.contains(&count) {
         let message = match arity.start() == arity.end() || count > *arity.end() {
-            true => format!("unexpected number of arguments ({name})"),
+            true => format!(
+                "unexpected number of arguments ({name}): {count}, and it takes {}",
+                match (arity.start(), arity.end()) {
+                    (least, most) if least == most => least.to_string(),
+                    (least, most) => format!("{least} to {most}"),
+                }
+            ),
             false => format!("at least {} argument(s) expected ({name})", arity.start()),
         };
         return Err(Problem::new(at, message));

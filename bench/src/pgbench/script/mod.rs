@@ -11,6 +11,7 @@ use engine::pgbench::{Amount, Expression, KeepRows, Slot};
 use thiserror::Error;
 
 pub(super) use self::names::Names;
+pub(crate) use self::names::invalid_name;
 use self::sql::{End, cut};
 
 /// One command of a script.
@@ -34,6 +35,7 @@ pub(super) enum What {
     Endif,
     Sleep(Amount, Nanos),
     StartPipeline,
+    SyncPipeline,
     EndPipeline,
 }
 
@@ -86,6 +88,11 @@ impl ScriptMistake {
             mark: before[start..].chars().map(is_tab).collect(),
         }
     }
+}
+
+/// What stands between the words of a command; a vertical tab does too (exprscan.l).
+fn is_space(c: char) -> bool {
+    c.is_ascii_whitespace() || c == '\x0b'
 }
 
 /// The line and the column of an offset, both from 1 on.
