@@ -13,7 +13,7 @@ use thiserror::Error;
 use wire::Operation;
 use wire::postgres::Fallback;
 
-use crate::arm::{Arm, ArmKind, Logins, Securities};
+use crate::arm::{Arm, ArmKind, Logins, Securities, SessionParameters};
 use crate::check::Checks;
 use crate::conninfo::Conninfo;
 use crate::generator::{Generator, GeneratorError, GeneratorOptions, GeneratorSummary, Work};
@@ -21,6 +21,7 @@ use crate::interrupt::{self, Interrupted};
 use crate::observe::ObserveError;
 use crate::remedy;
 use crate::scenario::{self, Places, PoolingError, Renewal, Scenario, ScenarioError};
+use crate::validity::MachineWatch;
 
 /// Why an experiment has no result.
 #[derive(Debug, Error)]
@@ -64,6 +65,8 @@ pub(crate) struct Rig {
     generator: Generator,
     /// Of the phases that count.
     work: Work,
+    /// From the first of them on.
+    machine: Option<MachineWatch>,
     /// What is run on each arm.
     scripts: Vec<Script>,
     places: Places,
@@ -153,7 +156,8 @@ impl Rig {
         // Ctrl-C raises it: a phase in progress ends at once.
         let stop: Arc<AtomicBool> = interrupt::flag();
         let fleet = Fleet::start(targets, &generator.cores, &generator.options, stop);
-        Self { arms, fleet, generator, work: Work::default(), scripts, places, _renewal: None }
+        let (work, machine, _renewal) = (Work::default(), None, None);
+        Self { arms, fleet, generator, work, machine, scripts, places, _renewal }
     }
 
     /// Opens the connections that are there from the start.
@@ -163,6 +167,7 @@ impl Rig {
             arm.connect = Some(opened.connect);
             arm.security = Securities(opened.security);
             arm.logins = Logins(opened.logins);
+            arm.parameters = SessionParameters::new(&opened.parameters);
         }
         Ok(())
     }
@@ -180,7 +185,9 @@ impl Rig {
 
     /// How the generator ran.
     pub(crate) fn generator(&self) -> GeneratorSummary {
-        GeneratorSummary::new(&self.generator, self.fleet.connection_bytes(), self.work)
+        let machine = self.machine.as_ref().map(MachineWatch::machine).unwrap_or_default();
+        let connection_bytes = self.fleet.connection_bytes();
+        GeneratorSummary::new(&self.generator, connection_bytes, self.work, machine)
     }
 
     /// A load on one arm, from the phase's start on.
@@ -232,6 +239,24 @@ impl Rig {
         &mut self,
         streams: Vec<Stream>,
         interval_ns: Option<Nanos>,
+        mut tell: impl FnMut(&Interval) -> ControlFlow<()>,
+    ) -> Result<PhaseReport, RigError> {
+        let mut machine = self.machine.take().unwrap_or_else(MachineWatch::begin);
+        machine.look();
+        let report = self.run_uncounted(streams, interval_ns, |interval| {
+            machine.look();
+            tell(interval)
+        });
+        self.machine = Some(machine);
+        let report = report?;
+        self.work.add(&report, self.generator.cores.len());
+        Ok(report)
+    }
+
+    fn run_uncounted(
+        &mut self,
+        streams: Vec<Stream>,
+        interval_ns: Option<Nanos>,
         tell: impl FnMut(&Interval) -> ControlFlow<()>,
     ) -> Result<PhaseReport, RigError> {
         interrupt::check()?;
@@ -239,17 +264,14 @@ impl Rig {
         phase.drain_ns = DRAIN_NS;
         phase.waiting_max = WAITING_MAX;
         phase.interval_ns = interval_ns;
-        let report = self.fleet.run(&phase, tell).map_err(|error| self.error(error))?;
-        self.work.add(&report, self.generator.cores.len());
-        Ok(report)
+        self.fleet.run(&phase, tell).map_err(|error| self.error(error))
     }
 
     /// Runs one uncounted phase of one stream: caches fill, pools open, and what does not work at
     /// all shows.
     pub(crate) fn warm_up(&mut self, stream: Stream) -> Result<(), RigError> {
         let arm = stream.target;
-        let report = self.phase(vec![stream])?;
-        self.work = Work::default();
+        let report = self.run_uncounted(vec![stream], None, |_| ControlFlow::Continue(()))?;
         interrupt::check()?;
         let name = &self.arms[arm].kind.target;
         for stream in &report.streams {

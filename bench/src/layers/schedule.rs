@@ -1,6 +1,6 @@
 //! In which order the blocks of a round run, and what is in them.
 
-use engine::{Gaps, Load, Nanos, Random};
+use engine::{Load, Nanos, Random};
 
 use super::Plan;
 
@@ -38,13 +38,6 @@ impl Plan {
     /// A block's requests and arrivals depend on its round alone: they are the same in each arm.
     pub(super) fn block_seed(&self, round: u64) -> u64 {
         Random::new(self.seed, round).draw()
-    }
-
-    pub(super) fn gaps_name(&self) -> &'static str {
-        match self.gaps {
-            Gaps::Uniform => "uniform",
-            Gaps::Poisson => "poisson",
-        }
     }
 }
 

@@ -16,7 +16,6 @@ use crate::interrupt;
 use crate::layers::shuffled;
 use crate::rig::{Rig, RigError};
 use crate::scenario::Places;
-use crate::validity::{Machine, MachineWatch};
 
 /// Everything that is open.
 pub(super) struct Experiment<'a> {
@@ -56,8 +55,6 @@ impl Scripts {
 pub(super) struct Measured {
     pub(super) started: SystemTime,
     pub(super) duration_ns: Nanos,
-    /// What this machine did meanwhile.
-    pub(super) machine: Machine,
     /// Whether a signal ended it.
     pub(super) is_interrupted: bool,
 }
@@ -107,12 +104,10 @@ impl<'a> Experiment<'a> {
         }
         let started = SystemTime::now();
         let start = self.rig.fleet.clock().now();
-        let mut machine = MachineWatch::begin();
         let mut turns = Turns::new();
         let mut flow = ControlFlow::Continue(());
         let mut round = 0;
         while flow.is_continue() && round < self.plan.rounds() {
-            machine.look();
             for turn in shuffled(1, self.targets.len(), self.plan.seed, round) {
                 flow = self.block(turn.arm, round, started, say)?;
                 if flow.is_break() {
@@ -131,7 +126,6 @@ impl<'a> Experiment<'a> {
         let measured = Measured {
             started,
             duration_ns: self.rig.fleet.clock().now() - start,
-            machine: machine.end(),
             is_interrupted: interrupt::check().is_err(),
         };
         Ok(self.summary(&measured))

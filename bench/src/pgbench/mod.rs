@@ -14,7 +14,7 @@ mod workload;
 use std::io;
 use std::path::PathBuf;
 
-use engine::{DURATION_MAX_NS, Gaps, Load, Nanos, Random, SECOND};
+use engine::{Arrivals, DURATION_MAX_NS, Gaps, Load, Nanos, Random};
 use thiserror::Error;
 use wire::postgres::Protocol;
 
@@ -115,6 +115,11 @@ impl From<(PathBuf, io::Error)> for PgbenchError {
 const ROUNDS_OF_TRANSACTIONS: u64 = 20;
 
 impl Plan {
+    /// What pgbench calls the type of transaction.
+    fn title(&self) -> &str {
+        if let [script] = &*self.scripts { &script.name } else { "multiple scripts" }
+    }
+
     /// How many times each target has its turn.
     fn rounds(&self) -> u64 {
         match self.length {
@@ -141,22 +146,24 @@ impl Plan {
                 (Load::PerVuIterations { vus, iterations, max_duration_ns }, None)
             }
             (length, Some(rate)) => {
-                let duration_ns = match length {
-                    Length::Duration(duration_ns) => duration_ns / rounds,
-                    // As long as so many take at this rate.
-                    Length::Transactions(_) => {
-                        let count = iterations.saturating_mul(vus.into()) as f64;
-                        ((count / rate * SECOND as f64) as Nanos).clamp(1, DURATION_MAX_NS)
-                    }
-                };
-                let load = Load::ConstantArrivalRate {
+                let load = |duration_ns| Load::ConstantArrivalRate {
                     rate,
                     gaps: Gaps::Poisson,
                     duration_ns,
                     pre_allocated_vus: vus,
                     max_vus: vus,
                 };
-                (load, Some(duration_ns))
+                let duration_ns = match length {
+                    Length::Duration(duration_ns) => duration_ns / rounds,
+                    // Until the one behind the last would come.
+                    Length::Transactions(_) => {
+                        let all = Arrivals::new(&load(DURATION_MAX_NS), self.seed(round), 0, (0, 1));
+                        let count = iterations.saturating_mul(vus.into()) as usize;
+                        let behind = all.and_then(|mut all| all.nth(count));
+                        behind.map_or(DURATION_MAX_NS, |arrival| arrival.intended)
+                    }
+                };
+                (load(duration_ns), Some(duration_ns))
             }
         }
     }

@@ -1,7 +1,6 @@
 //! The result as it is written to JSON: everything that the text shows.
 
 use std::collections::BTreeMap;
-use std::time::UNIX_EPOCH;
 
 use engine::pgbench::Conflicts;
 use engine::{Nanos, OperationRecording, Recording};
@@ -13,23 +12,16 @@ use super::target::Target;
 use super::workload::CommandLine;
 use super::{Length, Plan};
 use crate::arm::{Arm, ArmSummary, Quantiles};
-use crate::generator::GeneratorSummary;
+use crate::head::Head;
 use crate::validity::Validity;
 
 /// The result of `pgbench`. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
-    schema: u32,
-    command: &'static str,
-    /// Seconds since 1970.
-    started: f64,
-    duration_ns: Nanos,
-    /// What was asked for, for each target.
-    pub(super) phase_ns: Option<Nanos>,
-    pub(super) transactions_per_client: Option<u64>,
-    seed: u64,
+    /// A phase is one target's; 0 where a number of transactions was asked for.
     #[serde(flatten)]
-    pub(super) generator: GeneratorSummary,
+    pub(super) head: Head,
+    pub(super) transactions_per_client: Option<u64>,
     #[serde(skip)]
     pub(super) threads: usize,
     pub(super) protocol: &'static str,
@@ -120,28 +112,25 @@ impl Experiment<'_> {
         let mut validity = Validity::default();
         rig.arms.iter().for_each(|arm| validity.judge(arm));
         rig.arms.iter().filter_map(|arm| rig.lost_names(arm)).for_each(|l| validity.suspect(l));
-        validity.judge_generator(generator.share());
-        validity.judge_machine(&measured.machine);
+        validity.judge_generator(&generator);
         let Comparison { costs, throughput } = self.compare(&mut validity);
         let threads = rig.cores().len();
+        let (phase_ns, transactions_per_client) = match plan.length {
+            Length::Duration(duration_ns) => (duration_ns, None),
+            Length::Transactions(count) => (0, Some(count)),
+        };
         let all = rig.arms.iter().zip(targets).zip(scripts);
         let error = scripts.iter().find_map(|scripts| scripts.report.error.as_ref());
         Summary {
-            schema: 1,
-            command: "pgbench",
-            started: measured.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
-            duration_ns: measured.duration_ns,
-            phase_ns: match plan.length {
-                Length::Duration(duration_ns) => Some(duration_ns),
-                Length::Transactions(_) => None,
-            },
-            transactions_per_client: match plan.length {
-                Length::Duration(_) => None,
-                Length::Transactions(count) => Some(count),
-            },
-            seed: plan.seed,
+            head: Head::new(
+                "pgbench",
+                plan.title(),
+                (measured.started, measured.duration_ns),
+                (phase_ns, plan.seed),
+                generator,
+            ),
+            transactions_per_client,
             threads,
-            generator,
             protocol: plan.protocol.name(),
             clients: plan.clients,
             connects: plan.connects,

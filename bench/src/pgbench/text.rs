@@ -30,15 +30,13 @@ fn write(summary: &Summary, out: &mut String) -> std::fmt::Result {
     if !summary.costs.is_empty() {
         write!(out, "\n{}\n\n", costs(summary))?;
     }
-    writeln!(out, "{}", summary.generator.note())?;
+    writeln!(out, "{}", summary.head.generator.note())?;
     writeln!(out, "{}", verdict(&summary.validity))
 }
 
 fn target(summary: &Summary, arm: &PgbenchArm, out: &mut String) -> std::fmt::Result {
     let all = &arm.all;
-    let names: Vec<_> = arm.scripts.iter().map(|script| script.name.as_str()).collect();
-    let kind = if let [name] = *names { name } else { "multiple scripts" };
-    writeln!(out, "transaction type: {kind}")?;
+    writeln!(out, "transaction type: {}", summary.head.scenario)?;
     writeln!(out, "scaling factor: {}", arm.scale)?;
     writeln!(out, "query mode: {}", summary.protocol)?;
     writeln!(out, "number of clients: {}", summary.clients)?;
@@ -47,13 +45,12 @@ fn target(summary: &Summary, arm: &PgbenchArm, out: &mut String) -> std::fmt::Re
         Some(most) => writeln!(out, "maximum number of tries: {most}")?,
         None => writeln!(out, "maximum number of tries: unlimited")?,
     }
-    let planned = match (summary.phase_ns, summary.transactions_per_client) {
-        (Some(duration_ns), _) => {
-            writeln!(out, "duration: {} s", duration_ns as f64 / SECOND as f64)?;
+    let planned = match summary.transactions_per_client {
+        None => {
+            writeln!(out, "duration: {} s", summary.head.phase_ns as f64 / SECOND as f64)?;
             String::new()
         }
-        (None, each) => {
-            let each = each.unwrap_or_default();
+        Some(each) => {
             writeln!(out, "number of transactions per client: {each}")?;
             format!("/{}", each * u64::from(summary.clients))
         }
@@ -90,7 +87,7 @@ fn target(summary: &Summary, arm: &PgbenchArm, out: &mut String) -> std::fmt::Re
     };
     writeln!(out, "tps = {:.6} ({what})", all.tps)?;
     not_ended(summary, arm, out)?;
-    if names.len() > 1 || summary.reports_commands {
+    if arm.scripts.len() > 1 || summary.reports_commands {
         arm.scripts.iter().enumerate().try_for_each(|one| script(summary, arm, one, out))?;
     }
     Ok(())
@@ -185,15 +182,21 @@ fn script(
         writeln!(out, " - latency stddev = {:.3} ms", milliseconds(all.response_stddev_ns))?;
     }
     if summary.reports_commands {
-        commands(summary, script, out)?;
+        commands(summary, arm.scripts.len() > 1, script, out)?;
     }
     Ok(())
 }
 
-fn commands(summary: &Summary, script: &ScriptSummary, out: &mut String) -> std::fmt::Result {
+fn commands(
+    summary: &Summary,
+    has_several: bool,
+    script: &ScriptSummary,
+    out: &mut String,
+) -> std::fmt::Result {
     let has_retries = summary.tries_max != Some(1);
     let what = if has_retries { ", failures and retries" } else { " and failures" };
-    writeln!(out, "statement latencies in milliseconds{what}:")?;
+    let mark = if has_several { " - " } else { "" };
+    writeln!(out, "{mark}statement latencies in milliseconds{what}:")?;
     for command in &script.commands {
         let mean = milliseconds(command.service_ns.mean);
         write!(out, "   {mean:11.3}  {:10}", command.failed)?;

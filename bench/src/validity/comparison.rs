@@ -5,7 +5,7 @@ use engine::Nanos;
 
 use super::Validity;
 use super::artefact::is_shared_stall;
-use crate::arm::{Arm, difference};
+use crate::arm::{Arm, login_difference, parameter_difference, security_difference};
 use crate::statistics::change_point;
 
 /// Intervals over fewer blocks are too narrow: the bootstrap cannot see what it has not drawn.
@@ -37,12 +37,24 @@ impl Validity {
             self.suspect_if(stationary(one));
             self.suspect_if(multiplexing(one, connections));
             for other in &arms[number + 1..] {
-                self.suspect_if(difference(one, other));
                 self.suspect_if(failures(one, other));
                 self.suspect_if(statements(one, other));
             }
         }
         self.suspect_if(stall(arms));
+        self.compare_sessions(arms);
+    }
+
+    /// Whether the arms' connections are alike: in TLS, in their logins, and in their sessions'
+    /// settings.
+    pub(crate) fn compare_sessions(&mut self, arms: &[Arm]) {
+        for (number, one) in arms.iter().enumerate() {
+            for other in &arms[number + 1..] {
+                self.suspect_if(security_difference(one, other));
+                self.suspect_if(parameter_difference(one, other));
+            }
+        }
+        self.suspect_if(login_difference(arms));
     }
 
     /// Whether there are enough blocks for the intervals; a round of them takes `round_ns` of what
