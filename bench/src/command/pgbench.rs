@@ -182,7 +182,9 @@ impl Pgbench {
         }
         let plan = self.plan()?;
         let summary = pgbench::run(&plan, &mut say)?;
+        let kept = self.output.keep("histograms.csv", || pgbench::histograms(&summary));
         self.output.show(&summary, &pgbench::text(&summary))?;
+        kept?;
         Ok(match (&summary.script_error, summary.is_interrupted, summary.validity.valid) {
             (Some(_), ..) => exit::SCRIPT,
             (None, true, _) => exit::INTERRUPTED,

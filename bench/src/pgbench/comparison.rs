@@ -3,7 +3,8 @@
 use engine::Nanos;
 use serde::Serialize;
 
-use super::experiment::{Experiment, Scripts};
+use super::Plan;
+use super::experiment::Scripts;
 use crate::arm::Arm;
 use crate::layers::Pair;
 use crate::layers::cost::{QUANTILES, latencies, ratio, rounds};
@@ -43,22 +44,22 @@ pub(super) struct Comparison {
     pub(super) throughput: Vec<ThroughputCost>,
 }
 
-impl Experiment<'_> {
-    pub(super) fn compare(&self, validity: &mut Validity) -> Comparison {
-        let (arms, plan) = (&self.rig.arms, self.plan);
+impl Comparison {
+    /// From all rounds in which every target had its block; nothing where there is one target.
+    pub(super) fn new(
+        plan: &Plan,
+        arms: &[Arm],
+        scripts: &[Scripts],
+        validity: &mut Validity,
+    ) -> Self {
         if arms.len() == 1 {
-            return Comparison::default();
+            return Self::default();
         }
         validity.compare(arms, plan.rate.zip(plan.load(0).1), plan.clients);
-        let length_ns: f64 = self.scripts[0].blocks.iter().map(|(_, length_ns)| length_ns).sum();
-        let block_ns = length_ns / self.scripts[0].blocks.len().max(1) as f64;
+        let length_ns: f64 = scripts[0].blocks.iter().map(|(_, length_ns)| length_ns).sum();
+        let block_ns = length_ns / scripts[0].blocks.len().max(1) as f64;
         validity.judge_blocks(rounds(arms), block_ns as Nanos, "--time");
-        Comparison::new(arms, &self.scripts, plan.seed)
-    }
-}
-
-impl Comparison {
-    fn new(arms: &[Arm], scripts: &[Scripts], seed: u64) -> Self {
+        let seed = plan.seed;
         let pair = |with| Pair { layer: None, given: Vec::new(), with, without: 0 };
         let pairs: Vec<_> = (1..arms.len()).map(pair).collect();
         let (found, _) = latencies(arms, &pairs, None, &QUANTILES, seed);

@@ -9,9 +9,11 @@ use engine::{Interval, Nanos, PhaseReport, Recording, SECOND, Stream};
 
 use super::log::{Columns, Log};
 use super::progress::{self, Turns};
+use super::summary::{Results, Summary};
 use super::target::Target;
-use super::{Length, PgbenchError, Plan, Summary};
+use super::{Length, PgbenchError, Plan};
 use crate::arm::{Arm, ArmKind, Block};
+use crate::head::Head;
 use crate::interrupt;
 use crate::layers::shuffled;
 use crate::rig::{Rig, RigError};
@@ -19,11 +21,11 @@ use crate::scenario::Places;
 
 /// Everything that is open.
 pub(super) struct Experiment<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) rig: Rig,
-    pub(super) targets: Vec<Target>,
+    plan: &'a Plan,
+    rig: Rig,
+    targets: Vec<Target>,
     /// Beside the rig's arms: what only scripts have.
-    pub(super) scripts: Vec<Scripts>,
+    scripts: Vec<Scripts>,
     logs: Vec<Log>,
 }
 
@@ -40,7 +42,7 @@ pub(super) struct Scripts {
 }
 
 impl Scripts {
-    fn new(plan: &Plan, target: &Target) -> Self {
+    pub(super) fn new(plan: &Plan, target: &Target) -> Self {
         let commands = target.workload.recordings() - plan.scripts.len();
         Self {
             report: ScriptReport::default(),
@@ -51,20 +53,13 @@ impl Scripts {
     }
 }
 
-/// What the measuring as a whole came to.
-pub(super) struct Measured {
-    pub(super) started: SystemTime,
-    pub(super) duration_ns: Nanos,
-    /// Whether a signal ended it.
-    pub(super) is_interrupted: bool,
-}
-
 impl<'a> Experiment<'a> {
     /// Opens every client's connection to each target.
     pub(super) fn open(plan: &'a Plan, mut targets: Vec<Target>) -> Result<Self, PgbenchError> {
         let generator = plan.generator.decide().map_err(RigError::from)?;
         let threads = generator.cores.len();
         let mut places = Places::new();
+        places.are_of_pgbench = true;
         let mut arms = Vec::new();
         let mut opened = Vec::new();
         let mut scripts = Vec::new();
@@ -123,12 +118,24 @@ impl<'a> Experiment<'a> {
         for log in std::mem::take(&mut self.logs) {
             log.finish(self.rig.fleet.clock().now())?;
         }
-        let measured = Measured {
-            started,
-            duration_ns: self.rig.fleet.clock().now() - start,
-            is_interrupted: interrupt::check().is_err(),
+        let duration_ns = self.rig.fleet.clock().now() - start;
+        Ok(self.summary(started, duration_ns))
+    }
+
+    fn summary(&self, started: SystemTime, duration_ns: Nanos) -> Summary {
+        let Self { plan, rig, targets, scripts, .. } = self;
+        let phase_ns = match plan.length {
+            Length::Duration(duration_ns) => duration_ns,
+            Length::Transactions(_) => 0,
         };
-        Ok(self.summary(&measured))
+        let time = (started, duration_ns);
+        let head = Head::new("pgbench", plan.title(), time, (phase_ns, plan.seed), rig.generator());
+        let results = Results { plan, arms: &rig.arms, targets, scripts, threads: rig.cores().len() };
+        let mut summary = results.summary(head);
+        let lost_names = rig.arms.iter().filter_map(|arm| rig.lost_names(arm));
+        lost_names.for_each(|line| summary.validity.suspect(line));
+        summary.is_interrupted = interrupt::check().is_err();
+        summary
     }
 
     /// A block on each target that does not count.

@@ -240,3 +240,80 @@ impl Aggregate {
 fn microseconds(from: Nanos, to: Nanos) -> u64 {
     to.saturating_sub(from) / 1000
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::MILLISECOND;
+    use wire::Class;
+
+    use super::super::workload::{Source, compile};
+    use super::*;
+
+    const ALL: Columns = Columns { has_lag: true, has_retries: true, has_details: true };
+    const FEW: Columns = Columns { has_lag: false, has_retries: false, has_details: false };
+
+    /// A transaction of 1.5 ms that was due 0.5 ms before it began.
+    fn sample(client: u32, number: u64, done_ms: u64) -> Sample {
+        Sample {
+            client,
+            number,
+            script: 1,
+            outcome: Outcome::Ok,
+            conflict: None,
+            intended: done_ms * MILLISECOND - 2_000_000,
+            sent: done_ms * MILLISECOND - 1_500_000,
+            done: done_ms * MILLISECOND,
+            retries: 0,
+        }
+    }
+
+    fn failed(class: Class, conflict: Option<Conflict>, sample: Sample) -> Sample {
+        Sample { outcome: Outcome::Failed(class), conflict, retries: 2, ..sample }
+    }
+
+    fn samples() -> Vec<Sample> {
+        let (retryable, serialization) = (Class::Retryable, Some(Conflict::Serialization));
+        vec![
+            sample(0, 0, 1200),
+            sample(1, 0, 1100),
+            failed(retryable, serialization, sample(2, 7, 1900)),
+            failed(retryable, Some(Conflict::Deadlock), sample(0, 1, 3500)),
+            failed(Class::Sql, None, sample(0, 2, 3501)),
+            sample(2, 8, 3600),
+        ]
+    }
+
+    fn seeds() -> Seeds {
+        let scripts = Source { name: "one".into(), text: "SELECT 1;".into(), weight: 1 };
+        let compiled = compile(&[scripts], wire::postgres::Protocol::Simple, &[], 3);
+        Seeds::new(&compiled.unwrap().workload, 1, 3)
+    }
+
+    /// The files of two threads from 1 s to 4 s after 1970.
+    fn files(columns: Columns, aggregate_ns: Option<Nanos>) -> [String; 2] {
+        let folder = tempfile::tempdir().unwrap();
+        let prefix = folder.path().join("log").display().to_string();
+        let plan = LogPlan { prefix, sampling: 1.0, aggregate_ns };
+        let seeds = seeds();
+        let mut log = Log::create(&plan, columns, Some("pooler"), (&seeds, 2), SECOND).unwrap();
+        log.epoch_ns = 0;
+        log.add(&samples()).unwrap();
+        log.finish(4 * SECOND).unwrap();
+        let base = format!("log.pooler.{}", std::process::id());
+        ["", ".1"].map(|thread| {
+            std::fs::read_to_string(folder.path().join(format!("{base}{thread}"))).unwrap()
+        })
+    }
+
+    #[test]
+    fn a_line_for_each_transaction_in_the_file_of_its_thread() {
+        insta::assert_snapshot!(files(FEW, None).join("-\n"), @"");
+        insta::assert_snapshot!(files(ALL, None).join("-\n"), @"");
+    }
+
+    #[test]
+    fn a_line_for_each_interval_with_all_columns() {
+        insta::assert_snapshot!(files(FEW, Some(SECOND)).join("-\n"), @"");
+        insta::assert_snapshot!(files(ALL, Some(SECOND)).join("-\n"), @"");
+    }
+}

@@ -3,6 +3,7 @@
 mod builtin;
 mod comparison;
 mod experiment;
+mod histograms;
 mod log;
 mod progress;
 mod script;
@@ -25,6 +26,7 @@ use crate::generator::GeneratorOptions;
 use crate::rig::RigError;
 
 pub(crate) use builtin::{BUILTINS, find};
+pub(crate) use histograms::histograms;
 pub(crate) use log::LogPlan;
 pub(crate) use script::{ScriptMistake, invalid_name};
 pub(crate) use summary::Summary;

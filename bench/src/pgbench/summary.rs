@@ -7,7 +7,7 @@ use engine::{Nanos, OperationRecording, Recording};
 use serde::Serialize;
 
 use super::comparison::{Comparison, CostSummary, ThroughputCost};
-use super::experiment::{Experiment, Measured, Scripts};
+use super::experiment::Scripts;
 use super::target::Target;
 use super::workload::CommandLine;
 use super::{Length, Plan};
@@ -60,6 +60,9 @@ pub(super) struct PgbenchArm {
     /// Transactions in flight that were broken off at the end: their clients still waited.
     pub(super) interrupted: u64,
     pub(super) scripts: Vec<ScriptSummary>,
+    /// By script.
+    #[serde(skip)]
+    pub(super) recording: Recording,
 }
 
 /// Transactions, of one script or of all.
@@ -105,31 +108,31 @@ pub(super) struct CommandSummary {
     pub(super) service_ns: Quantiles,
 }
 
-impl Experiment<'_> {
-    pub(super) fn summary(&self, measured: &Measured) -> Summary {
-        let Self { plan, rig, targets, scripts, .. } = self;
-        let generator = rig.generator();
+/// What a summary is made of.
+pub(super) struct Results<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) arms: &'a [Arm],
+    pub(super) targets: &'a [Target],
+    pub(super) scripts: &'a [Scripts],
+    pub(super) threads: usize,
+}
+
+impl Results<'_> {
+    pub(super) fn summary(self, head: Head) -> Summary {
+        let Self { plan, arms, targets, scripts, threads } = self;
         let mut validity = Validity::default();
-        rig.arms.iter().for_each(|arm| validity.judge(arm));
-        rig.arms.iter().filter_map(|arm| rig.lost_names(arm)).for_each(|l| validity.suspect(l));
-        validity.judge_generator(&generator);
-        let Comparison { costs, throughput } = self.compare(&mut validity);
-        let threads = rig.cores().len();
-        let (phase_ns, transactions_per_client) = match plan.length {
-            Length::Duration(duration_ns) => (duration_ns, None),
-            Length::Transactions(count) => (0, Some(count)),
-        };
-        let all = rig.arms.iter().zip(targets).zip(scripts);
+        validity.judge_generator(&head.generator);
+        arms.iter().for_each(|arm| validity.judge(arm));
+        let Comparison { costs, throughput } =
+            Comparison::new(plan, arms, scripts, &mut validity);
+        let all = arms.iter().zip(targets).zip(scripts);
         let error = scripts.iter().find_map(|scripts| scripts.report.error.as_ref());
         Summary {
-            head: Head::new(
-                "pgbench",
-                plan.title(),
-                (measured.started, measured.duration_ns),
-                (phase_ns, plan.seed),
-                generator,
-            ),
-            transactions_per_client,
+            head,
+            transactions_per_client: match plan.length {
+                Length::Duration(_) => None,
+                Length::Transactions(count) => Some(count),
+            },
             threads,
             protocol: plan.protocol.name(),
             clients: plan.clients,
@@ -148,7 +151,7 @@ impl Experiment<'_> {
             reports_commands: plan.reports_commands,
             details_failures: plan.details_failures,
             script_error: error.map(ToString::to_string),
-            is_interrupted: measured.is_interrupted,
+            is_interrupted: false,
         }
     }
 }
@@ -187,6 +190,7 @@ impl PgbenchArm {
             all: transactions(&recording.whole(), scripts.report.all_conflicts()),
             interrupted: scripts.interrupted,
             scripts: recording.operations.iter().enumerate().map(script).collect(),
+            recording: recording.clone(),
         }
     }
 }
