@@ -30,3 +30,27 @@ pub(crate) fn histograms(summary: &Summary) -> io::Result<String> {
     let bytes = table.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
     String::from_utf8(bytes).map_err(io::Error::other)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_transaction_is_counted_once_in_each_histogram_that_it_belongs_to() {
+        let summary = Summary::example(&["direct", "pooler"]);
+        let text = histograms(&summary).unwrap();
+        assert_eq!(text.lines().next(), Some("target,script,histogram,ns,count"));
+        for arm in &summary.arms {
+            for script in &arm.scripts {
+                let counted = |histogram: &str| -> u64 {
+                    let begin = format!("{},{},{histogram},", arm.arm.name, script.name);
+                    let own = text.lines().filter_map(|line| line.strip_prefix(&begin));
+                    own.map(|rest| rest.split(',').next_back().unwrap().parse::<u64>().unwrap()).sum()
+                };
+                let (done, failed) = (script.all.transactions, script.all.failed);
+                let all = ["response", "service", "failed", "lateness"].map(counted);
+                assert_eq!(all, [done, done, failed, done + failed]);
+            }
+        }
+    }
+}

@@ -2,6 +2,8 @@
 
 mod builtin;
 mod comparison;
+#[cfg(test)]
+mod example;
 mod experiment;
 mod histograms;
 mod log;
@@ -183,4 +185,46 @@ pub(crate) fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<Summary, Pgb
     let targets = plan.targets.iter().map(|target| Target::prepare(plan, target, say));
     let targets = targets.collect::<Result<Vec<_>, _>>()?;
     Experiment::open(plan, targets)?.measure(say)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(targets: &[&str], length: Length, rate: Option<f64>) -> Plan {
+        Plan { length, rate, ..Plan::example(targets) }
+    }
+
+    #[test]
+    fn one_target_has_one_block_and_the_seed_that_was_given() {
+        let plan = plan(&["pgbench"], Length::Transactions(7), None);
+        assert_eq!((plan.rounds(), plan.seed(0)), (1, plan.seed));
+        assert!(matches!(plan.load(0), (Load::PerVuIterations { iterations: 7, .. }, None)));
+    }
+
+    #[test]
+    fn blocks_of_several_targets_are_together_what_was_asked_for() {
+        let by_time = plan(&["a", "b"], Length::Duration(engine::SECOND), None);
+        let rounds = by_time.rounds();
+        let time: Nanos = (0..rounds).filter_map(|round| by_time.load(round).1).sum();
+        assert!((engine::SECOND - rounds..=engine::SECOND).contains(&time), "{time}");
+        for each in [1, 7, 20, 333] {
+            let plan = plan(&["a", "b"], Length::Transactions(each), None);
+            let iterations = (0..plan.rounds()).map(|round| match plan.load(round) {
+                (Load::PerVuIterations { iterations, .. }, None) => iterations,
+                load => panic!("{load:?}"),
+            });
+            let iterations: Vec<_> = iterations.collect();
+            assert_eq!(iterations.iter().sum::<u64>(), each);
+            assert!(iterations.iter().all(|count| *count > 0), "{iterations:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_of_transactions_at_a_rate_is_that_number() {
+        let plan = plan(&["pgbench"], Length::Transactions(50), Some(1000.0));
+        let (load, _) = plan.load(0);
+        let arrivals = Arrivals::new(&load, plan.seed(0), 0, (0, 1)).expect("an open loop");
+        assert_eq!(arrivals.count(), 50 * plan.clients as usize);
+    }
 }

@@ -86,6 +86,23 @@ impl Target {
     }
 }
 
+#[cfg(test)]
+impl Target {
+    /// One that nobody asked anything.
+    pub(super) fn example(plan: &Plan, target: &PlannedTarget) -> Self {
+        let Compiled { workload, operations, commands } =
+            workload::compile(&plan.scripts, plan.protocol, &[], plan.clients).unwrap();
+        Self {
+            name: target.name.clone(),
+            conninfo: Conninfo::parse(&target.conninfo).unwrap(),
+            scale: 1,
+            commands,
+            workload: Arc::new(Workload { records_commands: true, ..workload }),
+            operations,
+        }
+    }
+}
+
 /// Asks for the scale, and has the tables vacuumed: what pgbench does before it starts.
 fn prepare(
     plan: &Plan,

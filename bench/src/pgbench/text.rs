@@ -229,3 +229,18 @@ fn costs(summary: &Summary) -> Columns {
     }
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_target() {
+        insta::assert_snapshot!(text(&Summary::example(&["pgbench"])));
+    }
+
+    #[test]
+    fn two_targets_and_what_the_second_costs() {
+        insta::assert_snapshot!(text(&Summary::example(&["direct", "pooler"])));
+    }
+}
