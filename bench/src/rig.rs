@@ -69,12 +69,14 @@ pub(crate) struct Rig {
     machine: Option<MachineWatch>,
     /// What is run on each arm.
     scripts: Vec<Script>,
+    /// Arrivals that wait for a connection for longer than this after their phase are given up.
+    pub(crate) drain_ns: Nanos,
     places: Places,
     /// Keeps the gateways' token fresh.
     _renewal: Option<Renewal>,
 }
 
-/// Arrivals that wait for a connection for longer than this after their phase are given up.
+/// As long as arrivals wait after their phase, where nothing else is said.
 const DRAIN_NS: Nanos = 1000 * MILLISECOND;
 /// So many arrivals of an open loop wait for a connection; those past it are dropped iterations, so
 /// that a target that stands still costs bounded memory.
@@ -156,8 +158,17 @@ impl Rig {
         // Ctrl-C raises it: a phase in progress ends at once.
         let stop: Arc<AtomicBool> = interrupt::flag();
         let fleet = Fleet::start(targets, &generator.cores, &generator.options, stop);
-        let (work, machine, _renewal) = (Work::default(), None, None);
-        Self { arms, fleet, generator, work, machine, scripts, places, _renewal }
+        Self {
+            arms,
+            fleet,
+            generator,
+            work: Work::default(),
+            machine: None,
+            scripts,
+            drain_ns: DRAIN_NS,
+            places,
+            _renewal: None,
+        }
     }
 
     /// Opens the connections that are there from the start.
@@ -261,7 +272,7 @@ impl Rig {
     ) -> Result<PhaseReport, RigError> {
         interrupt::check()?;
         let mut phase = Phase::new(streams)?;
-        phase.drain_ns = DRAIN_NS;
+        phase.drain_ns = self.drain_ns;
         phase.waiting_max = WAITING_MAX;
         phase.interval_ns = interval_ns;
         self.fleet.run(&phase, tell).map_err(|error| self.error(error))

@@ -72,6 +72,11 @@ impl<'a> Experiment<'a> {
             scripts.push(engine::Script::Pgbench(target.workload.clone()));
         }
         let mut rig = Rig::new(generator, arms, opened, scripts, places);
+        // As with pgbench, a client begins nothing once the time is over.
+        rig.drain_ns = match plan.length {
+            Length::Duration(_) => 0,
+            Length::Transactions(_) => plan.graceful_stop_ns,
+        };
         rig.connect()?;
         let columns = Columns {
             has_lag: plan.rate.is_some(),

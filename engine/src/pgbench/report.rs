@@ -114,7 +114,8 @@ pub struct ScriptReport {
     pub debugged: Vec<Debugged>,
     /// How many calls of `debug` came after those.
     pub debugged_more: u64,
-    /// Every transaction, where that was asked for.
+    /// Every transaction, where that was asked for, in the interval in which it ended; the report on
+    /// a whole phase has none.
     pub samples: Vec<Sample>,
 }
 
