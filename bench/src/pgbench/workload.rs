@@ -166,7 +166,7 @@ impl Compiler<'_> {
             Some(branches) => branches.condition.take(),
         };
         let Some(condition) = condition else {
-            return Err(self.mistake(at, format!("{name} after \\else")));
+            return Err(self.mistake(at, format!("{name} after \\else, which is the last branch")));
         };
         let end = self.push(at, Step::Jump(0));
         self.lead(condition, end + 1);

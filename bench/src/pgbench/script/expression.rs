@@ -51,9 +51,14 @@ pub(super) fn read(text: &str, names: &Names) -> Result<Expression, Problem> {
     let result = whole.parse_next(&mut input)?;
     space.parse_next(&mut input)?;
     if input.eof_offset() > 0 {
-        let Problem { at, message, .. } = Problem::from_input(&input);
-        let message = format!("{message}: an operator or the end of the line would fit here");
-        return Err(Problem::new(at, message));
+        let rest: &str = input.input.as_ref();
+        let problem = Problem::from_input(&input);
+        return Err(if rest.starts_with(['<', '>', '=', '!']) {
+            let message = "comparisons have no order among one another: put brackets around one";
+            Problem::new(problem.at, format!("{}: {message}", problem.message))
+        } else {
+            problem.expecting("an operator or the end of the line")
+        });
     }
     Ok(result)
 }
@@ -144,7 +149,7 @@ fn postfix<'a>(input: &mut Input<'a>) -> Result<Postfix<Input<'a>, Expression, P
     let (is_negated, value) = alt((
         word("isnull").value((false, Value::Null)),
         word("notnull").value((true, Value::Null)),
-        preceded(word("is"), (opt(word("not")).map(|found| found.is_some()), constant_word)),
+        preceded(word("is"), (opt(word("not")).map(|found| found.is_some()), tested)),
     ))
     .parse_next(input)?;
     Ok(Postfix(
@@ -162,6 +167,11 @@ fn postfix<'a>(input: &mut Input<'a>) -> Result<Postfix<Input<'a>, Expression, P
             (true, _) => |_, operand| Ok(negated(is(Value::Null, operand))),
         },
     ))
+}
+
+/// What stands behind IS and IS NOT.
+fn tested(input: &mut Input<'_>) -> Result<Value, Problem> {
+    constant_word.parse_next(input).map_err(|problem| problem.expecting("NULL, TRUE or FALSE"))
 }
 
 fn infix<'a>(input: &mut Input<'a>) -> Result<Infix<Input<'a>, Expression, Problem>, Problem> {
@@ -210,15 +220,26 @@ fn operand(input: &mut Input<'_>) -> Result<Expression, Problem> {
         let message = format!("an expression can have {OPERANDS_MAX} operands at most");
         return Err(Problem::new(input.current_token_start(), message));
     }
-    alt((number, bracketed, variable, case, constant_word.map(Expression::Constant), function))
-        .parse_next(input)
+    let at = input.current_token_start();
+    let constant = constant_word.map(Expression::Constant);
+    alt((number, bracketed, variable, case, constant, function)).parse_next(input).map_err(
+        |problem| match problem.is_final || problem.at > at {
+            true => problem,
+            // Something else may still do, such as no argument at all.
+            false => Problem { is_final: false, ..problem.expecting("a value") },
+        },
+    )
 }
 
 fn bracketed(input: &mut Input<'_>) -> Result<Expression, Problem> {
     literal("(").parse_next(input)?;
-    let inner = whole.parse_next(input).map_err(Problem::last)?;
-    sign(")").parse_next(input).map_err(Problem::last)?;
+    let inner = whole.parse_next(input)?;
+    close.parse_next(input)?;
     Ok(inner)
+}
+
+fn close(input: &mut Input<'_>) -> Result<(), Problem> {
+    sign(")").parse_next(input).map_err(|problem| problem.expecting("an operator or \")\""))
 }
 
 fn variable(input: &mut Input<'_>) -> Result<Expression, Problem> {
@@ -280,10 +301,13 @@ fn number(input: &mut Input<'_>) -> Result<Expression, Problem> {
 
 fn case(input: &mut Input<'_>) -> Result<Expression, Problem> {
     word("case").parse_next(input)?;
-    let when = (preceded(word("when"), whole), preceded(word("then"), whole));
-    let pairs: Vec<_> = repeat(1.., when).parse_next(input).map_err(Problem::last)?;
+    let then = word("then").map_err(|problem: Problem| problem.expecting("an operator or THEN"));
+    let when = (preceded(word("when"), whole), preceded(then, whole));
+    let pairs: Vec<_> = repeat(1.., when)
+        .parse_next(input)
+        .map_err(|problem: Problem| problem.expecting("WHEN"))?;
     let otherwise = opt(preceded(word("else"), whole)).parse_next(input)?;
-    word("end").parse_next(input).map_err(Problem::last)?;
+    word("end").parse_next(input).map_err(|problem| problem.expecting("an operator or END"))?;
     let otherwise = otherwise.unwrap_or(Expression::Constant(Value::Null));
     let pairs = pairs.into_iter().flat_map(|(condition, result)| [condition, result]);
     Ok(Expression::Call(Function::Case, pairs.chain([otherwise]).collect()))
@@ -310,9 +334,8 @@ fn function(input: &mut Input<'_>) -> Result<Expression, Problem> {
         return Err(Problem::new(at, message));
     };
     let arguments = alt((separated(1.., whole, sign(",")), empty.map(|()| Vec::new())));
-    let arguments: Result<Vec<Expression>, _> =
-        delimited(sign("("), arguments, sign(")")).parse_next(input);
-    let mut arguments = arguments.map_err(Problem::last)?;
+    let open = sign("(").map_err(|problem: Problem| problem.expecting("\"(\""));
+    let mut arguments: Vec<Expression> = delimited(open, arguments, close).parse_next(input)?;
     let count = arguments.len();
     if !arity.contains(&count) {
         let message = match arity.start() == arity.end() || count > *arity.end() {

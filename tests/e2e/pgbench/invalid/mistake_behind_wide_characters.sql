@@ -1,2 +1,2 @@
--- error: 2:21: invalid command "\frobnicate"
+-- error: 2:18: invalid command "\frobnicate"
 SELECT 'é', '日本' \frobnicate
