@@ -146,7 +146,9 @@ fn workload() -> (Workload, Arc<[Operation]>) {
         statement(0),
         statement(1),
     ];
-    let commands = steps.map(|step| Command { line: 1, column: 1, number: 1, step }).into();
+    let command = |step| Command { line: 1, column: 1, number: 1, recording: None, step };
+    let mut commands = steps.map(command).to_vec();
+    commands[1].recording = Some(0);
     let operation = |number| {
         let parameter = [Parameter { hole: 0, type_oid: 0 }];
         let statement = Statement::new("SELECT $1", &parameter, Protocol::Prepared, "one").unwrap();
@@ -160,9 +162,9 @@ fn workload() -> (Workload, Arc<[Operation]>) {
         clients: CONNECTIONS,
         tries_max: Some(1),
         retry_within_ns: None,
-        records_statements: false,
+        records_commands: true,
         keeps_samples: false,
-        statements: 2,
+        recorded_commands: 1,
         is_verbatim: false,
     };
     (workload, [operation(0), operation(1)].into())

@@ -205,6 +205,26 @@ impl Session {
         }
     }
 
+    /// Has the server's words on the session's settings kept from the next opening on, until
+    /// [`Session::take_parameters`]. That costs memory: a few hundred bytes.
+    pub fn keep_parameters(&mut self) {
+        match self {
+            Session::Http(_) => {}
+            Session::Postgres(session) => session.keep_parameters(),
+            Session::Tls(session) => session.inner_mut().keep_parameters(),
+        }
+    }
+
+    /// What the server said of the session's settings, once the session is ready; no more is kept.
+    /// `None` where nothing was to be kept, and where the protocol has no such settings.
+    pub fn take_parameters(&mut self) -> Option<postgres::Parameters> {
+        match self {
+            Session::Http(_) => None,
+            Session::Postgres(session) => session.take_parameters(),
+            Session::Tls(session) => session.inner_mut().take_parameters(),
+        }
+    }
+
     /// The last failure in the peer's words.
     pub fn failure(&self) -> &Failure {
         match self {

@@ -6,15 +6,17 @@ mod table;
 
 use std::time::SystemTime;
 
-use engine::{ConnectionTimes, Gaps, Load, Nanos, Stream};
+use engine::{ConnectionTimes, Load, Nanos, Stream};
 
 pub(crate) use self::summary::Summary;
 pub(crate) use self::table::text;
 use crate::arm::{ArmKind, Block};
 use crate::check::Checks;
 use crate::generator::GeneratorOptions;
+use crate::head::Head;
 use crate::interrupt;
 use crate::observe::{Network, NetworkSample};
+use crate::pace::Pace;
 use crate::rig::{Rig, RigError};
 use crate::scenario::Scenario;
 
@@ -30,39 +32,6 @@ pub(crate) struct Plan {
     pub(crate) warm_up_ns: Nanos,
     pub(crate) generator: GeneratorOptions,
     pub(crate) seed: u64,
-}
-
-/// When connections are opened, or statements sent.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Pace {
-    /// So many a second, whatever becomes of them; at most so many at once.
-    Rate { rate: f64, gaps: Gaps, connections: u32 },
-    /// By so many clients, each opening its next when its last is closed.
-    Clients(u32),
-}
-
-impl Pace {
-    /// The most connections at once, over all workers.
-    pub(crate) fn places(self) -> u32 {
-        match self {
-            Self::Rate { connections, .. } => connections,
-            Self::Clients(clients) => clients,
-        }
-    }
-
-    /// The load that keeps this pace for so long, in ns.
-    pub(crate) fn load(self, duration_ns: Nanos) -> Load {
-        match self {
-            Self::Rate { rate, gaps, connections } => Load::ConstantArrivalRate {
-                rate,
-                gaps,
-                duration_ns,
-                pre_allocated_vus: 1,
-                max_vus: connections,
-            },
-            Self::Clients(vus) => Load::ConstantVus { vus, duration_ns },
-        }
-    }
 }
 
 /// What was measured on one target beside its arm.
@@ -104,8 +73,11 @@ pub(crate) fn run(
         rig.arms[arm].push(Block::new(report, plan.duration_ns, Vec::new()));
         measured.push(Connections { times, network });
     }
-    let duration_ns = rig.fleet.clock().now() - start;
-    Ok(Summary::new(scenario, plan, &rig, started, duration_ns, &measured))
+    let time = (started, rig.fleet.clock().now() - start);
+    let phase = (plan.duration_ns, plan.seed);
+    let head = Head::new("churn", &scenario.name, time, phase, rig.generator());
+    let operations: Vec<_> = scenario.operations.iter().map(|op| op.name.as_str()).collect();
+    Ok(Summary::new(head, plan, &rig.arms, &measured, &operations))
 }
 
 fn reconnecting(rig: &Rig, arm: usize, load: Load, seed: u64) -> Stream {

@@ -16,7 +16,6 @@ use crate::arm::{Arm, ArmKind, Block};
 use crate::generator::GeneratorSummary;
 use crate::observe::{Pools, Totals};
 use crate::statistics::FixedWidth;
-use crate::validity::Machine;
 
 impl Summary {
     /// Four rounds of four arms.
@@ -74,7 +73,6 @@ impl Summary {
             ended,
             amplification: vec![amplification],
             round_trips: kinds.iter().map(|kind| Some(kind.layers.len() as u64 * 7000)).collect(),
-            machine: Machine::default(),
         })
     }
 }

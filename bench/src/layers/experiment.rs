@@ -18,7 +18,7 @@ use crate::observe::{self, CpuSample, ObserveError, Poolers, Server, Totals};
 use crate::rig::{Rig, RigError};
 use crate::scenario::{Processes, Scenario};
 use crate::statistics::{Estimate, FixedWidth};
-use crate::validity::{Machine, MachineWatch, compare_settings};
+use crate::validity::compare_settings;
 
 /// Before the first round, on each arm; not counted.
 const WARM_UP_NS: Nanos = 500 * MILLISECOND;
@@ -53,8 +53,6 @@ pub(super) struct Measured {
     pub(super) amplification: Vec<Amplification>,
     /// For each arm, the shortest round trip to its target, in ns, where that is TCP.
     pub(super) round_trips: Vec<Option<Nanos>>,
-    /// What this machine did meanwhile.
-    pub(super) machine: Machine,
 }
 
 /// How a comparison ended that was to end once enough was known.
@@ -137,11 +135,9 @@ impl<'a> Experiment<'a> {
             rates.join(", ")
         ));
         let started = SystemTime::now();
-        let mut machine = MachineWatch::begin();
         let start = self.rig.fleet.clock().now();
         let mut ended = None;
         for round in 0..rounds {
-            machine.look();
             for turn in schedule::shuffled(self.levels.len(), arms, self.plan.seed, round) {
                 self.block(turn, round)?;
             }
@@ -165,7 +161,6 @@ impl<'a> Experiment<'a> {
         }
         interrupt::check()?;
         let duration_ns = self.rig.fleet.clock().now() - start;
-        let machine = machine.end();
         let amplification = self.amplify()?;
         let after = self.totals()?;
         let pooler_queries =
@@ -178,7 +173,6 @@ impl<'a> Experiment<'a> {
             ended,
             amplification,
             round_trips,
-            machine,
         })
     }
 

@@ -1,18 +1,18 @@
 //! In which order the blocks of a round run, and what is in them.
 
-use engine::{Gaps, Load, Nanos, Random};
+use engine::{Load, Nanos, Random};
 
 use super::Plan;
 
 /// One block of a round: which rate and which arm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Turn {
-    pub(super) rate: usize,
-    pub(super) arm: usize,
+pub(crate) struct Turn {
+    pub(crate) rate: usize,
+    pub(crate) arm: usize,
 }
 
 /// All arms at all rates, in an order of their own for each round (Fisher and Yates).
-pub(super) fn shuffled(rates: usize, arms: usize, seed: u64, round: u64) -> Vec<Turn> {
+pub(crate) fn shuffled(rates: usize, arms: usize, seed: u64, round: u64) -> Vec<Turn> {
     let mut order: Vec<_> =
         (0..rates).flat_map(|rate| (0..arms).map(move |arm| Turn { rate, arm })).collect();
     let mut random = Random::new(!seed, round);
@@ -38,13 +38,6 @@ impl Plan {
     /// A block's requests and arrivals depend on its round alone: they are the same in each arm.
     pub(super) fn block_seed(&self, round: u64) -> u64 {
         Random::new(self.seed, round).draw()
-    }
-
-    pub(super) fn gaps_name(&self) -> &'static str {
-        match self.gaps {
-            Gaps::Uniform => "uniform",
-            Gaps::Poisson => "poisson",
-        }
     }
 }
 

@@ -24,8 +24,16 @@ pub(super) struct Compiled {
     pub(super) workload: Workload,
     /// Every statement, in the order of the scripts.
     pub(super) operations: Vec<Operation>,
-    /// How many of them each script has.
-    pub(super) statements_of: Vec<usize>,
+    /// The lines of each script.
+    pub(super) commands: Vec<Vec<CommandLine>>,
+}
+
+/// A command as it stands in its script.
+#[derive(Clone, Debug)]
+pub(super) struct CommandLine {
+    pub(super) text: String,
+    /// Where it is recorded, if it takes time ([`Command::recording`]).
+    pub(super) recording: Option<u32>,
 }
 
 /// Parameters that a statement can have (MAX_ARGS of pgbench, less the statement itself).
@@ -45,7 +53,8 @@ pub(super) fn compile(
     }
     let mut operations = Vec::new();
     let mut programs = Vec::new();
-    let mut statements_of = Vec::new();
+    let mut recorded_commands = 0;
+    let mut command_lines = Vec::new();
     for source in sources {
         // A byte order mark is no SQL, and editors put it there.
         let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
@@ -58,12 +67,14 @@ pub(super) fn compile(
             protocol,
             names: &names,
             operations: &mut operations,
+            recorded_commands: &mut recorded_commands,
+            lines: Vec::new(),
             commands: Vec::new(),
             branches: Vec::new(),
         };
         lines.into_iter().try_for_each(|line| compiler.line(line))?;
-        let commands = compiler.finish()?;
-        statements_of.push(operations.len() - statements_of.iter().sum::<usize>());
+        let (commands, lines) = compiler.finish()?;
+        command_lines.push(lines);
         let (name, weight) = (source.name.clone(), source.weight);
         programs.push(Program { name, weight, commands });
     }
@@ -74,12 +85,12 @@ pub(super) fn compile(
         clients,
         tries_max: Some(1),
         retry_within_ns: None,
-        records_statements: false,
+        records_commands: false,
         keeps_samples: false,
-        statements: operations.len() as u32,
+        recorded_commands,
         is_verbatim: protocol == Protocol::Simple,
     };
-    Ok(Compiled { workload, operations, statements_of })
+    Ok(Compiled { workload, operations, commands: command_lines })
 }
 
 struct Compiler<'a> {
@@ -92,6 +103,8 @@ struct Compiler<'a> {
     protocol: Protocol,
     names: &'a Names,
     operations: &'a mut Vec<Operation>,
+    recorded_commands: &'a mut u32,
+    lines: Vec<CommandLine>,
     commands: Vec<Command>,
     branches: Vec<Branches>,
 }
@@ -114,12 +127,24 @@ impl Compiler<'_> {
     fn push(&mut self, at: usize, step: Step) -> usize {
         let (line, column) = script::place(self.text, at);
         let (line, column, number) = (line as u32, column as u32, self.line);
-        self.commands.push(Command { line, column, number, step });
+        let takes_time =
+            matches!(step, Step::Statement { .. } | Step::Sleep(..) | Step::EndPipeline);
+        let recording = takes_time.then_some(*self.recorded_commands);
+        *self.recorded_commands += u32::from(takes_time);
+        self.commands.push(Command { line, column, number, recording, step });
         self.commands.len() - 1
     }
 
-    fn line(&mut self, Line { at, what }: Line) -> Result<(), ScriptMistake> {
+    fn line(&mut self, Line { at, text, what }: Line) -> Result<(), ScriptMistake> {
         self.line += 1;
+        let before = self.commands.len();
+        self.command(at, what)?;
+        let recording = self.commands[before..].iter().find_map(|command| command.recording);
+        self.lines.push(CommandLine { text, recording });
+        Ok(())
+    }
+
+    fn command(&mut self, at: usize, what: What) -> Result<(), ScriptMistake> {
         match what {
             What::Statement(sql, rows) => {
                 let (operation, parameters) = self.statement(at, &sql, rows.is_some())?;
@@ -184,7 +209,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn finish(self) -> Result<Vec<Command>, ScriptMistake> {
+    fn finish(self) -> Result<(Vec<Command>, Vec<CommandLine>), ScriptMistake> {
         if let Some(branches) = self.branches.last() {
             return Err(self.mistake(branches.at, "\\if without \\endif"));
         }
@@ -192,7 +217,7 @@ impl Compiler<'_> {
             let message = "the script is empty: it has neither a statement nor a command";
             return Err(self.mistake(0, message));
         }
-        Ok(self.commands)
+        Ok((self.commands, self.lines))
     }
 
     /// Encodes a statement: which operation it is, and its variables.

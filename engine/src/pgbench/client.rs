@@ -94,12 +94,9 @@ impl Client {
         (self.count - 1, self.tries - 1)
     }
 
-    /// The statement that was sent last, if there is one, as one of all scripts'.
-    pub(super) fn statement(&self, workload: &Workload) -> Option<u32> {
-        match &self.last(workload)?.step {
-            Step::Statement { operation, .. } => Some(*operation),
-            _ => None,
-        }
+    /// The recording of the command that was carried out last, if it has one.
+    pub(super) fn recording(&self, workload: &Workload) -> Option<u32> {
+        self.last(workload)?.recording
     }
 
     fn rewind(&mut self) {

@@ -9,6 +9,7 @@ mod clients;
 mod expression;
 mod random;
 mod report;
+mod seeds;
 mod value;
 mod variables;
 
@@ -20,7 +21,8 @@ pub use client::{Action, Client};
 pub use clients::Clients;
 pub use expression::{ARGUMENTS_MAX, EvaluationError, Expression, Function};
 pub use random::Xoroshiro;
-pub use report::{Debugged, Sample, ScriptReport};
+pub use report::{Conflict, Conflicts, Debugged, Sample, ScriptReport};
+pub use seeds::Seeds;
 pub use value::Value;
 pub use variables::{Slot, Variables, is_variable_name};
 
@@ -42,12 +44,12 @@ pub struct Workload {
     pub tries_max: Option<u32>,
     /// A transaction is not tried again when so much time has passed since its beginning, in ns.
     pub retry_within_ns: Option<Nanos>,
-    /// Whether each statement is recorded too: statement n as operation n behind the scripts.
-    pub records_statements: bool,
+    /// Whether commands are recorded too: see [`Command::recording`].
+    pub records_commands: bool,
     /// Whether every transaction is told of by itself.
     pub keeps_samples: bool,
-    /// How many statements there are.
-    pub statements: u32,
+    /// How many commands have a recording.
+    pub recorded_commands: u32,
     /// Whether an undefined variable stays in the text as it is written (the simple protocol), or is
     /// NULL.
     pub is_verbatim: bool,
@@ -73,6 +75,8 @@ pub struct Command {
     pub column: u32,
     /// Which of the script's commands it is as pgbench counts them, from 1 on.
     pub number: u32,
+    /// If it is one that takes time: as which operation behind the scripts it is recorded.
+    pub recording: Option<u32>,
     /// What it does.
     pub step: Step,
 }
@@ -184,9 +188,14 @@ pub enum Fault {
 }
 
 impl Workload {
-    /// How many operations are recorded: the scripts, and their statements if those are asked for.
+    /// Whether a variable is set from the start.
+    pub fn presets(&self, name: &str) -> bool {
+        self.presets.iter().any(|(slot, _)| *self.variables[slot.0 as usize] == *name)
+    }
+
+    /// How many operations are recorded: the scripts, and their commands if those are asked for.
     pub fn recordings(&self) -> usize {
-        let statements = if self.records_statements { self.statements as usize } else { 0 };
-        self.programs.len() + statements
+        let commands = if self.records_commands { self.recorded_commands as usize } else { 0 };
+        self.programs.len() + commands
     }
 }

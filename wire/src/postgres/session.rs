@@ -15,6 +15,7 @@ use super::{
     login::{Authentication, Channel, Login},
     message::{BadLength, Message, Walk, whole},
     method::Method,
+    parameters::Parameters,
     preparation::Preparation,
     reply::Reply,
     rows::Rows,
@@ -34,6 +35,8 @@ pub struct Session {
     method: Method,
     is_authenticated: bool,
     is_bound: bool,
+    /// Where they are kept.
+    parameters: Option<Box<Parameters>>,
     walk: Walk,
     is_reusable: bool,
     /// Whether a request has completed on this connection.
@@ -111,6 +114,7 @@ impl Session {
             method: Method::default(),
             is_authenticated: false,
             is_bound: false,
+            parameters: None,
             walk: Walk::default(),
             is_reusable: false,
             is_used: false,
@@ -135,6 +139,7 @@ impl Session {
         self.method = Method::default();
         self.is_authenticated = false;
         self.is_bound = false;
+        self.parameters = self.parameters.take().map(|_| Box::default());
         self.walk.reset();
         self.is_reusable = true;
         self.is_used = false;
@@ -346,6 +351,9 @@ impl Session {
             (state, b'1' | b'2' | b'C' | b'T' | b'I' | b'n' | b's' | b'H' | b'c')
                 if state.has_request() => {}
             (_, b'N') => self.counts.get_or_insert_default().notices += 1,
+            (State::Starting, b'S') => {
+                self.parameters.iter_mut().for_each(|kept| kept.add(message.body));
+            }
             // As asynchronous as that: ParameterStatus, NotificationResponse.
             (_, b'S' | b'A') => {}
             (_, b'E') => return self.error(message.body),

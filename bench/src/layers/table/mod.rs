@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::experiment::{Ended, EndedBy};
 use super::summary::Summary;
-use crate::arm::{ArmSummary, heading, login_difference};
+use crate::arm::{ArmSummary, heading};
 use crate::duration::{show, show_interval};
 use crate::table::{Columns, errors, verdict};
 
@@ -15,10 +15,6 @@ pub(crate) fn text(summary: &Summary) -> String {
     let mut text = headline(summary) + "\n";
     if let Some(line) = heading(&summary.arms) {
         text += &(line + "\n");
-    }
-    let each_once = summary.arms.iter().take(summary.arms.len() / summary.rates.len().max(1));
-    if let Some(line) = login_difference(each_once) {
-        let _ = writeln!(text, "logins: {line}");
     }
     let tables = [
         Some(arms(summary)),
@@ -56,7 +52,7 @@ pub(crate) fn text(summary: &Summary) -> String {
     if let Some(line) = round_trips(summary) {
         let _ = writeln!(text, "{line}");
     }
-    let _ = writeln!(text, "{}", summary.generator.note());
+    let _ = writeln!(text, "{}", summary.head.generator.note());
     if let Some(ended) = &summary.ended {
         let _ = writeln!(text, "{}", end(ended, summary));
     }
@@ -71,13 +67,13 @@ fn blocks(summary: &Summary) -> usize {
 fn headline(summary: &Summary) -> String {
     let mut line = format!(
         "{}: {} arms, {} blocks of {} each, {} gaps, {} connections, seed {}",
-        summary.scenario,
+        summary.head.scenario,
         summary.arms.len() / summary.rates.len().max(1),
         blocks(summary),
-        show(summary.phase_ns as f64),
+        show(summary.head.phase_ns as f64),
         summary.gaps,
         summary.connections,
-        summary.seed
+        summary.head.seed
     );
     for (server, version) in &summary.servers {
         let name = if *server == "postgres" { "Postgres " } else { "" };

@@ -19,6 +19,8 @@ use self::sql::{End, cut};
 pub(super) struct Line {
     /// Where it begins, as an offset in the text.
     pub(super) at: usize,
+    /// As pgbench shows it: a statement's first line, or a backslash command.
+    pub(super) text: String,
     pub(super) what: What,
 }
 
@@ -116,7 +118,8 @@ fn lines(text: &str, names: &Names) -> Result<Vec<Line>, Problem> {
     loop {
         let cut = cut(text, at);
         if !cut.sql.is_empty() {
-            lines.push(Line { at: cut.start, what: What::Statement(cut.sql, None) });
+            let text = cut.sql.lines().next().unwrap_or_default().into();
+            lines.push(Line { at: cut.start, text, what: What::Statement(cut.sql, None) });
         }
         at = cut.next;
         match cut.end {
@@ -125,7 +128,10 @@ fn lines(text: &str, names: &Names) -> Result<Vec<Line>, Problem> {
             End::Backslash => {
                 let (command, next) = meta::read(text, at, names)?;
                 match command {
-                    meta::Meta::Command(what) => lines.push(Line { at: at - 1, what }),
+                    meta::Meta::Command(what) => {
+                        let text = text[at - 1..next].trim_end().into();
+                        lines.push(Line { at: at - 1, text, what });
+                    }
                     meta::Meta::KeepRows(keep) => match lines.last_mut() {
                         Some(Line { what: What::Statement(_, rows @ None), .. }) => {
                             *rows = Some(keep);
