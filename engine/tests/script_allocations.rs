@@ -181,8 +181,10 @@ impl Client {
         let workload = Arc::new(making.workload());
         let login = Login::new("nova", "nova", "poolbench", None).unwrap();
         let statements = making.operations.iter().flat_map(|one| one.request.statements());
-        let mut session =
-            Session::Postgres(postgres::Session::new(Arc::new(login), statements.collect::<Vec<_>>()));
+        let mut session = Session::Postgres(postgres::Session::new(
+            Arc::new(login),
+            statements.collect::<Vec<_>>(),
+        ));
         let mut out = BytesMut::new();
         session.open(&mut out);
         let greeting = [message(b'R', &[0; 4]), message(b'Z', b"I")].concat();

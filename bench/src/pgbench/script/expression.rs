@@ -15,17 +15,18 @@ use winnow::token::{literal, one_of, take_while};
 
 use super::{Names, Problem, is_space};
 
-/// What variables are called, and how many operands there were.
+/// What variables are called, and how many operators and operands there were.
 #[derive(Debug)]
 struct State<'a> {
     names: &'a Names,
-    operands: &'a Cell<usize>,
+    parts: &'a Cell<usize>,
 }
 
 type Input<'a> = Stateful<LocatingSlice<&'a str>, State<'a>>;
 
-/// An expression may have so many operands: evaluating it takes stack for each.
-const OPERANDS_MAX: usize = 1000;
+/// An expression may have so many operands and operators with one: reading and evaluating it take
+/// stack for each.
+const PARTS_MAX: usize = 1000;
 
 /// Binding powers, as Postgres has them. A prefix operator takes what binds at least so tightly.
 mod power {
@@ -45,8 +46,8 @@ mod power {
 /// Reads all of `text`; the offset of a problem is one in `text`.
 pub(super) fn read(text: &str, names: &Names) -> Result<Expression, Problem> {
     let text = text.trim_end();
-    let operands = Cell::new(0);
-    let state = State { names, operands: &operands };
+    let parts = Cell::new(0);
+    let state = State { names, parts: &parts };
     let mut input = Stateful { input: LocatingSlice::new(text), state };
     let result = whole.parse_next(&mut input)?;
     space.parse_next(&mut input)?;
@@ -118,6 +119,19 @@ fn whole(input: &mut Input<'_>) -> Result<Expression, Problem> {
         .parse_next(input)
 }
 
+fn count(input: &Input<'_>) -> Result<(), Problem> {
+    let parts = input.state.parts;
+    parts.set(parts.get() + 1);
+    match parts.get() > PARTS_MAX {
+        true => {
+            let message =
+                format!("an expression can have {PARTS_MAX} operands and operators at most");
+            Err(Problem::new(input.current_token_start(), message))
+        }
+        false => Ok(()),
+    }
+}
+
 fn call<const N: usize>(function: Function, arguments: [Expression; N]) -> Expression {
     Expression::Call(function, Box::new(arguments))
 }
@@ -140,6 +154,7 @@ fn prefix<'a>(input: &mut Input<'a>) -> Result<Prefix<Input<'a>, Expression, Pro
         word("not").value(Prefix(power::NOT, |_, operand| Ok(negated(operand)))),
     ))
     .parse_next(input)
+    .and_then(|prefix| count(input).map(|()| prefix))
 }
 
 fn postfix<'a>(input: &mut Input<'a>) -> Result<Postfix<Input<'a>, Expression, Problem>, Problem> {
@@ -152,6 +167,7 @@ fn postfix<'a>(input: &mut Input<'a>) -> Result<Postfix<Input<'a>, Expression, P
         preceded(word("is"), (opt(word("not")).map(|found| found.is_some()), tested)),
     ))
     .parse_next(input)?;
+    count(input)?;
     Ok(Postfix(
         power::IS,
         match (is_negated, value) {
@@ -214,12 +230,7 @@ fn infix<'a>(input: &mut Input<'a>) -> Result<Infix<Input<'a>, Expression, Probl
 }
 
 fn operand(input: &mut Input<'_>) -> Result<Expression, Problem> {
-    let operands = input.state.operands;
-    operands.set(operands.get() + 1);
-    if operands.get() > OPERANDS_MAX {
-        let message = format!("an expression can have {OPERANDS_MAX} operands at most");
-        return Err(Problem::new(input.current_token_start(), message));
-    }
+    count(input)?;
     let at = input.current_token_start();
     let constant = constant_word.map(Expression::Constant);
     alt((number, bracketed, variable, case, constant, function)).parse_next(input).map_err(
@@ -383,3 +394,31 @@ const FUNCTIONS: &[(&str, Function, std::ops::RangeInclusive<usize>)] = &[
     ("random_zipfian", Function::RandomZipfian, 3..=3),
     ("sqrt", Function::Sqrt, 1..=1),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_nested_too_deeply_is_refused_and_overflows_no_stack() {
+        for (before, within, after) in [
+            ("(", "1", ")"),
+            ("abs(", "1", ")"),
+            ("case when true then ", "1", " end"),
+            ("- ", "1", ""),
+            ("+", "1", ""),
+            ("~", "1", ""),
+            ("not ", "true", ""),
+            ("", "1", " is null"),
+            ("", "1", " isnull"),
+            ("", "1", " + 1"),
+            ("1 + ", "1", ""),
+        ] {
+            let nested = |depth| before.repeat(depth) + within + &after.repeat(depth);
+            let names = Names::default();
+            assert!(read(&nested(400), &names).is_ok(), "{before}{within}{after}");
+            let problem = read(&nested(100_000), &names).expect_err("too deep");
+            assert!(problem.message.contains("at most"), "{problem:?}");
+        }
+    }
+}
