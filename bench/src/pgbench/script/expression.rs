@@ -6,7 +6,7 @@ use engine::pgbench::{ARGUMENTS_MAX, Expression, Function, Value};
 use winnow::Parser;
 use winnow::ascii::digit1;
 use winnow::combinator::{
-    Infix, Postfix, Prefix, alt, delimited, empty, expression, fail, not, opt, preceded, repeat,
+    Infix, Postfix, Prefix, alt, delimited, expression, fail, not, opt, peek, preceded, repeat,
     separated,
 };
 use winnow::error::ParserError;
@@ -233,18 +233,19 @@ fn operand(input: &mut Input<'_>) -> Result<Expression, Problem> {
     count(input)?;
     let at = input.current_token_start();
     let constant = constant_word.map(Expression::Constant);
-    alt((number, bracketed, variable, case, constant, function)).parse_next(input).map_err(
-        |problem| match problem.is_final || problem.at > at {
-            true => problem,
-            // Something else may still do, such as no argument at all.
-            false => Problem { is_final: false, ..problem.expecting("a value") },
-        },
-    )
+    alt((number, bracketed, variable, case, constant, function))
+        .parse_next(input)
+        .map_err(|problem| if problem.at > at { problem } else { problem.expecting("a value") })
+}
+
+/// An expression where nothing else can stand.
+fn committed(input: &mut Input<'_>) -> Result<Expression, Problem> {
+    whole.parse_next(input).map_err(|problem| Problem { is_final: true, ..problem })
 }
 
 fn bracketed(input: &mut Input<'_>) -> Result<Expression, Problem> {
     literal("(").parse_next(input)?;
-    let inner = whole.parse_next(input)?;
+    let inner = committed.parse_next(input)?;
     close.parse_next(input)?;
     Ok(inner)
 }
@@ -313,11 +314,11 @@ fn number(input: &mut Input<'_>) -> Result<Expression, Problem> {
 fn case(input: &mut Input<'_>) -> Result<Expression, Problem> {
     word("case").parse_next(input)?;
     let then = word("then").map_err(|problem: Problem| problem.expecting("an operator or THEN"));
-    let when = (preceded(word("when"), whole), preceded(then, whole));
+    let when = (preceded(word("when"), committed), preceded(then, committed));
     let pairs: Vec<_> = repeat(1.., when)
         .parse_next(input)
         .map_err(|problem: Problem| problem.expecting("WHEN"))?;
-    let otherwise = opt(preceded(word("else"), whole)).parse_next(input)?;
+    let otherwise = opt(preceded(word("else"), committed)).parse_next(input)?;
     word("end").parse_next(input).map_err(|problem| problem.expecting("an operator or END"))?;
     let otherwise = otherwise.unwrap_or(Expression::Constant(Value::Null));
     let pairs = pairs.into_iter().flat_map(|(condition, result)| [condition, result]);
@@ -344,7 +345,7 @@ fn function(input: &mut Input<'_>) -> Result<Expression, Problem> {
         };
         return Err(Problem::new(at, message));
     };
-    let arguments = alt((separated(1.., whole, sign(",")), empty.map(|()| Vec::new())));
+    let arguments = alt((peek(sign(")")).map(|()| Vec::new()), separated(1.., committed, sign(","))));
     let open = sign("(").map_err(|problem: Problem| problem.expecting("\"(\""));
     let mut arguments: Vec<Expression> = delimited(open, arguments, close).parse_next(input)?;
     let count = arguments.len();
