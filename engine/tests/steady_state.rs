@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use engine::driver::{self, Clock, Driver, DriverKind, Options, Pump, Setup};
 use engine::null_server::{NullServer, Speaks, phase, stream, target};
-use engine::pgbench::{Amount, Command, Expression, Function, Program, Slot, Step, Value, Workload};
+use engine::pgbench::{
+    Amount, Command, Expression, Function, Program, Slot, Step, Value, Workload,
+};
 use engine::{
     Ending, Generator, Load, Mix, MixEntry, Nanos, SECOND, Script, Stream, Target, Worker,
 };

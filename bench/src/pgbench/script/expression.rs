@@ -345,7 +345,8 @@ fn function(input: &mut Input<'_>) -> Result<Expression, Problem> {
         };
         return Err(Problem::new(at, message));
     };
-    let arguments = alt((peek(sign(")")).map(|()| Vec::new()), separated(1.., committed, sign(","))));
+    let arguments =
+        alt((peek(sign(")")).map(|()| Vec::new()), separated(1.., committed, sign(","))));
     let open = sign("(").map_err(|problem: Problem| problem.expecting("\"(\""));
     let mut arguments: Vec<Expression> = delimited(open, arguments, close).parse_next(input)?;
     let count = arguments.len();
