@@ -1,88 +1,9 @@
-//! pgbench's scripts beside pgbench itself, and what it does not do: go on, and say who waits.
+//! What pgbench does not do: go on, and say who waits; and what it does for built-in scripts.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use poolbench_tests::Ended;
 use poolbench_tests::pgbench::{Tables, number};
-
-/// The scripts of a kind, with their texts.
-fn scripts(kind: &str) -> Vec<(PathBuf, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/pgbench").join(kind);
-    let files = std::fs::read_dir(folder).expect("scripts").map(|file| file.unwrap().path());
-    let mut files: Vec<_> = files.collect();
-    files.sort();
-    let text = |path: PathBuf| (path.clone(), std::fs::read_to_string(path).expect("text"));
-    files.into_iter().map(text).collect()
-}
-
-/// What a script's `-- KEY: …` says.
-fn said<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix("-- ")?.strip_prefix(key)?.strip_prefix(": "))
-}
-
-/// A stack with pgbench's tables, and one for what scripts draw.
-fn tables() -> Tables {
-    let mut tables = Tables::up(&[]);
-    tables.client.batch_execute("CREATE TABLE drawn (n serial, text text)").expect("a table");
-    tables
-}
-
-/// Runs a script, by pgbench or by us; what it drew. Clients have no order among one another.
-fn drawn(tables: &mut Tables, is_ours: bool, path: &Path, text: &str) -> (Ended, Vec<String>) {
-    tables.client.batch_execute("TRUNCATE drawn RESTART IDENTITY").expect("a table");
-    let options: Vec<_> = said(text, "options").unwrap_or_default().split(' ').collect();
-    let mut options: Vec<_> = options.into_iter().filter(|word| !word.is_empty()).collect();
-    if !options.contains(&"-t") {
-        options.extend(["-t", "1"]);
-    }
-    let path = path.to_str().expect("a name in UTF-8");
-    options.extend(["-n", "--random-seed=4217", "-f", path]);
-    let ended = match is_ours {
-        true => tables.ours(&options, "postgres"),
-        false => tables.theirs(&options, "postgres"),
-    };
-    let rows = tables.client.query("SELECT text FROM drawn ORDER BY n", &[]).expect("rows");
-    let value = |row: &postgres::Row| row.get::<_, Option<String>>(0);
-    let mut rows: Vec<_> =
-        rows.iter().map(|row| value(row).unwrap_or_else(|| "NULL".into())).collect();
-    if said(text, "options").is_some_and(|options| options.contains("-c ")) {
-        rows.sort();
-    }
-    (ended, rows)
-}
-
-#[test]
-fn scripts_draw_and_send_what_they_do_with_pgbench() {
-    let mut tables = tables();
-    let scripts = scripts("valid");
-    assert!(scripts.len() >= 40);
-    for (path, text) in scripts {
-        let (theirs, expected) = drawn(&mut tables, false, &path, &text);
-        assert!(theirs.code == 0 && !expected.is_empty(), "{path:?} {theirs:?}");
-        let (ours, found) = drawn(&mut tables, true, &path, &text);
-        assert_eq!(ours.code, 0, "{path:?} {ours:?}");
-        assert_eq!(found, expected, "{path:?}");
-    }
-}
-
-#[test]
-fn scripts_that_pgbench_refuses_are_refused_with_file_line_and_column() {
-    let mut tables = tables();
-    for (path, text) in scripts("invalid") {
-        // Those that are only ours to refuse say so.
-        if said(&text, "pgbench").is_none() {
-            let (theirs, _) = drawn(&mut tables, false, &path, &text);
-            assert_ne!(theirs.code, 0, "{path:?} {theirs:?}");
-        }
-        let (ours, _) = drawn(&mut tables, true, &path, &text);
-        assert_eq!(ours.code, 107, "{path:?} {ours:?}");
-        let expected = format!("{}:{}", path.display(), said(&text, "error").expect("an error"));
-        let words = format!("{}{}", ours.stdout, ours.stderr);
-        assert!(words.contains(&expected), "{expected:?} in {words}");
-    }
-}
 
 #[test]
 fn built_in_scripts_keep_the_balances_in_every_protocol_on_every_way() {
@@ -177,7 +98,8 @@ fn serialization_failures_are_tried_again() {
 
 #[test]
 fn an_error_ends_a_transaction_and_no_client() {
-    let mut tables = tables();
+    let mut tables = Tables::up(&[]);
+    tables.client.batch_execute("CREATE TABLE drawn (n serial, text text)").expect("a table");
     let script = tables.stack.home.write(
         "failing.sql",
         "BEGIN;\nINSERT INTO drawn (text) VALUES ('1');\nSELECT 1 / (:client_id % 2);\nEND;\n",

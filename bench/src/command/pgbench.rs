@@ -19,8 +19,9 @@ Scripts, options and output lines are those of pgbench 15; `pgbench -i` makes th
 different: a transaction that fails is counted by its class and its client goes on; latencies are \
 also given as percentiles; with -R they run from the instant at which a transaction was due, for \
 each of them, also where it is above -L (pgbench leaves those out); -r has no time for commands \
-that neither wait for a reply nor sleep. With -j 1 and the same seed, random functions draw what \
-pgbench's draw.
+that neither wait for a reply nor sleep. With the same seed, random functions draw what pgbench's \
+draw for the same client, and with -j 1 the same scripts are chosen. Scripts can hold \\syncpipeline, as \
+in pgbench 17, and begin with a byte order mark; \\shell and \\setshell are refused.
 
 With several targets each has its turn in short blocks, in an order that is shuffled anew each \
 round; -T and -t are for each of them. Every target has pgbench's lines, and what it costs more than \

@@ -191,7 +191,7 @@ impl Compiler<'_> {
             Some(branches) => branches.condition.take(),
         };
         let Some(condition) = condition else {
-            return Err(self.mistake(at, format!("{name} after \\else")));
+            return Err(self.mistake(at, format!("{name} after \\else, which is the last branch")));
         };
         let end = self.push(at, Step::Jump(0));
         self.lead(condition, end + 1);
@@ -314,4 +314,88 @@ fn numbered(sql: &str, variables: &[Range<usize>]) -> String {
         at = range.end;
     }
     text + &sql[at..]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A piece of a script, whole or not.
+    fn piece() -> impl Strategy<Value = String> {
+        let word = prop::sample::select(vec![
+            "\\set a ",
+            "\\if ",
+            "\\elif ",
+            "\\else",
+            "\\endif",
+            "\\gset ",
+            "\\aset p_",
+            "\\sleep ",
+            "\\",
+            "\\startpipeline",
+            "\\syncpipeline",
+            "\\endpipeline",
+            "\n",
+            "\\\n",
+            "\r\n",
+            ";",
+            "\\;",
+            ":a",
+            "::",
+            "SELECT ",
+            "CREATE FUNCTION ",
+            "BEGIN ",
+            "CASE ",
+            "WHEN ",
+            "THEN ",
+            "END ",
+            "NOT ",
+            "IS NULL",
+            "(",
+            ")",
+            "'",
+            "E'\\'",
+            "\"",
+            "$a$",
+            "$1",
+            "--",
+            "/*",
+            "*/",
+            "1",
+            "1e5",
+            "9223372036854775808",
+            "random(1, 2)",
+            "é",
+            "\u{feff}",
+            " ms",
+        ]);
+        prop_oneof![9 => word.prop_map(String::from), 1 => ".{0,3}"]
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_script_or_a_mistake_with_its_place(
+            pieces in prop::collection::vec(piece(), 0..30),
+        ) {
+            let text = pieces.concat();
+            let source = Source { name: "script".into(), text: text.clone(), weight: 1 };
+            for protocol in [Protocol::Simple, Protocol::Extended, Protocol::Prepared] {
+                match compile(std::slice::from_ref(&source), protocol, &[], 1) {
+                    Ok(compiled) => {
+                        let lines = text.split('\n').count() as u32;
+                        let commands = &compiled.workload.programs[0].commands;
+                        prop_assert!(commands.iter().all(|command| command.line <= lines));
+                        let targets = commands.iter().filter_map(|command| match command.step {
+                            Step::Unless(_, to) | Step::Jump(to) => Some(to),
+                            _ => None,
+                        });
+                        prop_assert!(targets.into_iter().all(|to| (1..=commands.len()).contains(&to)));
+                    }
+                    Err(mistake) => prop_assert!(mistake.to_string().starts_with("script:")),
+                }
+            }
+        }
+    }
 }

@@ -74,20 +74,21 @@ const ZIPFIAN: std::ops::RangeInclusive<f64> = 1.001..=1000.0;
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum EvaluationError {
     /// A whole number came out that has no room in 64 bits.
-    #[error(
-        "bigint {0} out of range: there are 64 bits; with double(..) of an operand there are more"
-    )]
+    #[error("bigint {0} out of range: double(..) of an operand has room for more")]
     OutOfRange(&'static str),
     /// A division by 0, or its remainder.
     #[error("division by zero: CASE WHEN .. <> 0 THEN .. END keeps it from being done")]
     DivisionByZero,
     /// A double that is no 64-bit whole number.
-    #[error("double to int overflow for {0:e}: there are 64 bits")]
+    #[error("double to int overflow for {0:e}: an int has 64 bits")]
     DoubleToInteger(f64),
     /// A value of one type where another is needed.
     #[error(
         "cannot coerce {from} to {to}: {}",
-        if *to == "boolean" { "compare it, as in .. <> 0" } else { "CASE WHEN .. THEN 1 ELSE 0 END" }
+        match *to {
+            "boolean" => "compare it, as in .. <> 0",
+            _ => "CASE WHEN .. THEN 1 ELSE 0 END makes a number of it",
+        }
     )]
     Coercion {
         /// The type that it has.

@@ -149,8 +149,8 @@ pub enum Fault {
     Evaluation(#[from] EvaluationError),
     /// `\gset` needs one row.
     #[error(
-        "\\gset needs one row of the last statement, and there were {0}: \\aset takes the last of \
-         several, and goes on where there is none"
+        "\\gset needs one row, and the last statement gave {0}: \\aset takes the last of several, and \
+         goes on without one"
     )]
     Rows(u64),
     /// A row is too long to be kept.

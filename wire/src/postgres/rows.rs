@@ -94,7 +94,7 @@ impl Rows {
     /// DataRow: takes the place of the row before.
     pub(super) fn row(&mut self, message: Message<'_>) {
         self.is_cut |= message.body.len() < message.length;
-        let Some(result) = self.results.last_mut() else { return };
+        let Some(result) = self.results.last_mut().filter(|_| self.is_open) else { return };
         result.rows += 1;
         self.bytes.truncate(result.values);
         let mut rest = message.body.get(2..).unwrap_or_default();

@@ -53,8 +53,12 @@ impl Problem {
         Self { at, message: message.into(), is_final: true }
     }
 
-    fn last(self) -> Self {
-        Self { is_final: true, ..self }
+    /// Nothing else is to be tried: `what` is missing.
+    fn expecting(self, what: &str) -> Self {
+        match self.is_final {
+            true => self,
+            false => Self::new(self.at, format!("{}: {what} would fit here", self.message)),
+        }
     }
 }
 
