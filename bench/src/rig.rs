@@ -18,9 +18,10 @@ use crate::check::Checks;
 use crate::conninfo::Conninfo;
 use crate::generator::{Generator, GeneratorError, GeneratorOptions, GeneratorSummary, Work};
 use crate::interrupt::{self, Interrupted};
-use crate::observe::ObserveError;
+use crate::observe::{Observations, ObserveError, Observer, Source};
 use crate::remedy;
 use crate::scenario::{self, Places, PoolingError, Renewal, Scenario, ScenarioError};
+use crate::series::{self, LoadSecond, Second};
 use crate::validity::MachineWatch;
 
 /// Why an experiment has no result.
@@ -74,6 +75,13 @@ pub(crate) struct Rig {
     places: Places,
     /// Keeps the gateways' token fresh.
     _renewal: Option<Renewal>,
+}
+
+/// A phase, and what was seen beside it.
+pub(crate) struct ObservedPhase {
+    pub(crate) report: PhaseReport,
+    pub(crate) observations: Observations,
+    pub(crate) series: Vec<Second>,
 }
 
 /// As long as arrivals wait after their phase, where nothing else is said.
@@ -234,6 +242,26 @@ impl Rig {
         tell: impl FnMut(&Interval) -> ControlFlow<()>,
     ) -> Result<PhaseReport, RigError> {
         self.watch_every(INTERVAL_NS, streams, tell)
+    }
+
+    /// Runs one phase, and looks once a second at everything that the scenario names.
+    pub(crate) fn observe(
+        &mut self,
+        scenario: &Scenario,
+        streams: Vec<Stream>,
+    ) -> Result<ObservedPhase, RigError> {
+        let sources = Source::all(scenario)?;
+        let observer = Observer::start(sources, self.fleet.clock(), self.cores());
+        let mut seconds = Vec::new();
+        let report = self.watch(streams, |interval| {
+            seconds.push(LoadSecond::new(interval));
+            ControlFlow::Continue(())
+        })?;
+        let observations = observer.finish();
+        interrupt::check()?;
+        let spun_share = self.spun_share(&report);
+        let series = series::lay(seconds, &observations, report.start, spun_share);
+        Ok(ObservedPhase { report, observations, series })
     }
 
     /// As [`Self::watch`], told every `interval_ns`.

@@ -18,6 +18,7 @@ pub(crate) use self::logins::{Logins, difference as login_difference};
 pub(crate) use self::parameters::{SessionParameters, difference as parameter_difference};
 pub(crate) use self::security::{Securities, difference as security_difference, heading};
 pub(crate) use self::summary::{ArmSummary, Quantiles, ServerTimingSummary};
+use crate::series::Second;
 use crate::statistics::Sample;
 
 /// A way through the stack.
@@ -108,6 +109,8 @@ pub(crate) struct Arm {
     /// CPU time by the scenario's process names.
     cpu_ns: BTreeMap<String, Nanos>,
     pub(crate) backends: Vec<u64>,
+    /// What was seen beside its load alone; empty where it was not observed, or with others.
+    pub(crate) series: Vec<Second>,
 }
 
 /// What is kept of each block.
@@ -177,6 +180,7 @@ impl Arm {
             generator_cpu_ns: 0,
             cpu_ns: BTreeMap::new(),
             backends: Vec::new(),
+            series: Vec::new(),
         }
     }
 

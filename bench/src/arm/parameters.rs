@@ -49,7 +49,8 @@ impl SessionParameters {
         };
         let both = self.0.iter().filter_map(|(name, ours)| Some((name, ours, other.0.get(name)?)));
         // Each client has a name of its own.
-        let differ = both.filter(|(name, ours, theirs)| *name != "application_name" && ours != theirs);
+        let differ =
+            both.filter(|(name, ours, theirs)| *name != "application_name" && ours != theirs);
         differ.map(move |(name, ours, theirs)| (name.as_str(), [shown(ours), shown(theirs)]))
     }
 }

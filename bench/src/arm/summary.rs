@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::queries::{CopiedSummary, QueriesSummary};
 use super::{Arm, Logins, Securities, SessionParameters};
+use crate::limiter::Limiter;
+use crate::series::Second;
 
 /// One arm's results. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -74,6 +76,17 @@ pub(crate) struct ArmSummary {
     pub(crate) operations: BTreeMap<String, OperationSummary>,
     pub(crate) backend_connections: Option<Backends>,
     pub(crate) cpu_ns_per_request: BTreeMap<&'static str, f64>,
+    #[serde(flatten)]
+    pub(crate) observed: Option<ObservedSummary>,
+}
+
+/// What was seen of the servers beside an arm's load.
+#[derive(Debug, Serialize)]
+pub(crate) struct ObservedSummary {
+    /// The resource that ran out first; null where nothing of what was seen ran out.
+    pub(crate) limiter: Option<Limiter>,
+    /// Second by second, or block by block where several arms take turns.
+    pub(crate) series: Vec<Second>,
 }
 
 #[derive(Debug, Serialize)]
@@ -194,11 +207,28 @@ impl ArmSummary {
                 .collect(),
             backend_connections: arm.backends().map(|(mean, max)| Backends { mean, max }),
             cpu_ns_per_request: cpu.into_iter().flatten().collect(),
+            observed: (!arm.series.is_empty()).then(|| ObservedSummary {
+                limiter: Limiter::find(&arm.series),
+                series: arm.series.clone(),
+            }),
         }
     }
 }
 
 impl ArmSummary {
+    /// Its name, with its rate where there are several.
+    pub(crate) fn label(&self) -> String {
+        match self.offered_rate {
+            Some(rate) => format!("{} at {rate}/s", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// What was seen beside its load, if it was observed by itself.
+    pub(crate) fn series(&self) -> &[Second] {
+        self.observed.as_ref().map_or(&[], |observed| &observed.series)
+    }
+
     /// What is to be known of its statements and connections, if anything is: a line each.
     pub(crate) fn notes(&self) -> Vec<String> {
         let queries = self.queries.iter().map(QueriesSummary::line);

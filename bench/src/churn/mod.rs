@@ -14,10 +14,9 @@ use crate::arm::{ArmKind, Block};
 use crate::check::Checks;
 use crate::generator::GeneratorOptions;
 use crate::head::Head;
-use crate::interrupt;
-use crate::observe::{Network, NetworkSample};
+use crate::observe::{Network, NetworkSample, Observations};
 use crate::pace::Pace;
-use crate::rig::{Rig, RigError};
+use crate::rig::{ObservedPhase, Rig, RigError};
 use crate::scenario::Scenario;
 
 /// How it is run.
@@ -39,6 +38,7 @@ pub(crate) struct Plan {
 struct Connections {
     times: ConnectionTimes,
     network: Network,
+    observations: Observations,
 }
 
 /// Runs it; `say` gets a line of progress for each target.
@@ -64,14 +64,15 @@ pub(crate) fn run(
         say(&format!("{}: {}", kind.name, table::length(plan.duration_ns)));
         let stream = reconnecting(&rig, arm, plan.pace.load(plan.duration_ns), plan.seed);
         let before = NetworkSample::read();
-        let mut report = rig.phase(vec![stream])?;
+        let ObservedPhase { mut report, observations, series } =
+            rig.observe(scenario, vec![stream])?;
         let network = NetworkSample::read().since(before);
-        interrupt::check()?;
         let times = report.streams.iter_mut().find_map(|stream| stream.connections.take());
         let times = times.map(|times| *times).unwrap_or_default();
         rig.arms[arm].connect = Some(times.connect.clone());
         rig.arms[arm].push(Block::new(report, plan.duration_ns, Vec::new()));
-        measured.push(Connections { times, network });
+        rig.arms[arm].series = series;
+        measured.push(Connections { times, network, observations });
     }
     let time = (started, rig.fleet.clock().now() - start);
     let phase = (plan.duration_ns, plan.seed);

@@ -69,6 +69,7 @@ impl Summary {
         validity.judge_generator(&head.generator);
         arms.iter().for_each(|arm| validity.judge(arm));
         validity.compare_sessions(arms);
+        measured.iter().for_each(|own| validity.judge_observations(&own.observations));
         let arms = arms.iter().zip(measured);
         let arms: Vec<_> = arms.map(|(arm, own)| ChurnArm::new(arm, own, operations)).collect();
         arms.iter().for_each(|arm| arm.judge_ports(&mut validity));
@@ -86,7 +87,7 @@ impl Summary {
 
 impl ChurnArm {
     fn new(arm: &Arm, own: &Connections, names: &[&str]) -> Self {
-        let Connections { times, network } = own;
+        let Connections { times, network, .. } = own;
         let arm = ArmSummary::new(arm, names);
         Self {
             refused: arm.errors.get(Class::ConnectFailed.name()).copied().unwrap_or_default(),
@@ -131,6 +132,8 @@ impl Summary {
 
         use crate::arm::{ArmKind, Block};
         use crate::generator::GeneratorOptions;
+        use crate::observe::Observations;
+        use crate::series::Second;
 
         let plan = Plan {
             targets: ["gateway", "pooler", "postgres"].map(Into::into).into(),
@@ -183,13 +186,14 @@ impl Summary {
             let mut arm = Arm::new(&ArmKind::of(target), None);
             arm.connect = Some(times.connect.clone());
             arm.push(Block::new(report, SECOND, Vec::new()));
+            arm.series = vec![Second::at_ease(0)];
             arms.push(arm);
             let network = [
                 Network { time_wait: Some(500), listen_overflows: Some(0), listen_drops: Some(0) },
                 Network { time_wait: Some(499), listen_overflows: Some(0), listen_drops: Some(0) },
                 Network { time_wait: Some(-3), listen_overflows: Some(7), listen_drops: Some(9) },
             ][index];
-            measured.push(Connections { times, network });
+            measured.push(Connections { times, network, observations: Observations::default() });
         }
         Self::new(Head::example("churn", SECOND), &plan, &arms, &measured, &["getUser"])
     }

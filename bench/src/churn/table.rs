@@ -10,7 +10,8 @@ use crate::arm::Quantiles;
 use crate::duration::show;
 use crate::head::Head;
 use crate::pace::PaceSummary;
-use crate::table::{Columns, errors, verdict};
+use crate::series;
+use crate::table::{Columns, errors, limiters, verdict};
 
 /// The whole result.
 pub(crate) fn text(summary: &Summary) -> String {
@@ -19,6 +20,10 @@ pub(crate) fn text(summary: &Summary) -> String {
     let _ = writeln!(text, "{}\n", whole(summary));
     let _ = writeln!(text, "{}\n", steps(summary));
     let _ = writeln!(text, "{}\n", kernel(summary));
+    let arms = summary.arms.iter().map(|churned| (churned.arm.label(), churned.arm.series()));
+    if let Some(seen) = series::means(&arms.collect::<Vec<_>>()) {
+        let _ = writeln!(text, "{seen}\n");
+    }
     if let Some(change) = &summary.before_after {
         let [before, after] = change.connection_latency_p95_ns.map(|ns| show(ns as f64));
         let _ = writeln!(
@@ -29,6 +34,7 @@ pub(crate) fn text(summary: &Summary) -> String {
     for ChurnArm { arm, .. } in summary.arms.iter().filter(|arm| !arm.arm.errors.is_empty()) {
         let _ = writeln!(text, "{}: {}", arm.name, errors(arm));
     }
+    text += &limiters(summary.arms.iter().map(|churned| &churned.arm));
     let _ = writeln!(text, "{}", summary.head.generator.note());
     let _ = writeln!(text, "{}", verdict(&summary.validity));
     text

@@ -8,15 +8,18 @@ use serde::Serialize;
 use super::amplification::Amplification;
 use super::arms::{self, Pair};
 use super::level::{Level, PoolBlock};
-use super::schedule::{self, Turn, is_watched};
+use super::schedule::{self, Turn, is_observed, is_watched};
 use super::watcher::Watcher;
 use super::{Plan, Summary, cost};
 use crate::arm::Block;
 use crate::check::Checks;
 use crate::interrupt;
-use crate::observe::{self, CpuSample, ObserveError, Poolers, Server, Totals};
+use crate::observe::{
+    self, CpuSample, Observations, ObserveError, Observer, Poolers, Server, Source, Totals,
+};
 use crate::rig::{Rig, RigError};
 use crate::scenario::{Processes, Scenario};
+use crate::series::LoadSecond;
 use crate::statistics::{Estimate, FixedWidth};
 use crate::validity::compare_settings;
 
@@ -31,6 +34,8 @@ pub(super) struct Experiment<'a> {
     pub(super) pairs: Vec<Pair>,
     /// One for each rate.
     pub(super) levels: Vec<Level>,
+    /// When the first block began, on the workers' clock.
+    start_ns: Nanos,
     processes: Processes,
     pub(super) server: Option<Server>,
     /// If all of its processes can be asked.
@@ -53,6 +58,8 @@ pub(super) struct Measured {
     pub(super) amplification: Vec<Amplification>,
     /// For each arm, the shortest round trip to its target, in ns, where that is TCP.
     pub(super) round_trips: Vec<Option<Nanos>>,
+    /// What was seen beside the blocks.
+    pub(super) observations: Observations,
 }
 
 /// How a comparison ended that was to end once enough was known.
@@ -114,6 +121,7 @@ impl<'a> Experiment<'a> {
             settings: compare_settings(scenario, &kinds),
             pairs: arms::pairs(&kinds),
             levels: Vec::new(),
+            start_ns: 0,
             processes,
             server,
             poolers,
@@ -135,11 +143,13 @@ impl<'a> Experiment<'a> {
             rates.join(", ")
         ));
         let started = SystemTime::now();
-        let start = self.rig.fleet.clock().now();
+        let sources = Source::all(self.scenario)?;
+        let mut observer = Observer::open(sources, self.rig.fleet.clock(), self.rig.cores());
+        self.start_ns = self.rig.fleet.clock().now();
         let mut ended = None;
         for round in 0..rounds {
             for turn in schedule::shuffled(self.levels.len(), arms, self.plan.seed, round) {
-                self.block(turn, round)?;
+                self.block(turn, round, &mut observer)?;
             }
             if let Some(goal) = self.plan.until
                 && (FixedWidth::looks_after(round + 1) || round + 1 == rounds)
@@ -160,7 +170,9 @@ impl<'a> Experiment<'a> {
             }
         }
         interrupt::check()?;
-        let duration_ns = self.rig.fleet.clock().now() - start;
+        let duration_ns = self.rig.fleet.clock().now() - self.start_ns;
+        let observations = observer.finish();
+        self.levels.iter_mut().for_each(|level| level.lay(&observations, self.start_ns));
         let amplification = self.amplify()?;
         let after = self.totals()?;
         let pooler_queries =
@@ -173,6 +185,7 @@ impl<'a> Experiment<'a> {
             ended,
             amplification,
             round_trips,
+            observations,
         })
     }
 
@@ -204,7 +217,7 @@ impl<'a> Experiment<'a> {
         self.plan.rates.iter().enumerate().map(level).collect()
     }
 
-    fn block(&mut self, turn: Turn, round: u64) -> Result<(), RigError> {
+    fn block(&mut self, turn: Turn, round: u64, observer: &mut Observer) -> Result<(), RigError> {
         let Turn { rate, arm } = turn;
         let load = self.plan.load(self.levels[rate].rate, self.plan.block_ns);
         let stream = self.rig.stream(arm, load, (0, 0), self.plan.block_seed(round));
@@ -215,7 +228,15 @@ impl<'a> Experiment<'a> {
         if is_watched {
             self.watcher.iter().for_each(Watcher::begin);
         }
+        if is_observed(round) {
+            observer.look_within(self.plan.block_ns);
+        }
         let report = self.rig.phase(vec![stream])?;
+        if is_observed(round) {
+            let times = (report.start - self.start_ns, report.end - self.start_ns);
+            let load = LoadSecond::of(times, &report.streams);
+            self.levels[rate].observed[arm].push((load, self.rig.spun_share(&report)));
+        }
         let looks = if is_watched { self.looks() } else { Vec::new() };
         let used = self.cpu_since(&cpu);
         if let Some(before) = totals

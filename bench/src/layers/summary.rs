@@ -16,7 +16,7 @@ use super::level::Level;
 use crate::arm::{Arm, ArmKind, ArmSummary, Quantiles};
 use crate::generator::GeneratorSummary;
 use crate::head::Head;
-use crate::observe::{Poolers, Server};
+use crate::observe::{ObserversSummary, Poolers, Server};
 use crate::pace::gaps_name;
 use crate::rig::RigError;
 use crate::scenario::OperationFile;
@@ -53,6 +53,7 @@ pub(crate) struct Summary {
     pub(super) round_trip_ns: BTreeMap<String, Nanos>,
     pub(super) amplification: Vec<Amplification>,
     pub(super) observer_costs: Vec<ObserverCost>,
+    observers: ObserversSummary,
     pub(super) counts: Option<Counts>,
 }
 
@@ -175,6 +176,7 @@ impl Results<'_> {
         Summary {
             validity: {
                 let mut validity = validity(plan, levels, &self.generator);
+                validity.judge_observations(&measured.observations);
                 all().for_each(|(level, costs)| itself(level, costs, pairs, &mut validity));
                 validity
             },
@@ -212,6 +214,7 @@ impl Results<'_> {
                 .filter_map(|(kind, ns)| Some((kind.target.to_string(), (*ns)?)))
                 .collect(),
             amplification: measured.amplification,
+            observers: ObserversSummary::new(&measured.observations),
             observer_costs: levels
                 .iter()
                 .flat_map(|level| observer_costs(level, &quantiles, seed))

@@ -12,6 +12,7 @@ mod prometheus;
 mod server;
 mod session;
 mod source;
+mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub(crate) use process::{ProcessSample, ProcessSource, ProcessUse};
 pub(crate) use prometheus::Exposition;
 pub(crate) use server::{Server, ServerSample};
 pub(crate) use source::{GENERATOR, Reading, Source, Subject};
+pub(crate) use summary::ObserversSummary;
 pub(crate) use table::Row;
 
 use crate::conninfo::ConninfoError;

@@ -268,12 +268,7 @@ impl Looks {
 }
 
 /// The observer's thread.
-fn run(
-    sources: Vec<Source>,
-    clock: Clock,
-    news: &Sender<News>,
-    mut turns: watch::Receiver<Turn>,
-) {
+fn run(sources: Vec<Source>, clock: Clock, news: &Sender<News>, mut turns: watch::Receiver<Turn>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     // Without one nothing is seen, and the end of the news says so.
     let Ok(runtime) = runtime else { return };

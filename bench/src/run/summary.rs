@@ -10,7 +10,7 @@ use super::{Plan, Verdicts};
 use crate::arm::ArmSummary;
 use crate::head::Head;
 use crate::limiter::Limiter;
-use crate::observe::{Observations, Observed};
+use crate::observe::{Observations, ObserversSummary};
 use crate::rig::Rig;
 use crate::scenario::Scenario;
 use crate::series::Second;
@@ -37,38 +37,6 @@ pub(crate) struct Summary {
     /// Second by second: what is below the other in a column happened one after the other, what is
     /// beside it at the same time.
     pub(super) series: Vec<Second>,
-}
-
-/// What was looked at during the run, and what that cost.
-#[derive(Debug, Serialize)]
-struct ObserversSummary {
-    /// CPU time of the observers' thread as a share of one core; null where it did not end.
-    cpu_share: Option<f64>,
-    sources: Vec<SourceSummary>,
-}
-
-#[derive(Debug, Serialize)]
-struct SourceSummary {
-    name: String,
-    version: Option<String>,
-    looks: usize,
-    /// Looks that came to nothing: gaps in the series.
-    failures: u64,
-    error: Option<String>,
-}
-
-impl ObserversSummary {
-    fn new(observations: &Observations) -> Self {
-        let source = |observed: &Observed| SourceSummary {
-            name: observed.name.clone(),
-            version: observed.version.clone(),
-            looks: observed.looks.len(),
-            failures: observed.failures,
-            error: observed.error.clone(),
-        };
-        let sources = observations.sources.iter().map(source).collect();
-        Self { cpu_share: observations.cpu_share(), sources }
-    }
 }
 
 impl Summary {

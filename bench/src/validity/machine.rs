@@ -150,8 +150,7 @@ impl Machine {
                 share * 100.0
             ));
         }
-        if let Some(drift) =
-            self.frequency_drift.filter(|drift| drift.abs() > FREQUENCY_DRIFT_MAX)
+        if let Some(drift) = self.frequency_drift.filter(|drift| drift.abs() > FREQUENCY_DRIFT_MAX)
         {
             reasons.push(format!(
                 "the cores ran {:.0} % {} at the end than at the beginning: fix their frequency \

@@ -119,7 +119,8 @@ fn a_machine_that_steals_and_sleeps_is_told_with_every_experiment() {
     let generator = GeneratorSummary::example_of(0.1, Machine::loud());
     let (level, reasons) = judged(|validity| validity.judge_generator(&generator));
     assert_eq!(level, Level::Invalid);
-    for words in ["(steal)", "slower at the end", "for a core that others had", "slept for 2.00 s"] {
+    for words in ["(steal)", "slower at the end", "for a core that others had", "slept for 2.00 s"]
+    {
         assert!(reasons.contains(words), "{words}: {reasons}");
     }
 }

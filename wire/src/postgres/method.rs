@@ -59,3 +59,24 @@ pub(super) fn iterations(server_first: &[u8]) -> Option<u32> {
     let digits = fields.find_map(|field| field.strip_prefix(b"i="))?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_is_told_once_all_of_it_is_known() {
+        let asked =
+            |kind: i32, data: &[u8]| Method::asked(&[&kind.to_be_bytes()[..], data].concat());
+        assert_eq!(asked(0, b""), None);
+        assert_eq!(asked(3, b""), Some(Method::Password));
+        assert_eq!(asked(5, b"salt"), Some(Method::Md5));
+        assert_eq!(asked(10, b"SCRAM-SHA-256\0\0"), None, "how often it hashes comes next");
+        let scram = asked(11, b"r=abc,s=YQ==,i=4096").unwrap();
+        assert_eq!(scram, Method::ScramSha256 { iterations: 4096 });
+        assert_eq!(scram.to_string(), "scram-sha-256 with 4096 iterations");
+        assert_eq!(asked(11, b"r=abc,s=YQ==,i=many"), None);
+        assert_eq!(asked(11, b"r=i=7,s=YQ=="), None);
+        assert_eq!(Method::asked(&[0, 0]), None);
+    }
+}

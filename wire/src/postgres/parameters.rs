@@ -25,7 +25,8 @@ impl Parameters {
             return;
         };
         if self.0.len() < COUNT_MAX && name.len().max(value.len()) <= LENGTH_MAX {
-            let [name, value] = [name, value].map(|text| String::from_utf8_lossy(text).into_owned());
+            let [name, value] =
+                [name, value].map(|text| String::from_utf8_lossy(text).into_owned());
             self.0.insert(name, value);
         }
     }
