@@ -38,6 +38,7 @@ impl<'a> Loaded<'a> {
     fn open(&mut self, driver: &mut impl Driver) {
         self.worker.open(self.clock.now(), driver.transport());
         while self.worker.opened().is_none() {
+            assert!(self.worker.refusal().is_none(), "{:?}", self.worker.refusal());
             self.turn(driver);
         }
     }
