@@ -298,10 +298,11 @@ fn validity(plan: &Plan, levels: &[Level], generator: &GeneratorSummary) -> Vali
     validity.judge_generator(generator);
     levels.iter().flat_map(|level| &level.arms).for_each(|arm| validity.judge(arm));
     for level in levels {
-        validity.compare(&level.arms, level.rate, plan.block_ns, plan.connections);
+        validity.compare(&level.arms, Some((level.rate, plan.block_ns)), plan.connections);
     }
     let blocks = levels.iter().map(|level| super::cost::rounds(&level.arms)).min();
-    validity.judge_blocks(blocks.unwrap_or_default(), plan.round_ns(levels[0].arms.len()));
+    let round_ns = plan.round_ns(levels[0].arms.len());
+    validity.judge_blocks(blocks.unwrap_or_default(), round_ns, "--duration");
     let blocks = levels.iter().flat_map(|level| &level.pool).flatten();
     let watched: Vec<_> = blocks.filter(|block| block.is_watched).collect();
     let looks: usize = watched.iter().map(|block| block.looks.len()).sum();

@@ -51,6 +51,11 @@ pub(crate) struct Http {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Postgres {
+    /// Ours, if it is not as everywhere.
+    pub(crate) ours: Option<Client>,
+    /// Whether short rounds leave it out.
+    #[serde(default)]
+    pub(crate) full_only: bool,
     pub(crate) script: Script,
     pub(crate) protocols: Vec<Protocol>,
     pub(crate) routes: Vec<Route>,
