@@ -8,13 +8,16 @@ mod export;
 mod fairness;
 mod grid;
 mod heat_map;
+mod ini;
 mod published;
+mod resample;
 mod summary;
 mod table;
 
 use engine::Nanos;
 use md5::{Digest, Md5};
 
+pub(crate) use self::configuration::ModeChange;
 pub(crate) use self::experiment::{run, run_as_it_is};
 pub(crate) use self::export::csv;
 pub(crate) use self::grid::{Grid, Mode, Steps, WireProtocol};
@@ -38,8 +41,7 @@ pub(crate) struct Plan {
     pub(crate) cell_ns: Nanos,
     /// After so many cells the reference point is measured again.
     pub(crate) reference_every: usize,
-    /// Run with POOL_MODE set where the console is not to change the mode.
-    pub(crate) mode_command: Option<String>,
+    pub(crate) mode_change: ModeChange,
     /// The table whose settings these are, with what was published.
     pub(crate) published: Option<Published>,
     pub(crate) generator: GeneratorOptions,
