@@ -79,7 +79,7 @@ pub(super) struct GoalLimit {
     pub(super) interval: [Option<f64>; 2],
     /// Whether a long trial there met it.
     pub(super) is_held: bool,
-    /// Whether both bounds are confirmed and as close as was asked for.
+    /// Whether both bounds have been as close as was asked for, and confirmed.
     pub(super) is_close: bool,
 }
 

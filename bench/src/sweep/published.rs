@@ -87,6 +87,14 @@ pub(crate) enum PublishedError {
     Unreadable(&'static str, toml::de::Error),
 }
 
+/// Where the private stack is.
+const SCENARIO: &str = r#"
+processes = { pooler = "${NOVA_POOLER_PID}", postgres = "${NOVA_POSTGRES_PID}" }
+[targets]
+pooler = { conninfo = "${NOVA_POOLER}", console = "${NOVA_CONSOLE}" }
+postgres = { conninfo = "${NOVA_POSTGRES}" }
+"#;
+
 macro_rules! table {
     ($name:literal) => {
         ($name, include_str!(concat!("../../../scenarios/published/", $name, ".toml")))
@@ -116,14 +124,10 @@ impl Published {
     pub(crate) fn scenario(&self) -> String {
         let mut operation = self.operation.clone();
         operation.insert("name".into(), "published".into());
-        format!(
-            "name = {:?}\n\
-             [targets.pooler]\nconninfo = \"${{NOVA_POOLER}}\"\nconsole = \"${{NOVA_CONSOLE}}\"\n\
-             [targets.postgres]\nconninfo = \"${{NOVA_POSTGRES}}\"\n\
-             [processes]\npooler = \"${{NOVA_POOLER_PID}}\"\npostgres = \"${{NOVA_POSTGRES_PID}}\"\n\
-             [[operations]]\n{operation}",
-            self.title
-        )
+        let mut scenario: toml::Table = toml::from_str(SCENARIO).expect("a constant");
+        scenario.insert("name".into(), self.title.as_str().into());
+        scenario.insert("operations".into(), vec![toml::Value::Table(operation)].into());
+        scenario.to_string()
     }
 
     /// Creates what is asked for, on the Postgres of that scenario.
@@ -241,7 +245,10 @@ mod tests {
                 let poolers = figure.poolers.is_none_or(|count| table.poolers.contains(&count));
                 assert!(poolers, "{name}: {figure:?}");
             }
-            let lookup = |_: &str| Some("1".to_owned());
+            let lookup = |name: &str| {
+                let value = if name.ends_with("_PID") { "1" } else { "host=127.0.0.1 user=u" };
+                Some(value.to_owned())
+            };
             let scenario = Scenario::parse("published.toml", &table.scenario(), &lookup).unwrap();
             assert_eq!(scenario.operations[0].name, "published");
             assert!(table.grid(100).clients.iter().all(|count| *count <= 100));

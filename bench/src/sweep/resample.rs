@@ -67,7 +67,7 @@ mod tests {
 
     /// Of mean `mean_ns`, in pieces that each are off by a tenth.
     fn cell(mean_ns: f64, seed: u64) -> Cell {
-        let piece = |number| {
+        let piece = |number: u64| {
             let noise: f64 = (0..12).map(|n| Random::new(seed, 100 * number + n).unit()).sum();
             let sum_ns = 1000.0 * mean_ns * (1.0 + 0.1 * (noise - 6.0));
             let operations = [("a".to_owned(), Times { count: 1000, sum_ns })].into();

@@ -14,6 +14,9 @@ pub(super) struct Bracket {
     asked: u32,
     /// The loads of holds that missed the goal.
     failed_holds: Vec<f64>,
+    /// Whether the two loads have been as close as was asked for, and confirmed: from then on all
+    /// trials together say where the limit is, since each for itself may be wrong.
+    has_been_narrow: bool,
 }
 
 /// What is known of one load.
@@ -31,10 +34,14 @@ const VOTES: usize = 3;
 const MAJORITY: usize = 2;
 /// Before the first failure loads grow by this.
 const GROWTH: f64 = 2.0;
-/// Bounds are tried again until the 95 % interval is no wider than so many brackets,
+/// Once the bracket is narrow, trials go on until the 95 % interval is no wider than so many of it,
 const DOUBT_WIDTHS: i32 = 2;
 /// or so many times the trials of plain bisection were made.
 const TRIALS_OF_BISECTION: f64 = 2.0;
+/// They are made in turn at the two loads below which, and above which, the limit lies with this
+/// probability. Trials at the bracket's own bounds say little of how sharp the limit is: with them
+/// the interval of the noisiest simulated target was 31 % wide, with these it is 26 %.
+const DOUBT_SHARE: f64 = 0.1;
 /// After so many holds that failed the search ends.
 const HOLDS_MAX: usize = 6;
 
@@ -66,6 +73,7 @@ impl Bracket {
             loads: Vec::new(),
             asked: 0,
             failed_holds: Vec::new(),
+            has_been_narrow: false,
         }
     }
 
@@ -85,14 +93,39 @@ impl Bracket {
             load.is_held = is_met;
             self.failed_holds.extend((!is_met).then_some(trial.load));
         }
+        if let (Some(low), Some(high)) = (self.low_load(), self.high_load()) {
+            let is_narrow = self.is_narrow(low.load, high.load);
+            self.has_been_narrow |= is_narrow && low.is_confirmed() && high.is_confirmed();
+        }
+    }
+
+    /// Where the limit lies as likely above as below.
+    fn likely(&self) -> f64 {
+        let [middle] = posterior::quantiles(&self.outcomes, self.settings.width, [0.5]);
+        middle
     }
 
     /// The lowest load that misses the goal. It goes before loads above that met it.
     fn high_load(&self) -> Option<&Load> {
-        self.loads.iter().find(|load| load.is_met() == Some(false))
+        let misses = |load: &&Load| load.is_met() == Some(false);
+        if self.has_been_narrow {
+            let likely = self.likely();
+            let above = || self.loads.iter().filter(|load| load.load > likely);
+            return above().find(misses).or_else(|| above().next());
+        }
+        self.loads.iter().find(misses)
     }
 
     fn low_load(&self) -> Option<&Load> {
+        if self.has_been_narrow {
+            let likely = self.likely();
+            let has_held = self.loads.iter().any(|load| load.is_held);
+            // Once a hold has failed, short trials prove little.
+            let is_known = |load: &&Load| load.is_held || self.failed_holds.is_empty() || !has_held;
+            let is_below = |load: &&Load| load.is_held || load.load <= likely;
+            let mut below = self.loads.iter().rev().filter(is_known).filter(is_below);
+            return below.find(|load| load.is_met() == Some(true));
+        }
         let high = self.high_load().map_or(f64::INFINITY, |high| high.load);
         // Once a hold has failed, short trials prove little.
         let has_held = self.loads.iter().any(|load| load.is_held && load.load < high);
@@ -127,9 +160,13 @@ impl Bracket {
             let load = self.rounded(last / step).min(most).max(min);
             return hold(load).filter(|_| !is_over);
         }
+        if self.has_been_narrow && self.is_doubtful() && !self.is_exhausted() {
+            let shares = [DOUBT_SHARE, 1.0 - DOUBT_SHARE];
+            let loads = posterior::quantiles(&self.outcomes, width, shares);
+            return trial(self.rounded(loads[self.outcomes.len() % 2]).clamp(min, max));
+        }
         if let Some(low) = low
-            && high.is_some()
-            && self.is_exhausted()
+            && (self.has_been_narrow || high.is_some() && self.is_exhausted())
         {
             return hold(low.load).filter(|_| !low.is_held);
         }
@@ -159,10 +196,6 @@ impl Bracket {
             }
             (_, Some(high)) if !high.is_confirmed() => trial(high.load),
             (Some(low), _) if !low.is_confirmed() => trial(low.load),
-            (Some(low), Some(high)) if self.is_doubtful() => {
-                let less = low.outcomes.len() <= high.outcomes.len();
-                trial(if less { low.load } else { high.load })
-            }
             (Some(low), _) if !low.is_held => hold(low.load),
             _ => None,
         }
@@ -172,7 +205,8 @@ impl Bracket {
     fn is_doubtful(&self) -> bool {
         let width = self.settings.width;
         let (low, high) = posterior::interval(&self.outcomes, width);
-        high > low * (1.0 + width).powi(DOUBT_WIDTHS)
+        let is_next = self.settings.is_whole && high - low <= 1.0;
+        high > low * (1.0 + width).powi(DOUBT_WIDTHS) && !is_next
     }
 
     /// Whether as many trials were made as the search may take.
@@ -224,9 +258,7 @@ impl Bracket {
             value: low_value,
             interval: (outer(low_value, likely.0, f64::min), outer(high_value, likely.1, f64::max)),
             is_held: self.is_held(),
-            is_close: low.zip(high).is_some_and(|(low, high)| {
-                low.is_confirmed() && high.is_confirmed() && self.is_narrow(low.load, high.load)
-            }),
+            is_close: self.has_been_narrow,
         }
     }
 }

@@ -7,23 +7,32 @@ const REACH: f64 = 16.0;
 /// The curve's spread, in widths, from a step to one that is much wider than the bracket; each with
 /// how likely it is beforehand.
 const SPREADS: [(f64, f64); 6] =
-    [(0.05, 8.0), (0.15, 5.0), (0.4, 3.0), (0.8, 2.0), (1.6, 1.2), (3.2, 0.6)];
+    [(0.05, 8.0), (0.15, 5.0), (0.4, 3.0), (0.8, 2.5), (1.6, 2.0), (3.2, 0.6)];
 /// A trial says anything for reasons of its own so often: the machine had something else to do.
 const LAPSE: f64 = 0.04;
 /// What is left out on each side. Less than 2.5 %, since a real curve is not quite a logistic one:
 /// with this, 95 of 100 simulated searches are right.
-const OUTSIDE: f64 = 0.01;
+const OUTSIDE: f64 = 0.0125;
 /// A trial counts less by this with each one after it: the target may have changed.
 const FORGETTING: f64 = 0.97;
 
 /// The 95 % interval of the load at which half of all trials meet the goal, from loads and whether
-/// each met it; not a number
-/// where all did, or none.
+/// each met it; not a number where all did, or none.
+pub(super) fn interval(outcomes: &[(f64, bool)], width: f64) -> (f64, f64) {
+    let [low, high] = quantiles(outcomes, width, [OUTSIDE, 1.0 - OUTSIDE]);
+    (low, high)
+}
+
+/// The loads below which that load lies with these probabilities.
 ///
 /// A Bayesian estimate of a psychometric function, as in Kontsevich and Tyler, "Bayesian adaptive
 /// estimation of psychometric slope and threshold", Vision Research 39, 1999: threshold (on the log
 /// scale) and spread are unknown, a trial meets the goal with logistic probability.
-pub(super) fn interval(outcomes: &[(f64, bool)], width: f64) -> (f64, f64) {
+pub(super) fn quantiles<const N: usize>(
+    outcomes: &[(f64, bool)],
+    width: f64,
+    shares: [f64; N],
+) -> [f64; N] {
     let width = (1.0 + width).ln();
     let outcomes: Vec<_> = outcomes.iter().map(|(load, is_met)| (load.ln(), *is_met)).collect();
     let loads = |wanted: bool| {
@@ -33,7 +42,7 @@ pub(super) fn interval(outcomes: &[(f64, bool)], width: f64) -> (f64, f64) {
         (loads(true).fold(f64::NEG_INFINITY, f64::max), loads(false).fold(f64::INFINITY, f64::min));
     let (first, last) = (met.min(missed) - REACH * width, met.max(missed) + REACH * width);
     if !first.is_finite() || !last.is_finite() {
-        return (f64::NAN, f64::NAN);
+        return [f64::NAN; N];
     }
     let step = width / STEPS_A_WIDTH;
     let count = ((last - first) / step).ceil() as usize + 1;
@@ -66,7 +75,7 @@ pub(super) fn interval(outcomes: &[(f64, bool)], width: f64) -> (f64, f64) {
         });
         threshold(place.unwrap_or(count - 1)).exp()
     };
-    (quantile(OUTSIDE), quantile(1.0 - OUTSIDE))
+    shares.map(quantile)
 }
 
 #[cfg(test)]
