@@ -1,6 +1,7 @@
 //! One goal's limit between two loads.
 
-use super::{Found, Settings, Trial, posterior};
+use super::posterior::Posterior;
+use super::{Found, Settings, Trial};
 
 /// All trials of one goal, and the two loads that they put its limit between.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub(super) struct Bracket {
     /// Whether the two loads have been as close as was asked for, and confirmed: from then on all
     /// trials together say where the limit is, since each for itself may be wrong.
     has_been_narrow: bool,
+    /// What all trials together say.
+    posterior: Posterior,
 }
 
 /// What is known of one load.
@@ -38,10 +41,6 @@ const GROWTH: f64 = 2.0;
 const DOUBT_WIDTHS: i32 = 2;
 /// or so many times the trials of plain bisection were made.
 const TRIALS_OF_BISECTION: f64 = 2.0;
-/// They are made in turn at the two loads below which, and above which, the limit lies with this
-/// probability. Trials at the bracket's own bounds say little of how sharp the limit is: with them
-/// the interval of the noisiest simulated target was 31 % wide, with these it is 26 %.
-const DOUBT_SHARE: f64 = 0.1;
 /// After so many holds that failed the search ends.
 const HOLDS_MAX: usize = 6;
 
@@ -74,12 +73,14 @@ impl Bracket {
             asked: 0,
             failed_holds: Vec::new(),
             has_been_narrow: false,
+            posterior: Posterior::new(&[], settings.width),
         }
     }
 
     pub(super) fn add(&mut self, trial: &Trial, is_met: bool) {
         self.asked += u32::from(self.next().is_some_and(|next| next.load == trial.load));
         self.outcomes.push((trial.load, is_met));
+        self.posterior = Posterior::new(&self.outcomes, self.settings.width);
         let place = self.loads.partition_point(|load| load.load < trial.load);
         if self.loads.get(place).is_none_or(|load| load.load > trial.load) {
             let load = Load { load: trial.load, outcomes: Vec::new(), is_held: false };
@@ -99,38 +100,27 @@ impl Bracket {
         }
     }
 
-    /// Where the limit lies as likely above as below.
-    fn likely(&self) -> f64 {
-        let [middle] = posterior::quantiles(&self.outcomes, self.settings.width, [0.5]);
-        middle
-    }
-
     /// The lowest load that misses the goal. It goes before loads above that met it.
     fn high_load(&self) -> Option<&Load> {
         let misses = |load: &&Load| load.is_met() == Some(false);
-        if self.has_been_narrow {
-            let likely = self.likely();
-            let above = || self.loads.iter().filter(|load| load.load > likely);
-            return above().find(misses).or_else(|| above().next());
+        if !self.has_been_narrow {
+            return self.loads.iter().find(misses);
         }
-        self.loads.iter().find(misses)
+        let above = || self.loads.iter().filter(|load| load.load > self.posterior.median);
+        above().find(misses).or_else(|| above().next())
     }
 
     fn low_load(&self) -> Option<&Load> {
-        if self.has_been_narrow {
-            let likely = self.likely();
-            let has_held = self.loads.iter().any(|load| load.is_held);
-            // Once a hold has failed, short trials prove little.
-            let is_known = |load: &&Load| load.is_held || self.failed_holds.is_empty() || !has_held;
-            let is_below = |load: &&Load| load.is_held || load.load <= likely;
-            let mut below = self.loads.iter().rev().filter(is_known).filter(is_below);
-            return below.find(|load| load.is_met() == Some(true));
-        }
-        let high = self.high_load().map_or(f64::INFINITY, |high| high.load);
+        let high = match self.has_been_narrow {
+            true => self.posterior.median.next_up(),
+            false => self.high_load().map_or(f64::INFINITY, |high| high.load),
+        };
+        let is_below =
+            |load: &&Load| load.load < high || self.has_been_narrow && load.is_held;
         // Once a hold has failed, short trials prove little.
-        let has_held = self.loads.iter().any(|load| load.is_held && load.load < high);
+        let has_held = self.loads.iter().filter(is_below).any(|load| load.is_held);
         let is_known = |load: &&Load| load.is_held || self.failed_holds.is_empty() || !has_held;
-        let mut below = self.loads.iter().rev().filter(|load| load.load < high).filter(is_known);
+        let mut below = self.loads.iter().rev().filter(is_below).filter(is_known);
         below.find(|load| load.is_met() == Some(true))
     }
 
@@ -161,9 +151,8 @@ impl Bracket {
             return hold(load).filter(|_| !is_over);
         }
         if self.has_been_narrow && self.is_doubtful() && !self.is_exhausted() {
-            let shares = [DOUBT_SHARE, 1.0 - DOUBT_SHARE];
-            let loads = posterior::quantiles(&self.outcomes, width, shares);
-            return trial(self.rounded(loads[self.outcomes.len() % 2]).clamp(min, max));
+            let load = self.posterior.doubt[self.outcomes.len() % 2];
+            return trial(self.rounded(load).clamp(min, max));
         }
         if let Some(low) = low
             && (self.has_been_narrow || high.is_some() && self.is_exhausted())
@@ -203,10 +192,9 @@ impl Bracket {
 
     /// Whether trials leave more doubt than they should.
     fn is_doubtful(&self) -> bool {
-        let width = self.settings.width;
-        let (low, high) = posterior::interval(&self.outcomes, width);
+        let (low, high) = self.posterior.interval;
         let is_next = self.settings.is_whole && high - low <= 1.0;
-        high > low * (1.0 + width).powi(DOUBT_WIDTHS) && !is_next
+        high > low * (1.0 + self.settings.width).powi(DOUBT_WIDTHS) && !is_next
     }
 
     /// Whether as many trials were made as the search may take.
@@ -245,7 +233,7 @@ impl Bracket {
 
     pub(super) fn found(&self) -> Found {
         let (low, high) = (self.low_load(), self.high_load());
-        let likely = posterior::interval(&self.outcomes, self.settings.width);
+        let likely = self.posterior.interval;
         let (low_value, high_value) = (self.low(), high.map(|high| high.load));
         let has_both = low.is_some() && high.is_some();
         // With one side only, nothing says how sharp the limit is.

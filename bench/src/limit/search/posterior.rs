@@ -16,19 +16,38 @@ const OUTSIDE: f64 = 0.0125;
 /// A trial counts less by this with each one after it: the target may have changed.
 const FORGETTING: f64 = 0.97;
 
-/// The 95 % interval of the load at which half of all trials meet the goal, from loads and whether
-/// each met it; not a number where all did, or none.
-pub(super) fn interval(outcomes: &[(f64, bool)], width: f64) -> (f64, f64) {
-    let [low, high] = quantiles(outcomes, width, [OUTSIDE, 1.0 - OUTSIDE]);
-    (low, high)
+/// Below and above these lies the limit with this probability: where trials are to go next. Trials at
+/// the bracket's own bounds say little of how sharp the limit is: with them the interval of the
+/// noisiest simulated target was 31 % wide, with these it is 26 %.
+const DOUBT: f64 = 0.1;
+
+/// Where the limit is, as far as trials say: the load at which half of all trials meet the goal. Not
+/// a number where all did, or none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Posterior {
+    /// With 95 % confidence.
+    pub(super) interval: (f64, f64),
+    /// As likely above as below.
+    pub(super) median: f64,
+    /// Where it might be as well.
+    pub(super) doubt: [f64; 2],
 }
 
-/// The loads below which that load lies with these probabilities.
+impl Posterior {
+    /// From loads and whether each met the goal, and the width of the bracket.
+    pub(super) fn new(outcomes: &[(f64, bool)], width: f64) -> Self {
+        let shares = [OUTSIDE, DOUBT, 0.5, 1.0 - DOUBT, 1.0 - OUTSIDE];
+        let [low, below, median, above, high] = quantiles(outcomes, width, shares);
+        Self { interval: (low, high), median, doubt: [below, above] }
+    }
+}
+
+/// The loads below which it lies with these probabilities.
 ///
 /// A Bayesian estimate of a psychometric function, as in Kontsevich and Tyler, "Bayesian adaptive
 /// estimation of psychometric slope and threshold", Vision Research 39, 1999: threshold (on the log
 /// scale) and spread are unknown, a trial meets the goal with logistic probability.
-pub(super) fn quantiles<const N: usize>(
+fn quantiles<const N: usize>(
     outcomes: &[(f64, bool)],
     width: f64,
     shares: [f64; N],
@@ -87,10 +106,10 @@ mod tests {
         let steps = [(100.0, true), (200.0, false), (141.0, true), (168.0, false)];
         let near = [(154.0, true), (161.0, false), (154.0, true), (161.0, false)];
         let agreeing = [steps, near].concat();
-        let (low, high) = interval(&agreeing, 0.05);
+        let (low, high) = Posterior::new(&agreeing, 0.05).interval;
         assert!(135.0 < low && low < 158.0 && 157.0 < high && high < 175.0, "{low} {high}");
         let contradicting = [agreeing, vec![(154.0, false), (154.0, true)]].concat();
-        let (lower, higher) = interval(&contradicting, 0.05);
+        let (lower, higher) = Posterior::new(&contradicting, 0.05).interval;
         assert!(lower < low && higher / lower > high / low, "{lower} {higher}");
     }
 }
