@@ -22,6 +22,7 @@ mod limiter;
 mod metric;
 mod nova;
 mod observe;
+mod page;
 mod pgbench;
 mod remedy;
 mod rig;

@@ -6,7 +6,7 @@ use clap::Args;
 use engine::Nanos;
 
 use super::experiment_options::{ExperimentOptions, TargetOptions, gaps};
-use super::output::say;
+use super::output::{self, say};
 use super::run_options::choose;
 use super::{CommandError, exit};
 use crate::duration;
@@ -74,7 +74,7 @@ pub(crate) struct Limit {
     poisson: bool,
     /// No search: a step of the arrival rate up and down, as in 50:500, and how the target comes
     /// back
-    #[arg(long, value_name = "LOW:HIGH", value_parser = step, conflicts_with_all = ["goal", "variable", "log", "budget"])]
+    #[arg(long, value_name = "LOW:HIGH", value_parser = step, conflicts_with_all = ["goal", "variable", "log", "budget", "html"])]
     step: Option<(f64, f64)>,
     /// How long the step lasts; as long again before it
     #[arg(long, default_value = "5s", requires = "step", value_parser = super::length)]
@@ -91,6 +91,9 @@ pub(crate) struct Limit {
     /// Only this operation; several with several of these
     #[arg(long, value_name = "NAME")]
     operation: Vec<String>,
+    /// Write the result with charts as a page for a browser to FILE
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     #[command(flatten)]
     experiment: ExperimentOptions,
 }
@@ -122,6 +125,9 @@ impl Limit {
                 .map_err(limit::LimitError::from)?,
         };
         let summary = limit::run(&scenario, &plan, &mut log, &mut say)?;
+        if let Some(file) = &self.html {
+            output::write(file, Ok(limit::page(&summary)))?;
+        }
         let code = self.experiment.show(&summary, &limit::text(&summary), &summary.validity)?;
         // What can't be trusted decides nothing: whether the numbers are valid comes first.
         Ok(if code == exit::OK && summary.is_missed_throughout() { exit::THRESHOLDS } else { code })

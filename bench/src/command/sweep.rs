@@ -103,6 +103,9 @@ pub(crate) struct Sweep {
     /// Write the cells as CSV to FILE
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    /// Write the result with charts as a page for a browser to FILE
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     #[command(flatten)]
     experiment: ExperimentOptions,
 }
@@ -125,6 +128,9 @@ impl Sweep {
         };
         if let Some(file) = &self.csv {
             output::write(file, sweep::csv(&summary))?;
+        }
+        if let Some(file) = &self.html {
+            output::write(file, Ok(sweep::page(&summary)))?;
         }
         self.experiment.show(&summary, &sweep::text(&summary), &summary.validity)
     }

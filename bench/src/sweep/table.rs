@@ -47,7 +47,7 @@ pub(crate) fn text(summary: &Summary) -> String {
 }
 
 /// The cells of each mode, protocol and rate; those without a pool are shown with each mode.
-fn groups(cells: &[Cell]) -> Vec<(String, Vec<&Cell>)> {
+pub(super) fn groups(cells: &[Cell]) -> Vec<(String, Vec<&Cell>)> {
     let cells: Vec<_> = cells.iter().filter(|cell| !cell.is_reference).collect();
     let mut keys: Vec<(Mode, WireProtocol, Option<u64>)> = cells
         .iter()
