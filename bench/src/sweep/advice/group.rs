@@ -2,6 +2,7 @@
 
 use super::Advice;
 use crate::duration::show;
+use crate::scenario::counted;
 use crate::statistics::Estimate;
 use crate::sweep::cell::{Cell, CellGoal};
 use crate::sweep::configuration::Configuration;
@@ -217,12 +218,12 @@ impl Group<'_> {
             unit: "of 1",
             settings: Vec::new(),
             remarks: vec![format!(
-                "{} suffers most: {:.2} [{:.2}, {:.2}] of its speed with {} clients, p95 {}",
+                "{} suffers most: {:.2} [{:.2}, {:.2}] of its speed with {}, p95 {}",
                 slowest.0,
                 slowest.1.value,
                 slowest.1.low,
                 slowest.1.high,
-                light.setting.clients,
+                counted(light.setting.clients as usize, "client"),
                 show(slowest.2.p95 as f64)
             )],
         })
