@@ -60,7 +60,8 @@ fn three_by_three_cells_are_set_verified_and_given_back() {
     let [csv, page] =
         ["cells.csv", "page.html"].map(|name| stack.home.path().join(name).display().to_string());
     let grid = ["--clients=1,4,8", "--pool-size=1,2,4", "--cell=1s", "--no-direct"];
-    let summary = sweep(&stack, &scenario, &[&grid[..], &["--csv", &csv, "--html", &page]].concat());
+    let summary =
+        sweep(&stack, &scenario, &[&grid[..], &["--csv", &csv, "--html", &page]].concat());
     assert_eq!(names.map(|name| setting(&stack, name)), before);
     let cells = cells(&summary);
     assert_eq!(cells.len(), 9);
@@ -155,7 +156,10 @@ fn a_switch_to_session_mode_is_seen_in_who_waits() {
     let failing = [&arguments[..], &["--mode-command=exit 3"]].concat();
     let ended = stack.home.run(&[&["sweep", &scenario], &failing[..]].concat());
     assert_eq!(ended.code, 104, "{ended:?}");
-    assert!(ended.stderr.contains("exit 3") && ended.stderr.contains("exit status: 3"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("exit 3") && ended.stderr.contains("exit status: 3"),
+        "{ended:?}"
+    );
 }
 
 #[test]

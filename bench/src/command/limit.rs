@@ -10,9 +10,7 @@ use super::output::{self, say};
 use super::run_options::choose;
 use super::{CommandError, exit};
 use crate::duration;
-use crate::limit::{
-    self, DEFAULTS, Goal, Log, Plan, Settings, TargetPlan, Variable, step,
-};
+use crate::limit::{self, DEFAULTS, Goal, Log, Plan, Settings, TargetPlan, Variable, step};
 use crate::rules::{self, Rules};
 use crate::scenario::Scenario;
 

@@ -12,11 +12,11 @@ use super::output::{self, say};
 use super::run_options::choose;
 use crate::limit::{Goal, LimitError, Log};
 use crate::metric::Layer;
+use crate::nova;
 use crate::rules;
 use crate::scenario::Scenario;
 use crate::stack::{self, Options, Stack};
 use crate::sweep::{self, Grid, Mode, ModeChange, Plan, Published, Steps, Summary, WireProtocol};
-use crate::nova;
 
 const HELP: &str = "\
 Every combination of clients, pool size, pool mode and protocol is a cell. Cells are measured in a \

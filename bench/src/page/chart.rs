@@ -52,8 +52,12 @@ impl Axis {
         let (from, to) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
             (low.min(value), high.max(value))
         });
-        // A single value lies in the middle.
-        let (from, to) = if from < to { (from, to) } else { (from - 1.0, from + 1.0) };
+        // A single value lies in the middle, and without any there is an axis all the same.
+        let (from, to) = match from {
+            _ if from < to => (from, to),
+            from if from.is_finite() => (from - 1.0, from + 1.0),
+            _ => (0.0, 1.0),
+        };
         Self { from, to, first, last }
     }
 
@@ -65,9 +69,13 @@ impl Axis {
     /// 1, 2 and 5 of each decade, or 1 alone where there are many.
     fn ticks(&self) -> Vec<f64> {
         let decades = self.from.exp().log10().floor() as i32..=self.to.exp().log10().ceil() as i32;
-        let steps: &[f64] =
-            if self.to - self.from > 4.0 * std::f64::consts::LN_10 { &[1.0] } else { &[1.0, 2.0, 5.0] };
-        let all = decades.flat_map(|decade| steps.iter().map(move |step| step * 10_f64.powi(decade)));
+        let steps: &[f64] = if self.to - self.from > 4.0 * std::f64::consts::LN_10 {
+            &[1.0]
+        } else {
+            &[1.0, 2.0, 5.0]
+        };
+        let all =
+            decades.flat_map(|decade| steps.iter().map(move |step| step * 10_f64.powi(decade)));
         all.filter(|tick| (self.from - 1e-9..=self.to + 1e-9).contains(&tick.ln())).collect()
     }
 }

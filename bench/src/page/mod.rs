@@ -64,7 +64,8 @@ mod tests {
         let mut page = Page::new("a<b", "\u{1b}[1mp(95)<100\u{1b}[0m & more");
         page.row("<script>", &[("\"".into(), "<svg></svg>".into())]);
         let html = page.html();
-        for part in ["<h1>a&lt;b</h1>", "p(95)&lt;100 &amp; more", "&lt;script&gt;", "<svg></svg>"] {
+        for part in ["<h1>a&lt;b</h1>", "p(95)&lt;100 &amp; more", "&lt;script&gt;", "<svg></svg>"]
+        {
             assert!(html.contains(part), "{part}: {html}");
         }
         assert!(!html.contains("<script>") && !html.contains('\u{1b}'));

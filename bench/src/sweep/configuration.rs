@@ -124,7 +124,10 @@ impl Control {
             ModeChange::Command(command) => self.run(&command, mode),
             ModeChange::Ini(path) => {
                 let fault = |error| {
-                    RigError::Target(format!("the stack's {} can't be changed: {error}", path.display()))
+                    RigError::Target(format!(
+                        "the stack's {} can't be changed: {error}",
+                        path.display()
+                    ))
                 };
                 let text = fs::read_to_string(&path).map_err(fault)?;
                 fs::write(&path, ini::with(&text, "pool_mode", mode.name())).map_err(fault)?;

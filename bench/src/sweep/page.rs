@@ -9,11 +9,15 @@ use crate::page::{HeatMap, Page};
 
 /// Throughput and p99 of each mode, protocol and rate, and the whole text.
 pub(crate) fn page(summary: &Summary) -> String {
-    let mut page = Page::new(&format!("{}: the pool as a surface", summary.scenario), &text(summary));
+    let mut page =
+        Page::new(&format!("{}: the pool as a surface", summary.scenario), &text(summary));
     for (heading, cells) in groups(&summary.cells) {
         let p99 = |cell: &Cell| (cell.response_ns.count > 0).then_some(cell.response_ns.p99 as f64);
         let maps = [
-            ("requests a second", map(&cells, |cell| Some(cell.throughput), |rate| format!("{rate:.0}"))),
+            (
+                "requests a second",
+                map(&cells, |cell| Some(cell.throughput), |rate| format!("{rate:.0}")),
+            ),
             ("p99 of the response time", map(&cells, p99, show)),
         ];
         page.row(&heading, &maps.map(|(caption, map)| (caption.to_owned(), map.svg())));
@@ -28,11 +32,11 @@ fn map(
     write: impl Fn(f64) -> String,
 ) -> HeatMap {
     let axes = Axes::new(cells);
-    let figure = |cell: &Cell| {
-        figure(cell).filter(|figure| cell.problem.is_none() && *figure > 0.0)
-    };
+    let figure =
+        |cell: &Cell| figure(cell).filter(|figure| cell.problem.is_none() && *figure > 0.0);
     let logs = || cells.iter().filter_map(|cell| figure(cell)).map(f64::ln);
-    let (least, most) = (logs().fold(f64::INFINITY, f64::min), logs().fold(f64::NEG_INFINITY, f64::max));
+    let (least, most) =
+        (logs().fold(f64::INFINITY, f64::min), logs().fold(f64::NEG_INFINITY, f64::max));
     let share = |figure: f64| {
         if most > least { (figure.ln() - least) / (most - least) } else { 0.5 }
     };

@@ -81,7 +81,8 @@ mod tests {
         const RUNS: u64 = 200;
         let holds = |run: &u64| {
             let cells = [cell(1e6, 2 * run), cell(2e6, 2 * run + 1)];
-            let ratio = |drawn: &[Drawn<'_>]| Some(drawn[1].mean_ns(None)? / drawn[0].mean_ns(None)?);
+            let ratio =
+                |drawn: &[Drawn<'_>]| Some(drawn[1].mean_ns(None)? / drawn[0].mean_ns(None)?);
             estimate(&[&cells[0], &cells[1]], ratio).unwrap().holds(2.0)
         };
         let covered = (0..RUNS).filter(holds).count();

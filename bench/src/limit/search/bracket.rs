@@ -115,8 +115,7 @@ impl Bracket {
             true => self.posterior.median.next_up(),
             false => self.high_load().map_or(f64::INFINITY, |high| high.load),
         };
-        let is_below =
-            |load: &&Load| load.load < high || self.has_been_narrow && load.is_held;
+        let is_below = |load: &&Load| load.load < high || self.has_been_narrow && load.is_held;
         // Once a hold has failed, short trials prove little.
         let has_held = self.loads.iter().filter(is_below).any(|load| load.is_held);
         let is_known = |load: &&Load| load.is_held || self.failed_holds.is_empty() || !has_held;
@@ -234,12 +233,18 @@ impl Bracket {
     pub(super) fn found(&self) -> Found {
         let (low, high) = (self.low_load(), self.high_load());
         let likely = self.posterior.interval;
-        let (low_value, high_value) = (self.low(), high.map(|high| high.load));
+        let low_value = self.low();
+        // Once the bracket was narrow all trials say more than the next load that missed the goal.
+        let high_value = high.map(|high| if self.has_been_narrow { likely.1 } else { high.load });
         let has_both = low.is_some() && high.is_some();
         // With one side only, nothing says how sharp the limit is.
         let outer = |bound: Option<f64>, likely: f64, wider: fn(f64, f64) -> f64| {
             let bound = bound?;
             let likely = if has_both { likely } else { bound };
+            let likely = match self.settings.is_whole {
+                true => wider(likely.floor(), likely.ceil()),
+                false => likely,
+            };
             Some(wider(bound, likely).clamp(self.settings.min, self.settings.max))
         };
         Found {

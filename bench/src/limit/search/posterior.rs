@@ -4,6 +4,8 @@
 const STEPS_A_WIDTH: f64 = 8.0;
 /// The grid goes so many widths past the highest load that met the goal and the lowest that missed.
 const REACH: f64 = 16.0;
+/// But no further than this (on the log scale): they were found by doublings.
+const REACH_MAX: f64 = 0.8;
 /// The curve's spread, in widths, from a step to one that is much wider than the bracket; each with
 /// how likely it is beforehand.
 const SPREADS: [(f64, f64); 6] =
@@ -47,11 +49,7 @@ impl Posterior {
 /// A Bayesian estimate of a psychometric function, as in Kontsevich and Tyler, "Bayesian adaptive
 /// estimation of psychometric slope and threshold", Vision Research 39, 1999: threshold (on the log
 /// scale) and spread are unknown, a trial meets the goal with logistic probability.
-fn quantiles<const N: usize>(
-    outcomes: &[(f64, bool)],
-    width: f64,
-    shares: [f64; N],
-) -> [f64; N] {
+fn quantiles<const N: usize>(outcomes: &[(f64, bool)], width: f64, shares: [f64; N]) -> [f64; N] {
     let width = (1.0 + width).ln();
     let outcomes: Vec<_> = outcomes.iter().map(|(load, is_met)| (load.ln(), *is_met)).collect();
     let loads = |wanted: bool| {
@@ -59,7 +57,8 @@ fn quantiles<const N: usize>(
     };
     let (met, missed) =
         (loads(true).fold(f64::NEG_INFINITY, f64::max), loads(false).fold(f64::INFINITY, f64::min));
-    let (first, last) = (met.min(missed) - REACH * width, met.max(missed) + REACH * width);
+    let reach = (REACH * width).min(REACH_MAX);
+    let (first, last) = (met.min(missed) - reach, met.max(missed) + reach);
     if !first.is_finite() || !last.is_finite() {
         return [f64::NAN; N];
     }

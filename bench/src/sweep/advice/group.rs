@@ -85,7 +85,10 @@ impl Group<'_> {
         let goals = any.goals.iter().filter_map(|goal| {
             let ([low, high], value) = (goal.value_ci?, goal.result.value?);
             let size = any.setting.pool_size?;
-            Some(format!("a pool of {size}, {}: {value:.3} [{low:.3}, {high:.3}]", goal.result.goal))
+            Some(format!(
+                "a pool of {size}, {}: {value:.3} [{low:.3}, {high:.3}]",
+                goal.result.goal
+            ))
         });
         Some(Advice {
             question: "the smallest pool that meets the goals at a rate",
@@ -127,14 +130,16 @@ impl Group<'_> {
         let clients: Vec<_> = queued.iter().map(|cell| f64::from(cell.setting.clients)).collect();
         let weights = slope_weights(&clients);
         let slope = |drawn: &[Drawn<'_>]| {
-            let means = drawn.iter().map(|drawn| drawn.mean_ns(None)).collect::<Option<Vec<_>>>()?;
+            let means =
+                drawn.iter().map(|drawn| drawn.mean_ns(None)).collect::<Option<Vec<_>>>()?;
             Some(means.iter().zip(&weights).map(|(mean, weight)| mean * weight).sum())
         };
         let Estimate { value, low, high } = estimate(&queued, slope)?;
         // Each mean would be another one on another day.
-        let terms = queued.iter().zip(&weights).map(|(cell, weight)| {
-            (1.96 * self.deviation * cell.response_ns.mean * weight).powi(2)
-        });
+        let terms = queued
+            .iter()
+            .zip(&weights)
+            .map(|(cell, weight)| (1.96 * self.deviation * cell.response_ns.mean * weight).powi(2));
         let days = terms.sum::<f64>().sqrt();
         let (below, above) = ((value - low).hypot(days), (high - value).hypot(days));
         Some(Advice {

@@ -30,11 +30,7 @@ pub(crate) struct Advice {
 
 /// All answers that the cells have. The same cell differs from one time to the next by a standard
 /// deviation of `deviation`, a share of it; `now` is how the pooler was set before.
-pub(super) fn advise(
-    cells: &[Cell],
-    deviation: f64,
-    now: Option<&Configuration>,
-) -> Vec<Advice> {
+pub(super) fn advise(cells: &[Cell], deviation: f64, now: Option<&Configuration>) -> Vec<Advice> {
     let mut all = Vec::new();
     let measured: Vec<_> = cells.iter().filter(|cell| cell.is_measured()).collect();
     let mut groups: Vec<(Mode, WireProtocol, Option<u64>)> = measured

@@ -84,13 +84,15 @@ impl Group<'_> {
                      {timeout}; with a pool of {enough} none does"
                 ),
             ),
-            None => (
-                0,
-                format!(
-                    "reserve_pool_size: clients waited up to {longest} and no larger pool that was \
-                     measured does as much without such waits: more connections are no remedy"
-                ),
-            ),
+            None => {
+                let seen = format!("reserve_pool_size: clients waited up to {longest}");
+                let is_larger = |other: &Cell| other.setting.pool_size > Some(size);
+                let why = match self.pooled.iter().any(|other| is_larger(other)) {
+                    true => "and larger pools did not end that: more connections are no remedy",
+                    false => "and no larger pool was measured that would end it",
+                };
+                (0, format!("{seen}, {why}"))
+            }
         }
     }
 }
