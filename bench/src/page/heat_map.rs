@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 
 use super::escaped;
 
-/// A grid of figures, each with how it is written and its share of the scale (0 to 1); `None` where
-/// nothing was measured.
+/// How a figure is written, and its share of the scale (0 to 1); `None` where nothing was measured.
+type Figure = Option<(String, f64)>;
+
+/// A grid of figures.
 pub(crate) struct HeatMap {
     pub(crate) columns: Vec<String>,
     /// Each with the figures of its columns.
-    pub(crate) rows: Vec<(String, Vec<Option<(String, f64)>>)>,
+    pub(crate) rows: Vec<(String, Vec<Figure>)>,
 }
 
 /// Viridis, from the least to the most (Smith and van der Walt, matplotlib 1.5).
