@@ -119,10 +119,17 @@ fn serve_stream(mut stream: impl Stream, answer: Answer) {
 
 /// A server on a port of its own, a thread a connection.
 pub(crate) fn serve(answer: Answer) -> SockAddr {
+    serve_from(1, answer)
+}
+
+/// The same, that serves nobody before it has so many connections.
+pub(crate) fn serve_from(connections: usize, answer: Answer) -> SockAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
+        let mut streams = listener.incoming().flatten();
+        let first: Vec<_> = streams.by_ref().take(connections).collect();
+        for stream in first.into_iter().chain(streams) {
             stream.set_nodelay(true).unwrap();
             std::thread::spawn(move || serve_stream(stream, answer));
         }
