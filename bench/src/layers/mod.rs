@@ -8,6 +8,7 @@ mod curve;
 #[cfg(test)]
 mod example;
 mod experiment;
+mod hops;
 mod level;
 mod schedule;
 mod summary;

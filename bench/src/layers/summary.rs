@@ -7,18 +7,20 @@ use engine::Nanos;
 use serde::Serialize;
 
 use super::Plan;
-use super::accounting::{Accounting, ObserverCost, PoolSummary, accounting, observer_costs, pools};
+use super::accounting::{
+    Accounting, Assignments, ObserverCost, PoolSummary, accounting, observer_costs, pools,
+};
 use super::amplification::Amplification;
 use super::arms::{Pair, square};
 use super::cost::{CPU_LAYERS, Costs};
 use super::curve::{SameLatency, same_latencies};
 use super::experiment::{Ended, Experiment, Measured};
+use super::hops::Hop;
 use super::level::Level;
 use crate::arm::{Arm, ArmKind, ArmSummary, Quantiles};
 use crate::generator::GeneratorSummary;
 use crate::observe::{Poolers, Server};
 use crate::rig::RigError;
-use crate::scenario::OperationFile;
 use crate::statistics::Estimate;
 use crate::validity::{Machine, Validity};
 
@@ -54,9 +56,10 @@ pub(crate) struct Summary {
     pub(super) same_latencies: Vec<SameLatency>,
     pub(super) before_after: Option<BeforeAfter>,
     pub(super) pool: Vec<PoolSummary>,
+    /// Where the server assignments are from.
+    pub(super) assignments: Assignments,
     pub(super) accounting: Vec<Accounting>,
-    /// By target, the shortest round trip that the kernel's TCP has seen.
-    pub(super) round_trip_ns: BTreeMap<String, Nanos>,
+    pub(super) hops: Vec<Hop>,
     pub(super) amplification: Vec<Amplification>,
     pub(super) observer_costs: Vec<ObserverCost>,
     pub(super) counts: Option<Counts>,
@@ -125,14 +128,11 @@ impl Experiment<'_> {
             servers.insert("postgres", version);
         }
         let names: Vec<_> = self.scenario.operations.iter().map(|op| op.name.as_str()).collect();
-        let is_pipelined = |operation: &OperationFile| {
-            operation.sql.as_ref().is_some_and(|statements| statements.is_pipelined())
-        };
         let results = Results {
             plan: self.plan,
             scenario: &self.scenario.name,
             operations: &names,
-            has_pipelines: self.scenario.operations.iter().any(is_pipelined),
+            has_pipelines: self.has_pipelines(),
             generator: self.rig.generator(),
             servers,
             pairs: &self.pairs,
@@ -209,16 +209,13 @@ impl Results<'_> {
             cpu_costs: all().flat_map(|(level, costs)| cpu_costs(level, costs, pairs)).collect(),
             same_latencies: same_latencies(levels, pairs, named_quantile, seed),
             before_after: if let [level] = levels { before_after(&level.arms) } else { None },
-            pool: levels.iter().flat_map(pools).collect(),
+            pool: levels.iter().flat_map(|level| pools(level, measured.assignments)).collect(),
+            assignments: measured.assignments,
             accounting: levels
                 .iter()
                 .filter_map(|level| accounting(level, pairs, &measured.round_trips, seed))
                 .collect(),
-            round_trip_ns: kinds
-                .iter()
-                .zip(&measured.round_trips)
-                .filter_map(|(kind, ns)| Some((kind.target.to_string(), (*ns)?)))
-                .collect(),
+            hops: measured.hops,
             amplification: measured.amplification,
             observer_costs: levels
                 .iter()

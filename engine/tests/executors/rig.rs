@@ -165,7 +165,11 @@ pub(crate) fn stages(stages: &[(Nanos, f64)]) -> Arc<[Stage]> {
         .collect()
 }
 
-pub(crate) fn ramping_vus(start_vus: u32, pieces: &[(Nanos, f64)], graceful_ramp_down_ns: Nanos) -> Load {
+pub(crate) fn ramping_vus(
+    start_vus: u32,
+    pieces: &[(Nanos, f64)],
+    graceful_ramp_down_ns: Nanos,
+) -> Load {
     Load::RampingVus { start_vus, stages: stages(pieces), graceful_ramp_down_ns }
 }
 

@@ -50,6 +50,11 @@ impl Pooler {
         Ok(Pools::new(&self.table("SHOW POOLS")?))
     }
 
+    /// Whether each transaction has a server connection assigned to it.
+    pub(crate) fn assigns_by_transaction(&mut self) -> Result<bool, ObserveError> {
+        Ok(pools::assign_by_transaction(&self.table("SHOW POOLS")?))
+    }
+
     /// Its version, as it says it.
     pub(crate) fn version(&mut self) -> Result<String, ObserveError> {
         Ok(version(&self.table("SHOW VERSION")?).unwrap_or_default())
