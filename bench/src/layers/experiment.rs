@@ -263,8 +263,8 @@ impl<'a> Experiment<'a> {
     /// The costs at the quantile that is to be known well, at all rates.
     fn known(&self, goal: FixedWidth) -> Vec<Estimate> {
         let of = |level: &Level| {
-            let (Level { arms, .. }, seed) = (level, self.plan.seed);
-            let (costs, _) = cost::latencies(arms, &self.pairs, None, &[goal.quantile], seed);
+            let (arms, drawn) = (&level.arms, (self.plan.confidence(), self.plan.seed));
+            let (costs, _) = cost::latencies(arms, &self.pairs, None, &[goal.quantile], drawn);
             costs.into_iter().flatten().flatten().collect::<Vec<_>>()
         };
         self.levels.iter().flat_map(of).collect()

@@ -167,11 +167,12 @@ impl Results<'_> {
     pub(super) fn summary(self, measured: Measured) -> Summary {
         let Self { plan, pairs, levels, .. } = self;
         let (seed, quantiles) = (plan.seed, plan.quantiles());
+        let drawn = (plan.confidence(), seed);
         let kinds: Vec<ArmKind> = levels[0].arms.iter().map(|arm| arm.kind.clone()).collect();
         let square = square(&kinds);
         let costs: Vec<_> = levels
             .iter()
-            .map(|level| Costs::new(&level.arms, pairs, square, &quantiles, seed))
+            .map(|level| Costs::new(&level.arms, pairs, square, &quantiles, drawn))
             .collect();
         let all = || levels.iter().zip(&costs);
         let arms = || levels.iter().flat_map(|level| &level.arms);

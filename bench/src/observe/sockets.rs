@@ -68,20 +68,23 @@ pub(crate) enum RoundTrip {
 }
 
 impl Caller {
-    /// The processes of a family.
-    pub(crate) fn of(family: &Family) -> Option<Self> {
+    /// The processes of a family; one that has gone has no sockets.
+    pub(crate) fn of(family: &Family) -> Self {
         let processes = family.all().into_iter();
         let mut inodes = BTreeSet::new();
         for process in processes.filter_map(|pid| Process::new(pid.try_into().ok()?).ok()) {
-            match process.fd() {
-                Ok(files) => inodes.extend(files.flatten().filter_map(|file| match file.target {
-                    FDTarget::Socket(inode) => u32::try_from(inode).ok(),
-                    _ => None,
-                })),
-                Err(_) => return process.status().ok().map(|status| Self::User(status.fuid)),
+            match (process.fd(), process.status()) {
+                (Ok(files), _) => {
+                    inodes.extend(files.flatten().filter_map(|file| match file.target {
+                        FDTarget::Socket(inode) => u32::try_from(inode).ok(),
+                        _ => None,
+                    }));
+                }
+                (Err(_), Ok(status)) => return Self::User(status.fuid),
+                (Err(_), Err(_)) => {}
             }
         }
-        (!inodes.is_empty()).then_some(Self::Sockets(inodes))
+        Self::Sockets(inodes)
     }
 }
 
@@ -212,3 +215,66 @@ fn dump(
 
 /// The kernel fills no more than this at once (netlink(7), the size of a dump's buffer).
 const RECEIVE_BYTES: usize = 32 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    fn end(local: &str, remote: &str, (inode, uid): (u32, u32), min_rtt_ns: Option<Nanos>) -> Tcp {
+        let address = |text: &str| text.parse().unwrap();
+        Tcp { local: address(local), remote: address(remote), inode, uid, min_rtt_ns }
+    }
+
+    #[test]
+    fn a_hop_is_found_by_its_caller_and_the_shortest_round_trip_counts() {
+        let sockets = Sockets {
+            tcp: vec![
+                end("10.0.0.5:6432", "10.0.0.9:40000", (1, 7), Some(90_000)),
+                end("127.0.0.1:40001", "127.0.0.1:5432", (2, 7), Some(9000)),
+                end("127.0.0.1:40002", "127.0.0.1:5432", (3, 8), Some(5000)),
+                end("127.0.0.1:40003", "127.0.0.1:5432", (4, 7), Some(7000)),
+                end("127.0.0.1:40004", "127.0.0.1:5433", (5, 9), None),
+            ],
+            peers: BTreeMap::from([(20, 21), (21, 20)]),
+            names: BTreeMap::from([(21, ".s.PGSQL.5432".into())]),
+        };
+        let of = |inodes: &[u32]| Caller::Sockets(inodes.iter().copied().collect());
+        let host = |ip: &str| Caller::Host(ip.parse().unwrap());
+        for (caller, port, expected) in [
+            (of(&[1, 2, 3]), 5432, RoundTrip::Tcp(5000)),
+            (of(&[2]), 5432, RoundTrip::Tcp(9000)),
+            (Caller::User(7), 5432, RoundTrip::Tcp(7000)),
+            (host("10.0.0.9"), 6432, RoundTrip::Tcp(90_000)),
+            (of(&[20]), 5432, RoundTrip::Unix),
+            // The server's end, another port, another host, and TCP that has seen no round trip.
+            (of(&[21]), 5432, RoundTrip::None),
+            (of(&[20]), 5433, RoundTrip::None),
+            (of(&[1]), 6432, RoundTrip::None),
+            (host("10.0.0.8"), 6432, RoundTrip::None),
+            (Caller::User(9), 5433, RoundTrip::None),
+        ] {
+            assert_eq!(sockets.round_trip(&caller, port), expected, "{caller:?} to {port}");
+        }
+    }
+
+    #[test]
+    fn more_sockets_than_one_answer_holds_are_all_seen() {
+        let listener = TcpListener::bind("[::]:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // Over IPv4 to a socket of both.
+        let open =
+            |_| (TcpStream::connect(("127.0.0.1", port)).unwrap(), listener.accept().unwrap());
+        let pairs: Vec<_> = (0..200).map(open).collect();
+        let sockets = Sockets::read().unwrap();
+        let theirs = |socket: &&Tcp| socket.remote.port() == port;
+        let ours = |socket: &&Tcp| socket.local.port() == port;
+        assert_eq!(sockets.tcp.iter().filter(theirs).count(), pairs.len());
+        let accepted: Vec<_> = sockets.tcp.iter().filter(ours).collect();
+        assert_eq!(accepted.len(), pairs.len());
+        assert!(
+            accepted.iter().all(|socket| socket.local.is_ipv4() && socket.min_rtt_ns > Some(0))
+        );
+    }
+}
