@@ -1,5 +1,6 @@
 //! The pooler's admin console.
 
+mod dialect;
 mod pools;
 mod processes;
 mod sample;
@@ -12,6 +13,7 @@ pub(crate) use self::processes::Poolers;
 pub(crate) use self::sample::PoolerSample;
 pub(super) use self::sample::PoolerSource;
 pub(crate) use self::totals::Totals;
+use self::dialect::Dialect;
 use super::ObserveError;
 use super::login::login;
 use super::table::{Row, tables};
@@ -25,6 +27,7 @@ const REMEDY: &str =
 pub(crate) struct Pooler {
     client: Client,
     place: String,
+    dialect: Dialect,
 }
 
 /// The pool mode of a database, as its row of SHOW DATABASES or else SHOW CONFIG tells it.
@@ -37,12 +40,15 @@ impl Pooler {
     /// Logs in.
     pub(crate) fn connect(conninfo: &str) -> Result<Self, ObserveError> {
         let (client, place) = login(WHAT, conninfo, REMEDY)?;
-        Ok(Self { client, place })
+        let mut pooler = Self { client, place, dialect: Dialect::default() };
+        pooler.dialect = Dialect::of(&pooler.version()?);
+        Ok(pooler)
     }
 
     /// What it has counted.
     pub(crate) fn totals(&mut self) -> Result<Totals, ObserveError> {
-        Ok(Totals::new(&self.table("SHOW STATS_TOTALS")?))
+        // SHOW STATS_TOTALS is PgBouncer's alone.
+        Ok(Totals::new(&self.table("SHOW STATS")?))
     }
 
     /// Its connections at this instant.
@@ -83,7 +89,8 @@ impl Pooler {
     pub(crate) fn table(&mut self, command: &str) -> Result<Vec<Row>, ObserveError> {
         let messages = self.client.simple_query(command);
         let messages = messages.map_err(|error| self.fault(with_sources(&error)))?;
-        Ok(tables(messages).into_iter().next().unwrap_or_default())
+        let rows = tables(messages).into_iter().next().unwrap_or_default();
+        Ok(rows.into_iter().map(|row| self.dialect.translate(row)).collect())
     }
 
     fn fault(&self, problem: String) -> ObserveError {
@@ -102,8 +109,9 @@ fn version(rows: &[Row]) -> Option<String> {
     rows.first()?.values().next().cloned()
 }
 
-/// The answer to SHOW CONFIG, by name (PgBouncer manual, "SHOW CONFIG").
+/// The answer to SHOW CONFIG, by name (PgBouncer manual, "SHOW CONFIG"; PgDog calls the key a name).
 fn settings(rows: &[Row]) -> Row {
-    let pair = |row: &Row| Some((row.get("key")?.clone(), row.get("value")?.clone()));
+    let key = |row: &Row| row.get("key").or_else(|| row.get("name")).cloned();
+    let pair = |row: &Row| Some((key(row)?, row.get("value")?.clone()));
     rows.iter().filter_map(pair).collect()
 }
