@@ -16,7 +16,7 @@ use super::{Plan, Summary, cost};
 use crate::arm::Block;
 use crate::check::Checks;
 use crate::interrupt;
-use crate::observe::{self, CpuSample, ObserveError, Poolers, Server, Totals};
+use crate::observe::{self, CpuSample, ObserveError, Poolers, Server, Sockets, Totals};
 use crate::rig::{Rig, RigError};
 use crate::scenario::{Processes, Scenario};
 use crate::statistics::{Estimate, FixedWidth};
@@ -178,7 +178,7 @@ impl<'a> Experiment<'a> {
         let round_trips = self.rig.round_trips()?;
         let kinds: Vec<_> = self.rig.arms.iter().map(|arm| arm.kind.clone()).collect();
         let places = Places { scenario: self.scenario, processes: &self.processes };
-        let hops = hops(&kinds, &round_trips, &places);
+        let hops = hops(&kinds, &round_trips, &places, Sockets::read);
         self.summary(Measured {
             started,
             duration_ns,

@@ -1,5 +1,8 @@
 //! The hops of a request on its way through an arm, and how long the network takes on each.
 
+use std::io;
+use std::net::SocketAddr;
+
 use engine::Nanos;
 use serde::Serialize;
 use socket2::SockAddr;
@@ -43,7 +46,13 @@ pub(super) struct Places<'a> {
 }
 
 /// The hops of all arms, each once; `own` are the round trips from here to each arm's target, in ns.
-pub(super) fn hops(kinds: &[ArmKind], own: &[Option<Nanos>], places: &Places<'_>) -> Vec<Hop> {
+/// `read` asks for everybody's connections, where others' hops are to be told.
+pub(super) fn hops(
+    kinds: &[ArmKind],
+    own: &[Option<Nanos>],
+    places: &Places<'_>,
+    read: impl Fn() -> io::Result<Sockets>,
+) -> Vec<Hop> {
     let mut hops: Vec<Hop> = Vec::new();
     let mut sockets = None;
     for (kind, own) in kinds.iter().zip(own) {
@@ -56,15 +65,8 @@ pub(super) fn hops(kinds: &[ArmKind], own: &[Option<Nanos>], places: &Places<'_>
             let over = match from {
                 GENERATOR => places.first(to, *own),
                 _ => {
-                    let sockets = sockets.get_or_insert_with(Sockets::read);
-                    let told = match sockets {
-                        Ok(sockets) => places.between(from, to, sockets),
-                        Err(error) => Err(format!(
-                            "the kernel tells nothing of other processes' sockets (sock_diag: \
-                             {error})"
-                        )),
-                    };
-                    told.unwrap_or_else(|problem| Over::Unknown { problem })
+                    let found = places.between(from, to, sockets.get_or_insert_with(&read));
+                    found.unwrap_or_else(|problem| Over::Unknown { problem })
                 }
             };
             hops.push(Hop { from: from.into(), to: to.into(), arms: vec![arm.clone()], over });
@@ -91,10 +93,21 @@ impl Places<'_> {
         }
     }
 
-    fn between(&self, from: &str, to: &str, sockets: &Sockets) -> Result<Over, String> {
-        let asked = self.scenario.address(to).as_ref().and_then(port);
-        let port = asked.ok_or_else(|| format!("[targets] does not say where {to} listens"))?;
-        match sockets.round_trip(&self.caller(from)?, port) {
+    fn between(&self, from: &str, to: &str, sockets: &io::Result<Sockets>) -> Result<Over, String> {
+        let asked = self.scenario.address(to);
+        let port = asked.as_ref().and_then(port);
+        let port = port.ok_or_else(|| format!("[targets] does not say where {to} listens"))?;
+        let caller = self.caller(from)?;
+        let is_elsewhere = |address: SocketAddr| !is_here(address.ip());
+        if matches!(caller, Caller::Host(_))
+            && asked.and_then(|address| address.as_socket()).is_some_and(is_elsewhere)
+        {
+            return Err("both are on other machines".into());
+        }
+        let sockets = sockets.as_ref().map_err(|error| {
+            format!("the kernel tells nothing of other processes' sockets (sock_diag: {error})")
+        })?;
+        match sockets.round_trip(&caller, port) {
             RoundTrip::Tcp(round_trip_ns) => Ok(Over::Tcp { round_trip_ns }),
             RoundTrip::Unix => Ok(Over::Unix),
             RoundTrip::None => {
@@ -146,10 +159,18 @@ mod tests {
 
     /// The hops of the first arm, with this process in the part of gateway and pooler.
     fn of(scenario: &Scenario, named: &[&str]) -> Vec<(String, Over)> {
+        of_with(scenario, named, Sockets::read)
+    }
+
+    fn of_with(
+        scenario: &Scenario,
+        named: &[&str],
+        read: fn() -> io::Result<Sockets>,
+    ) -> Vec<(String, Over)> {
         let us = |name: &&str| ((*name).to_owned(), Family::Parent(std::process::id()));
         let processes: BTreeMap<_, _> = named.iter().map(us).collect();
         let places = Places { scenario, processes: &processes };
-        let hops = hops(&ARMS[..1], &[Some(7000)], &places);
+        let hops = hops(&ARMS[..1], &[Some(7000)], &places, read);
         hops.into_iter().map(|hop| (format!("{} to {}", hop.from, hop.to), hop.over)).collect()
     }
 
@@ -207,5 +228,30 @@ mod tests {
                 unknown("[processes] does not name pooler"),
             ]
         );
+    }
+    #[test]
+    fn what_is_between_other_machines_is_said_to_be_so() {
+        // Addresses that are nobody's (RFC 5737).
+        let text = "name = \"hops\"\n\
+                    [targets.gateway]\nurl = \"http://192.0.2.1:9/graphql\"\n\
+                    [targets.pooler]\nconninfo = \"host=192.0.2.2 dbname=d user=u\"\n\
+                    [[operations]]\nname = \"a\"\nsql = \"SELECT 1\"\n";
+        let scenario = Scenario::parse("hops.toml", text, &|_| None).unwrap();
+        let overs: Vec<_> = of(&scenario, &[]).into_iter().map(|hop| hop.1).collect();
+        let unknown = |problem: &str| Over::Unknown { problem: problem.into() };
+        assert_eq!(overs[1], unknown("both are on other machines"));
+        assert_eq!(overs[2], unknown("[targets] does not say where postgres listens"));
+    }
+
+    #[test]
+    fn a_kernel_that_tells_nothing_leaves_gaps_with_its_reason() {
+        let scenario = scenario("host=127.0.0.1 port=9", "host=127.0.0.1 port=9");
+        let refused = || Err(io::ErrorKind::PermissionDenied.into());
+        let problem = "the kernel tells nothing of other processes' sockets (sock_diag: permission \
+                       denied)";
+        let unknown = Over::Unknown { problem: problem.into() };
+        let found = of_with(&scenario, &["gateway", "pooler"], refused);
+        let overs: Vec<_> = found.into_iter().map(|hop| hop.1).collect();
+        assert_eq!(overs, [Over::Tcp { round_trip_ns: 7000 }, unknown.clone(), unknown]);
     }
 }

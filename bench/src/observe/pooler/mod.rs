@@ -8,12 +8,12 @@ mod totals;
 
 use postgres::Client;
 
+use self::dialect::Dialect;
 pub(crate) use self::pools::{FullPool, Pools};
 pub(crate) use self::processes::Poolers;
 pub(crate) use self::sample::PoolerSample;
 pub(super) use self::sample::PoolerSource;
 pub(crate) use self::totals::Totals;
-use self::dialect::Dialect;
 use super::ObserveError;
 use super::login::login;
 use super::table::{Row, tables};

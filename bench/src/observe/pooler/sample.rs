@@ -108,7 +108,9 @@ impl Console {
 /// Lengths by their lists' names, from a row of SHOW LISTS: one in each, or all in one (PgDog).
 fn lengths(row: &Row) -> Vec<(String, u64)> {
     match row.get("list") {
-        Some(name) => number(row, "items").map(|length| (name.clone(), length)).into_iter().collect(),
+        Some(name) => {
+            number(row, "items").map(|length| (name.clone(), length)).into_iter().collect()
+        }
         None => row.keys().filter_map(|name| Some((name.clone(), number(row, name)?))).collect(),
     }
 }
