@@ -233,8 +233,8 @@ mod tests {
     fn what_is_between_other_machines_is_said_to_be_so() {
         // Addresses that are nobody's (RFC 5737).
         let text = "name = \"hops\"\n\
-                    [targets.gateway]\nurl = \"http://192.0.2.1:9/graphql\"\n\
-                    [targets.pooler]\nconninfo = \"host=192.0.2.2 dbname=d user=u\"\n\
+                    [targets.gateway]\nurl = \"http://203.0.113.1:9/graphql\"\n\
+                    [targets.pooler]\nconninfo = \"host=203.0.113.2 dbname=d user=u\"\n\
                     [[operations]]\nname = \"a\"\nsql = \"SELECT 1\"\n";
         let scenario = Scenario::parse("hops.toml", text, &|_| None).unwrap();
         let overs: Vec<_> = of(&scenario, &[]).into_iter().map(|hop| hop.1).collect();
