@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::cores::{self, Cores, CoresError};
 use crate::duration;
+use crate::validity::Machine;
 
 /// The arguments.
 #[derive(Clone, Debug, Args)]
@@ -160,7 +161,7 @@ pub(crate) struct Work {
 impl Work {
     pub(crate) fn add(&mut self, report: &PhaseReport, workers: usize) {
         let length_ns = report.end.saturating_sub(report.start);
-        self.requests += report.completed();
+        self.requests += report.streams.iter().map(|stream| stream.iterations).sum::<u64>();
         self.busy_ns += report.cpu_ns.saturating_sub(report.spun_ns);
         self.available_ns += length_ns * workers as u64;
         self.length_ns += length_ns;
@@ -196,11 +197,18 @@ pub(crate) struct GeneratorSummary {
     ceiling_share: f64,
     /// Requests a second at which all of it would be.
     ceiling_rate: f64,
+    /// What its machine did meanwhile.
+    pub(crate) machine: Machine,
 }
 
 impl GeneratorSummary {
     /// `connection_bytes` are those of one.
-    pub(crate) fn new(generator: &Generator, connection_bytes: u64, work: Work) -> Self {
+    pub(crate) fn new(
+        generator: &Generator,
+        connection_bytes: u64,
+        work: Work,
+        machine: Machine,
+    ) -> Self {
         let Generator { cores, options, reason } = generator;
         Self {
             driver: options.kind.name(),
@@ -212,6 +220,7 @@ impl GeneratorSummary {
             own_bytes_per_connection: connection_bytes,
             ceiling_share: work.share(),
             ceiling_rate: work.ceiling(),
+            machine,
         }
     }
 
@@ -245,17 +254,22 @@ fn rounded(rate: f64) -> String {
 
 #[cfg(test)]
 impl GeneratorSummary {
-    /// As on a machine of two cores.
+    /// As on a machine of two cores, at ease.
     pub(crate) fn example() -> Self {
+        Self::example_of(0.04, Machine::default())
+    }
+
+    /// A generator that worked such a share of its time.
+    pub(crate) fn example_of(share: f64, machine: Machine) -> Self {
         let options = Options::new(DriverKind::Uring);
         let generator = Generator { cores: vec![CoreId { id: 1 }], options, reason: None };
         let work = Work {
             requests: 2000,
-            busy_ns: 40_000_000,
+            busy_ns: (share * 1e9) as Nanos,
             available_ns: 1_000_000_000,
             length_ns: 1_000_000_000,
         };
-        Self::new(&generator, 800, work)
+        Self::new(&generator, 800, work, machine)
     }
 }
 
@@ -268,7 +282,7 @@ mod tests {
         let reason = Some("io_uring is not available (Operation not permitted)".into());
         let options = Options::new(DriverKind::MonoioEpoll);
         let generator = Generator { cores: vec![CoreId { id: 1 }], options, reason };
-        let summary = GeneratorSummary::new(&generator, 1000, Work::default());
+        let summary = GeneratorSummary::new(&generator, 1000, Work::default(), Machine::default());
         assert_eq!(
             summary.note(),
             "the generator used 0 % of its ceiling, about 0 of these requests a second; 1000 B a \

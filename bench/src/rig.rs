@@ -6,21 +6,23 @@ use std::sync::atomic::AtomicBool;
 
 use core_affinity::CoreId;
 use engine::{
-    Fleet, FleetError, Interval, Load, LoadError, MILLISECOND, Mix, Nanos, Phase, PhaseReport,
-    SECOND, Script, Stream, StreamReport,
+    Fleet, FleetError, Interval, Load, LoadError, MILLISECOND, Nanos, Phase, PhaseReport, SECOND,
+    Script, Stream, StreamReport, Target,
 };
 use thiserror::Error;
 use wire::Operation;
 use wire::postgres::Fallback;
 
-use crate::arm::{Arm, ArmKind, Logins, Securities};
+use crate::arm::{Arm, ArmKind, Logins, Securities, SessionParameters};
 use crate::check::Checks;
 use crate::conninfo::Conninfo;
 use crate::generator::{Generator, GeneratorError, GeneratorOptions, GeneratorSummary, Work};
 use crate::interrupt::{self, Interrupted};
-use crate::observe::ObserveError;
+use crate::observe::{Observations, ObserveError, Observer, Source};
 use crate::remedy;
 use crate::scenario::{self, Places, PoolingError, Renewal, Scenario, ScenarioError};
+use crate::series::{self, LoadSecond, Second};
+use crate::validity::MachineWatch;
 
 /// Why an experiment has no result.
 #[derive(Debug, Error)]
@@ -64,13 +66,25 @@ pub(crate) struct Rig {
     generator: Generator,
     /// Of the phases that count.
     work: Work,
-    mix: Arc<Mix>,
+    /// From the first of them on.
+    machine: Option<MachineWatch>,
+    /// What is run on each arm.
+    scripts: Vec<Script>,
+    /// Arrivals that wait for a connection for longer than this after their phase are given up.
+    pub(crate) drain_ns: Nanos,
     places: Places,
     /// Keeps the gateways' token fresh.
     _renewal: Option<Renewal>,
 }
 
-/// Arrivals that wait for a connection for longer than this after their phase are given up.
+/// A phase, and what was seen beside it.
+pub(crate) struct ObservedPhase {
+    pub(crate) report: PhaseReport,
+    pub(crate) observations: Observations,
+    pub(crate) series: Vec<Second>,
+}
+
+/// As long as arrivals wait after their phase, where nothing else is said.
 const DRAIN_NS: Nanos = 1000 * MILLISECOND;
 /// So many arrivals of an open loop wait for a connection; those past it are dropped iterations, so
 /// that a target that stands still costs bounded memory.
@@ -120,32 +134,61 @@ impl Rig {
             targets.push(target);
             arms.push(arm);
         }
-        // Ctrl-C raises it: a phase in progress ends at once.
-        let stop: Arc<AtomicBool> = interrupt::flag();
-        let fleet = Fleet::start(targets, &generator.cores, &generator.options, stop);
         let mix = Arc::new(scenario.mix()?);
+        let scripts = vec![Script::Mix(mix); arms.len()];
+        let mut rig = Self::new(generator, arms, targets, scripts, places);
         let is_gateway =
             |kind: &ArmKind| scenario.target(&kind.target).is_ok_and(|t| t.url.is_some());
         let gateways = kinds.iter().enumerate().filter(|(_, kind)| is_gateway(kind));
         let gateways = gateways.map(|(number, kind)| (number, kind.target.to_string())).collect();
-        let exchange = fleet.exchange();
+        let exchange = rig.fleet.exchange();
         let checks = checks.clone();
-        let _renewal = token.and_then(|token| {
+        rig._renewal = token.and_then(|token| {
             Renewal::start(scenario, gateways, &token, move |number, operations| {
                 exchange.replace_operations(number, &checks.apply(operations));
             })
         });
-        let mut rig = Self { arms, fleet, generator, work: Work::default(), mix, places, _renewal };
         let count: u32 = connections.iter().map(|(first, _)| first).sum();
         let names: Vec<_> = kinds.iter().map(|kind| &*kind.target).collect();
         say(&format!("opening {count} connections to {}", names.join(", ")));
-        let opened = rig.fleet.open().map_err(|error| rig.error(error))?;
-        for (arm, opened) in rig.arms.iter_mut().zip(opened) {
+        rig.connect()?;
+        Ok(rig)
+    }
+
+    /// Starts the workers, without connections: one target and one script for each arm.
+    pub(crate) fn new(
+        generator: Generator,
+        arms: Vec<Arm>,
+        targets: Vec<Target>,
+        scripts: Vec<Script>,
+        places: Places,
+    ) -> Self {
+        // Ctrl-C raises it: a phase in progress ends at once.
+        let stop: Arc<AtomicBool> = interrupt::flag();
+        let fleet = Fleet::start(targets, &generator.cores, &generator.options, stop);
+        Self {
+            arms,
+            fleet,
+            generator,
+            work: Work::default(),
+            machine: None,
+            scripts,
+            drain_ns: DRAIN_NS,
+            places,
+            _renewal: None,
+        }
+    }
+
+    /// Opens the connections that are there from the start.
+    pub(crate) fn connect(&mut self) -> Result<(), RigError> {
+        let opened = self.fleet.open().map_err(|error| self.error(error))?;
+        for (arm, opened) in self.arms.iter_mut().zip(opened) {
             arm.connect = Some(opened.connect);
             arm.security = Securities(opened.security);
             arm.logins = Logins(opened.logins);
+            arm.parameters = SessionParameters::new(&opened.parameters);
         }
-        Ok(rig)
+        Ok(())
     }
 
     /// The workers' cores.
@@ -161,7 +204,9 @@ impl Rig {
 
     /// How the generator ran.
     pub(crate) fn generator(&self) -> GeneratorSummary {
-        GeneratorSummary::new(&self.generator, self.fleet.connection_bytes(), self.work)
+        let machine = self.machine.as_ref().map(MachineWatch::machine).unwrap_or_default();
+        let connection_bytes = self.fleet.connection_bytes();
+        GeneratorSummary::new(&self.generator, connection_bytes, self.work, machine)
     }
 
     /// A load on one arm, from the phase's start on.
@@ -174,7 +219,7 @@ impl Rig {
     ) -> Stream {
         Stream {
             target: arm,
-            script: Script::Mix(Arc::clone(&self.mix)),
+            script: self.scripts[arm].clone(),
             load,
             think_time_ns,
             start_ns: 0,
@@ -199,6 +244,26 @@ impl Rig {
         self.watch_every(INTERVAL_NS, streams, tell)
     }
 
+    /// Runs one phase, and looks once a second at everything that the scenario names.
+    pub(crate) fn observe(
+        &mut self,
+        scenario: &Scenario,
+        streams: Vec<Stream>,
+    ) -> Result<ObservedPhase, RigError> {
+        let sources = Source::all(scenario)?;
+        let observer = Observer::start(sources, self.fleet.clock(), self.cores());
+        let mut seconds = Vec::new();
+        let report = self.watch(streams, |interval| {
+            seconds.push(LoadSecond::new(interval));
+            ControlFlow::Continue(())
+        })?;
+        let observations = observer.finish();
+        interrupt::check()?;
+        let spun_share = self.spun_share(&report);
+        let series = series::lay(seconds, &observations, report.start, spun_share);
+        Ok(ObservedPhase { report, observations, series })
+    }
+
     /// As [`Self::watch`], told every `interval_ns`.
     pub(crate) fn watch_every(
         &mut self,
@@ -213,24 +278,39 @@ impl Rig {
         &mut self,
         streams: Vec<Stream>,
         interval_ns: Option<Nanos>,
+        mut tell: impl FnMut(&Interval) -> ControlFlow<()>,
+    ) -> Result<PhaseReport, RigError> {
+        let mut machine = self.machine.take().unwrap_or_else(MachineWatch::begin);
+        machine.look();
+        let report = self.run_uncounted(streams, interval_ns, |interval| {
+            machine.look();
+            tell(interval)
+        });
+        self.machine = Some(machine);
+        let report = report?;
+        self.work.add(&report, self.generator.cores.len());
+        Ok(report)
+    }
+
+    fn run_uncounted(
+        &mut self,
+        streams: Vec<Stream>,
+        interval_ns: Option<Nanos>,
         tell: impl FnMut(&Interval) -> ControlFlow<()>,
     ) -> Result<PhaseReport, RigError> {
         interrupt::check()?;
         let mut phase = Phase::new(streams)?;
-        phase.drain_ns = DRAIN_NS;
+        phase.drain_ns = self.drain_ns;
         phase.waiting_max = WAITING_MAX;
         phase.interval_ns = interval_ns;
-        let report = self.fleet.run(&phase, tell).map_err(|error| self.error(error))?;
-        self.work.add(&report, self.generator.cores.len());
-        Ok(report)
+        self.fleet.run(&phase, tell).map_err(|error| self.error(error))
     }
 
     /// Runs one uncounted phase of one stream: caches fill, pools open, and what does not work at
     /// all shows.
     pub(crate) fn warm_up(&mut self, stream: Stream) -> Result<(), RigError> {
         let arm = stream.target;
-        let report = self.phase(vec![stream])?;
-        self.work = Work::default();
+        let report = self.run_uncounted(vec![stream], None, |_| ControlFlow::Continue(()))?;
         interrupt::check()?;
         let name = &self.arms[arm].kind.target;
         for stream in &report.streams {

@@ -47,6 +47,22 @@ pub(crate) fn errors(arm: &ArmSummary) -> String {
     each.collect::<Vec<_>>().join(", ")
 }
 
+/// What each arm ran out of first, a line each; those that ran out of nothing share one.
+pub(crate) fn limiters<'a>(arms: impl Iterator<Item = &'a ArmSummary>) -> String {
+    let (mut text, mut unlimited) = (String::new(), Vec::new());
+    for (arm, observed) in arms.filter_map(|arm| Some((arm, arm.observed.as_ref()?))) {
+        match &observed.limiter {
+            Some(limiter) => text += &format!("limiter of {}: {limiter}\n", arm.label()),
+            None => unlimited.push(arm.label()),
+        }
+    }
+    if !unlimited.is_empty() {
+        let names = unlimited.join(", ");
+        text += &format!("limiter of {names}: none; nothing of what was observed ran out\n");
+    }
+    text
+}
+
 /// Whether the numbers can be trusted, and why not.
 pub(crate) fn verdict(validity: &Validity) -> String {
     let level = match validity.valid {

@@ -1,7 +1,11 @@
 //! What opening a target's connections came to.
 
 use hdrhistogram::Histogram;
-use wire::{Failure, Outcome, postgres::Method, tls::Security};
+use wire::{
+    Failure, Outcome,
+    postgres::{Method, Parameters},
+    tls::Security,
+};
 
 use crate::recording::histogram;
 
@@ -16,11 +20,23 @@ pub struct Opened {
     pub security: Vec<Option<Security>>,
     /// How the server asked who logs in, each way once; empty where the protocol has no login.
     pub logins: Vec<Method>,
+    /// The settings that the server told of, each set of them once, and no more than a few sets;
+    /// empty where the protocol has none.
+    pub parameters: Vec<Parameters>,
 }
+
+/// Further sets of settings say nothing new: sessions differ.
+const PARAMETERS_MAX: usize = 8;
 
 impl Default for Opened {
     fn default() -> Self {
-        Self { connections: 0, connect: histogram(), security: Vec::new(), logins: Vec::new() }
+        Self {
+            connections: 0,
+            connect: histogram(),
+            security: Vec::new(),
+            logins: Vec::new(),
+            parameters: Vec::new(),
+        }
     }
 }
 
@@ -31,6 +47,7 @@ impl Opened {
         self.connect.add(&other.connect).expect("all histograms share their bounds");
         other.security.iter().cloned().for_each(|security| self.add_security(security));
         other.logins.iter().for_each(|method| self.add_login(Some(*method)));
+        other.parameters.iter().cloned().for_each(|set| self.add_parameters(Some(set)));
     }
 
     pub(crate) fn add_security(&mut self, security: Option<Security>) {
@@ -41,6 +58,12 @@ impl Opened {
 
     pub(crate) fn add_login(&mut self, method: Option<Method>) {
         self.logins.extend(method.filter(|method| !self.logins.contains(method)));
+    }
+
+    pub(crate) fn add_parameters(&mut self, parameters: Option<Parameters>) {
+        let has_room = self.parameters.len() < PARAMETERS_MAX;
+        let is_new = |set: &Parameters| has_room && !self.parameters.contains(set);
+        self.parameters.extend(parameters.filter(is_new));
     }
 }
 

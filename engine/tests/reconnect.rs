@@ -25,6 +25,8 @@ struct Postgres {
     silent: std::ops::Range<Nanos>,
     /// Logins are told that there are too many clients in this range of time.
     full: std::ops::Range<Nanos>,
+    /// Each login is told a setting of its own, and not the same one.
+    is_fickle: bool,
     connects: u64,
     queries: u64,
     goodbyes: u64,
@@ -59,7 +61,9 @@ impl Peer for Postgres {
                 return Vec::new();
             }
             let error = message(b'E', b"SFATAL\0C53300\0Msorry, too many clients already\0\0");
-            let welcome = [message(b'R', &[0; 4]), ready].concat();
+            let zone = if self.is_fickle { self.connects } else { 0 };
+            let zone = message(b'S', format!("TimeZone\0Etc/GMT+{zone}\0").as_bytes());
+            let welcome = [message(b'R', &[0; 4]), zone, ready].concat();
             let answer = if self.full.contains(&now) { error } else { welcome };
             return vec![(now + LOGIN_NS, Event::Bytes(answer))];
         }
@@ -287,4 +291,20 @@ fn reports_of_intervals_and_workers_add_up() {
     assert_all_took(&times(&whole).connect, 1000, CONNECT_NS);
     assert_all_took(&times(&whole).login, 1000, LOGIN_NS);
     assert_all_took(&times(&whole).first_query, 1000, QUERY_NS);
+}
+
+#[test]
+fn what_logins_are_told_is_kept_once_and_a_server_that_says_more_and_more_fills_no_memory() {
+    let told = |is_fickle, connections| {
+        let target = Target { connections, ..target(100) };
+        let mut worker = Worker::new(0, 1, Arc::new([target]));
+        let mut sim = Sim::new(&worker, Postgres { is_fickle, ..Postgres::default() });
+        sim.open(&mut worker);
+        let opened = &worker.opened().expect("all are open")[0];
+        let pairs = opened.parameters.iter().flat_map(|set| set.iter());
+        pairs.map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>()
+    };
+    assert_eq!(told(false, 100), ["TimeZone Etc/GMT+0"]);
+    assert_eq!(told(true, 2), ["TimeZone Etc/GMT+1", "TimeZone Etc/GMT+2"]);
+    assert_eq!(told(true, 100).len(), 8);
 }

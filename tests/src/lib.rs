@@ -2,6 +2,7 @@
 
 pub mod container;
 pub mod logins;
+pub mod pgbench;
 pub mod relay;
 pub mod session;
 pub mod squeeze;

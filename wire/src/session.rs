@@ -80,7 +80,17 @@ impl Session {
         }
     }
 
-    /// Appends what was queued to `out`, with one Sync behind it (Postgres manual, 55.2.4
+    /// Sets a Sync behind what was queued: where a statement before it fails, those behind it are done
+    /// all the same. Something must be queued.
+    pub fn queue_sync(&mut self) {
+        match self {
+            Session::Http(_) => unreachable!("only statements are queued"),
+            Session::Postgres(session) => session.queue_sync(),
+            Session::Tls(session) => session.inner_mut().queue_sync(),
+        }
+    }
+
+    /// Appends what was queued to `out`, with a Sync behind it (Postgres manual, 55.2.4
     /// "Pipelining"): one request, with one outcome.
     pub fn sync(&mut self, out: &mut BytesMut) {
         match self {
@@ -192,6 +202,26 @@ impl Session {
             Session::Http(_) => None,
             Session::Postgres(session) => Some(session.login_method()),
             Session::Tls(session) => session.inner().login_method(),
+        }
+    }
+
+    /// Has the server's words on the session's settings kept from the next opening on, until
+    /// [`Session::take_parameters`]. That costs memory: a few hundred bytes.
+    pub fn keep_parameters(&mut self) {
+        match self {
+            Session::Http(_) => {}
+            Session::Postgres(session) => session.keep_parameters(),
+            Session::Tls(session) => session.inner_mut().keep_parameters(),
+        }
+    }
+
+    /// What the server said of the session's settings, once the session is ready; no more is kept.
+    /// `None` where nothing was to be kept, and where the protocol has no such settings.
+    pub fn take_parameters(&mut self) -> Option<postgres::Parameters> {
+        match self {
+            Session::Http(_) => None,
+            Session::Postgres(session) => session.take_parameters(),
+            Session::Tls(session) => session.inner_mut().take_parameters(),
         }
     }
 

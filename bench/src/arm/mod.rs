@@ -1,6 +1,7 @@
 //! One way through the stack, and what was measured on it.
 
 mod logins;
+mod parameters;
 mod queries;
 mod security;
 mod summary;
@@ -14,8 +15,10 @@ use wire::Counts;
 use wire::postgres::{Fallback, Protocol};
 
 pub(crate) use self::logins::{Logins, difference as login_difference};
-pub(crate) use self::security::{Securities, difference, heading};
+pub(crate) use self::parameters::{SessionParameters, difference as parameter_difference};
+pub(crate) use self::security::{Securities, difference as security_difference, heading};
 pub(crate) use self::summary::{ArmSummary, Quantiles, ServerTimingSummary};
+use crate::series::Second;
 use crate::statistics::Sample;
 
 /// A way through the stack.
@@ -36,6 +39,14 @@ impl ArmKind {
             target: target.to_owned().into(),
             layers: &[],
         })
+    }
+
+    /// A way that its user has named; one that is called as one of [`ARMS`], or as its target, has
+    /// the same layers.
+    pub(crate) fn named(name: &str) -> Self {
+        let known = ARMS.into_iter().find(|kind| kind.name == name || kind.target == name);
+        let name = Cow::from(name.to_owned());
+        Self { target: name.clone(), name, layers: known.map_or(&[], |kind| kind.layers) }
     }
 
     /// Whether the layer is on the way.
@@ -67,6 +78,7 @@ pub(crate) struct Arm {
     pub(crate) connect: Option<Histogram<u64>>,
     pub(crate) security: Securities,
     pub(crate) logins: Logins,
+    pub(crate) parameters: SessionParameters,
     pub(crate) blocks: Vec<Measured>,
     pub(crate) whole: Option<Recording>,
     /// Requests that got their outcome, the warm-up's included.
@@ -76,6 +88,8 @@ pub(crate) struct Arm {
     /// What requests of several statements came to, notices, and what was copied.
     pub(crate) counts: Counts,
     pub(crate) planned: u64,
+    /// Arrivals that found no free connection.
+    pub(crate) late: u64,
     pub(crate) dropped: u64,
     pub(crate) unserved: u64,
     pub(crate) resent: u64,
@@ -95,6 +109,8 @@ pub(crate) struct Arm {
     /// CPU time by the scenario's process names.
     cpu_ns: BTreeMap<String, Nanos>,
     pub(crate) backends: Vec<u64>,
+    /// What was seen beside its load alone; empty where it was not observed, or with others.
+    pub(crate) series: Vec<Second>,
 }
 
 /// What is kept of each block.
@@ -143,12 +159,14 @@ impl Arm {
             connect: None,
             security: Securities::default(),
             logins: Logins::default(),
+            parameters: SessionParameters::default(),
             blocks: Vec::new(),
             whole: None,
             completed: 0,
             queries: 0,
             counts: Counts::default(),
             planned: 0,
+            late: 0,
             dropped: 0,
             unserved: 0,
             resent: 0,
@@ -162,6 +180,7 @@ impl Arm {
             generator_cpu_ns: 0,
             cpu_ns: BTreeMap::new(),
             backends: Vec::new(),
+            series: Vec::new(),
         }
     }
 
@@ -179,6 +198,7 @@ impl Arm {
         self.queries += report.queries();
         self.counts.add(&report.counts);
         self.planned += report.planned;
+        self.late += report.late;
         self.dropped += report.dropped;
         self.unserved += report.unserved;
         self.resent += report.resent;

@@ -7,7 +7,9 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::queries::{CopiedSummary, QueriesSummary};
-use super::{Arm, Logins, Securities};
+use super::{Arm, Logins, Securities, SessionParameters};
+use crate::limiter::Limiter;
+use crate::series::Second;
 
 /// One arm's results. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -27,10 +29,12 @@ pub(crate) struct ArmSummary {
     /// The first failure of each class, in the server's words.
     pub(crate) first_errors: BTreeMap<&'static str, String>,
     wrong_replies: u64,
-    dropped: u64,
-    unserved: u64,
+    /// Arrivals that found no free connection.
+    late: u64,
+    pub(crate) dropped: u64,
+    pub(crate) unserved: u64,
     resent: u64,
-    reopened: u64,
+    pub(crate) reopened: u64,
     /// Over all connections that were lost, until each was there again.
     #[serde(skip_serializing_if = "is_zero")]
     disconnected_ns: Nanos,
@@ -63,10 +67,26 @@ pub(crate) struct ArmSummary {
     /// What was negotiated; null for connections without TLS.
     pub(crate) tls: Securities,
     /// How the servers asked who logs in.
-    pub(crate) logins: Logins,
+    logins: Logins,
+    /// How often SCRAM had the password hashed at each login, each count once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    scram_iterations: Vec<u32>,
+    /// The settings of its sessions that the server tells of (ParameterStatus).
+    parameters: SessionParameters,
     pub(crate) operations: BTreeMap<String, OperationSummary>,
     pub(crate) backend_connections: Option<Backends>,
     pub(crate) cpu_ns_per_request: BTreeMap<&'static str, f64>,
+    #[serde(flatten)]
+    pub(crate) observed: Option<ObservedSummary>,
+}
+
+/// What was seen of the servers beside an arm's load.
+#[derive(Debug, Serialize)]
+pub(crate) struct ObservedSummary {
+    /// The resource that ran out first; null where nothing of what was seen ran out.
+    pub(crate) limiter: Option<Limiter>,
+    /// Second by second, or block by block where several arms take turns.
+    pub(crate) series: Vec<Second>,
 }
 
 #[derive(Debug, Serialize)]
@@ -157,6 +177,7 @@ impl ArmSummary {
             wrong_replies: errors.get(wire::Class::WrongReply.name()).copied().unwrap_or_default(),
             errors,
             first_errors: whole.as_ref().map(first_errors).unwrap_or_default(),
+            late: arm.late,
             dropped: arm.dropped,
             unserved: arm.unserved,
             resent: arm.resent,
@@ -177,6 +198,8 @@ impl ArmSummary {
             connect_ns: arm.connect.as_ref().map(Quantiles::new).unwrap_or_default(),
             tls: arm.security.clone(),
             logins: arm.logins.clone(),
+            scram_iterations: arm.logins.iterations(),
+            parameters: arm.parameters.clone(),
             operations: names
                 .iter()
                 .zip(operations)
@@ -184,11 +207,28 @@ impl ArmSummary {
                 .collect(),
             backend_connections: arm.backends().map(|(mean, max)| Backends { mean, max }),
             cpu_ns_per_request: cpu.into_iter().flatten().collect(),
+            observed: (!arm.series.is_empty()).then(|| ObservedSummary {
+                limiter: Limiter::find(&arm.series),
+                series: arm.series.clone(),
+            }),
         }
     }
 }
 
 impl ArmSummary {
+    /// Its name, with its rate where there are several.
+    pub(crate) fn label(&self) -> String {
+        match self.offered_rate {
+            Some(rate) => format!("{} at {rate}/s", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// What was seen beside its load, if it was observed by itself.
+    pub(crate) fn series(&self) -> &[Second] {
+        self.observed.as_ref().map_or(&[], |observed| &observed.series)
+    }
+
     /// What is to be known of its statements and connections, if anything is: a line each.
     pub(crate) fn notes(&self) -> Vec<String> {
         let queries = self.queries.iter().map(QueriesSummary::line);

@@ -12,9 +12,10 @@ pub(crate) use self::summary::Summary;
 pub(crate) use self::table::text;
 use crate::arm::{ArmKind, Block};
 use crate::check::Checks;
-use crate::churn::Pace;
 use crate::generator::GeneratorOptions;
+use crate::head::Head;
 use crate::interrupt;
+use crate::pace::Pace;
 use crate::rig::{Rig, RigError};
 use crate::scenario::Scenario;
 
@@ -64,8 +65,10 @@ pub(crate) fn run(
         measured.push(times.map_or_else(CancelTimes::default, |times| *times));
         rig.arms[arm].push(Block::new(report, plan.duration_ns, Vec::new()));
     }
-    let duration_ns = rig.fleet.clock().now() - start;
-    Ok(Summary::new(scenario, plan, &rig, started, duration_ns, &measured))
+    let time = (started, rig.fleet.clock().now() - start);
+    let phase = (plan.duration_ns, plan.seed);
+    let head = Head::new("cancel", &scenario.name, time, phase, rig.generator());
+    Ok(Summary::new(head, plan, &rig.arms, &measured))
 }
 
 impl Plan {

@@ -1,38 +1,24 @@
 //! The result as it is written to summary.json: everything that the table shows.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use engine::{CancelTimes, Gaps, Nanos};
+use engine::{CancelTimes, Nanos};
 use serde::Serialize;
 use wire::Class;
 
 use super::Plan;
 use crate::arm::{Arm, ArmSummary, Quantiles};
-use crate::churn::Pace;
-use crate::generator::GeneratorSummary;
-use crate::rig::Rig;
-use crate::scenario::Scenario;
+use crate::head::Head;
+use crate::pace::PaceSummary;
 use crate::validity::Validity;
 
 /// The result of `cancel`. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
-    schema: u32,
-    command: &'static str,
-    pub(super) scenario: String,
-    /// Seconds since 1970.
-    started: f64,
-    duration_ns: Nanos,
-    /// On each target.
-    pub(super) phase_ns: Nanos,
-    pub(super) seed: u64,
+    /// A phase is one target's.
     #[serde(flatten)]
-    pub(super) generator: GeneratorSummary,
-    /// Statements a second that were asked for, and how they are spaced; else `clients` says how
-    /// many sent one after the other.
-    pub(super) rate: Option<f64>,
-    pub(super) gaps: Option<&'static str>,
-    pub(super) clients: Option<u32>,
+    pub(super) head: Head,
+    /// Of statements.
+    #[serde(flatten)]
+    pub(super) pace: PaceSummary,
     /// Clients that sent the same statements and cancelled none.
     pub(super) bystanders: u32,
     /// How long each statement runs by itself.
@@ -73,49 +59,15 @@ pub(super) struct CancelArm {
 }
 
 impl Summary {
-    pub(super) fn new(
-        scenario: &Scenario,
-        plan: &Plan,
-        rig: &Rig,
-        started: SystemTime,
-        duration_ns: Nanos,
-        measured: &[CancelTimes],
-    ) -> Self {
-        Self {
-            started: started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
-            duration_ns,
-            ..Self::of(&scenario.name, plan, rig.generator(), &rig.arms, measured)
-        }
-    }
-
-    fn of(
-        scenario: &str,
-        plan: &Plan,
-        generator: GeneratorSummary,
-        arms: &[Arm],
-        measured: &[CancelTimes],
-    ) -> Self {
-        let (rate, gaps, clients) = match plan.pace {
-            Pace::Rate { rate, gaps: Gaps::Uniform, .. } => (Some(rate), Some("uniform"), None),
-            Pace::Rate { rate, gaps: Gaps::Poisson, .. } => (Some(rate), Some("poisson"), None),
-            Pace::Clients(clients) => (None, None, Some(clients)),
-        };
+    pub(super) fn new(head: Head, plan: &Plan, arms: &[Arm], measured: &[CancelTimes]) -> Self {
         let arms = arms.iter().zip(measured);
         let arms: Vec<_> = arms.map(|(arm, times)| CancelArm::new(arm, times)).collect();
         let mut validity = Validity::default();
+        validity.judge_generator(&head.generator);
         arms.iter().for_each(|arm| arm.judge(&mut validity));
         Self {
-            schema: 1,
-            command: "cancel",
-            scenario: scenario.into(),
-            started: 0.0,
-            duration_ns: 0,
-            phase_ns: plan.duration_ns,
-            seed: plan.seed,
-            generator,
-            rate,
-            gaps,
-            clients,
+            head,
+            pace: plan.pace.summary(),
             bystanders: plan.bystanders,
             length_ns: plan.cancel.length_ns,
             after_ns: plan.cancel.after_ns,
@@ -159,7 +111,7 @@ impl CancelArm {
 impl Summary {
     /// Made-up measurements of a pooler with a queue and of a Postgres, through the same code as
     /// real ones.
-    pub(super) fn example(pace: Pace) -> Self {
+    pub(super) fn example(pace: crate::pace::Pace) -> Self {
         use engine::{Cancel, MILLISECOND, PhaseReport, Recording, SECOND, StreamReport};
         use wire::{Code, Failure, Outcome};
 
@@ -215,6 +167,6 @@ impl Summary {
             arms.push(arm);
             measured.push(times);
         }
-        Self::of("nova", &plan, GeneratorSummary::example(), &arms, &measured)
+        Self::new(Head::example("cancel", SECOND), &plan, &arms, &measured)
     }
 }

@@ -9,6 +9,8 @@ use super::Summary;
 use super::summary::CancelArm;
 use crate::arm::Quantiles;
 use crate::duration::show;
+use crate::head::Head;
+use crate::pace::PaceSummary;
 use crate::table::{Columns, errors, verdict};
 
 /// The whole result.
@@ -23,7 +25,7 @@ pub(crate) fn text(summary: &Summary) -> String {
             let _ = writeln!(text, "{}: {}", arm.name, errors(arm));
         }
     }
-    let _ = writeln!(text, "{}", summary.generator.note());
+    let _ = writeln!(text, "{}", summary.head.generator.note());
     let _ = writeln!(text, "{}", verdict(&summary.validity));
     text
 }
@@ -34,7 +36,8 @@ pub(super) fn length(duration_ns: Nanos) -> String {
 }
 
 fn headline(summary: &Summary) -> String {
-    let pace = match (summary.rate, summary.gaps, summary.clients) {
+    let PaceSummary { rate, gaps, clients } = summary.pace;
+    let pace = match (rate, gaps, clients) {
         (Some(rate), Some(gaps), _) => format!("{rate} statements a second with {gaps} gaps"),
         (_, _, Some(1)) => "1 client".into(),
         (_, _, clients) => format!("{} clients", clients.unwrap_or_default()),
@@ -44,14 +47,13 @@ fn headline(summary: &Summary) -> String {
         1 => ", 1 more client that cancels none".into(),
         count => format!(", {count} more clients that cancel none"),
     };
+    let Head { scenario, phase_ns, seed, .. } = &summary.head;
     format!(
-        "{}: {pace}, each statement runs {} and is cancelled after {}{bystanders}, {} s a target, \
-         seed {}",
-        summary.scenario,
+        "{scenario}: {pace}, each statement runs {} and is cancelled after {}{bystanders}, {} s a \
+         target, seed {seed}",
         show(summary.length_ns as f64),
         show(summary.after_ns as f64),
-        summary.phase_ns as f64 / SECOND as f64,
-        summary.seed
+        *phase_ns as f64 / SECOND as f64,
     )
 }
 
@@ -105,7 +107,7 @@ mod tests {
 
     use super::super::Summary;
     use super::*;
-    use crate::churn::Pace;
+    use crate::pace::Pace;
 
     #[test]
     fn the_whole_text() {

@@ -6,16 +6,17 @@ mod table;
 
 use std::time::SystemTime;
 
-use engine::{ConnectionTimes, Gaps, Load, Nanos, Stream};
+use engine::{ConnectionTimes, Load, Nanos, Stream};
 
 pub(crate) use self::summary::Summary;
 pub(crate) use self::table::text;
 use crate::arm::{ArmKind, Block};
 use crate::check::Checks;
 use crate::generator::GeneratorOptions;
-use crate::interrupt;
-use crate::observe::{Network, NetworkSample};
-use crate::rig::{Rig, RigError};
+use crate::head::Head;
+use crate::observe::{Network, NetworkSample, Observations};
+use crate::pace::Pace;
+use crate::rig::{ObservedPhase, Rig, RigError};
 use crate::scenario::Scenario;
 
 /// How it is run.
@@ -32,44 +33,12 @@ pub(crate) struct Plan {
     pub(crate) seed: u64,
 }
 
-/// When connections are opened, or statements sent.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Pace {
-    /// So many a second, whatever becomes of them; at most so many at once.
-    Rate { rate: f64, gaps: Gaps, connections: u32 },
-    /// By so many clients, each opening its next when its last is closed.
-    Clients(u32),
-}
-
-impl Pace {
-    /// The most connections at once, over all workers.
-    pub(crate) fn places(self) -> u32 {
-        match self {
-            Self::Rate { connections, .. } => connections,
-            Self::Clients(clients) => clients,
-        }
-    }
-
-    /// The load that keeps this pace for so long, in ns.
-    pub(crate) fn load(self, duration_ns: Nanos) -> Load {
-        match self {
-            Self::Rate { rate, gaps, connections } => Load::ConstantArrivalRate {
-                rate,
-                gaps,
-                duration_ns,
-                pre_allocated_vus: 1,
-                max_vus: connections,
-            },
-            Self::Clients(vus) => Load::ConstantVus { vus, duration_ns },
-        }
-    }
-}
-
 /// What was measured on one target beside its arm.
 #[derive(Debug, Default)]
 struct Connections {
     times: ConnectionTimes,
     network: Network,
+    observations: Observations,
 }
 
 /// Runs it; `say` gets a line of progress for each target.
@@ -95,17 +64,21 @@ pub(crate) fn run(
         say(&format!("{}: {}", kind.name, table::length(plan.duration_ns)));
         let stream = reconnecting(&rig, arm, plan.pace.load(plan.duration_ns), plan.seed);
         let before = NetworkSample::read();
-        let mut report = rig.phase(vec![stream])?;
+        let ObservedPhase { mut report, observations, series } =
+            rig.observe(scenario, vec![stream])?;
         let network = NetworkSample::read().since(before);
-        interrupt::check()?;
         let times = report.streams.iter_mut().find_map(|stream| stream.connections.take());
         let times = times.map(|times| *times).unwrap_or_default();
         rig.arms[arm].connect = Some(times.connect.clone());
         rig.arms[arm].push(Block::new(report, plan.duration_ns, Vec::new()));
-        measured.push(Connections { times, network });
+        rig.arms[arm].series = series;
+        measured.push(Connections { times, network, observations });
     }
-    let duration_ns = rig.fleet.clock().now() - start;
-    Ok(Summary::new(scenario, plan, &rig, started, duration_ns, &measured))
+    let time = (started, rig.fleet.clock().now() - start);
+    let phase = (plan.duration_ns, plan.seed);
+    let head = Head::new("churn", &scenario.name, time, phase, rig.generator());
+    let operations: Vec<_> = scenario.operations.iter().map(|op| op.name.as_str()).collect();
+    Ok(Summary::new(head, plan, &rig.arms, &measured, &operations))
 }
 
 fn reconnecting(rig: &Rig, arm: usize, load: Load, seed: u64) -> Stream {

@@ -1,38 +1,24 @@
 //! The result as it is written to summary.json: everything that the table shows.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use engine::{Gaps, Nanos};
 use serde::Serialize;
 use wire::Class;
 
-use super::{Connections, Pace, Plan};
-use crate::arm::{Arm, ArmSummary, Quantiles, login_difference};
-use crate::generator::GeneratorSummary;
+use super::{Connections, Plan};
+use crate::arm::{Arm, ArmSummary, Quantiles};
+use crate::head::Head;
 use crate::observe::Network;
-use crate::rig::Rig;
-use crate::scenario::Scenario;
+use crate::pace::PaceSummary;
 use crate::validity::Validity;
 
 /// The result of `churn`. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
-    schema: u32,
-    command: &'static str,
-    pub(super) scenario: String,
-    /// Seconds since 1970.
-    started: f64,
-    duration_ns: Nanos,
-    /// On each target.
-    pub(super) phase_ns: Nanos,
-    pub(super) seed: u64,
+    /// A phase is one target's.
     #[serde(flatten)]
-    pub(super) generator: GeneratorSummary,
-    /// Connections a second that were asked for, and how they are spaced; else `clients` says how
-    /// many opened one after the other.
-    pub(super) rate: Option<f64>,
-    pub(super) gaps: Option<&'static str>,
-    pub(super) clients: Option<u32>,
+    pub(super) head: Head,
+    /// Of connections.
+    #[serde(flatten)]
+    pub(super) pace: PaceSummary,
     /// The most at once.
     pub(super) connections: u32,
     /// Whether they ended with a reset.
@@ -71,61 +57,25 @@ pub(super) struct BeforeAfter {
 }
 
 impl Summary {
+    /// `operations` are their names.
     pub(super) fn new(
-        scenario: &Scenario,
+        head: Head,
         plan: &Plan,
-        rig: &Rig,
-        started: SystemTime,
-        duration_ns: Nanos,
-        measured: &[Connections],
-    ) -> Self {
-        let names: Vec<_> = scenario.operations.iter().map(|op| op.name.as_str()).collect();
-        Self {
-            started: started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
-            duration_ns,
-            ..Self::of(&scenario.name, plan, rig.generator(), &rig.arms, measured, &names)
-        }
-    }
-
-    fn of(
-        scenario: &str,
-        plan: &Plan,
-        generator: GeneratorSummary,
         arms: &[Arm],
         measured: &[Connections],
-        names: &[&str],
+        operations: &[&str],
     ) -> Self {
-        let (rate, gaps, clients) = match plan.pace {
-            Pace::Rate { rate, gaps: Gaps::Uniform, .. } => (Some(rate), Some("uniform"), None),
-            Pace::Rate { rate, gaps: Gaps::Poisson, .. } => (Some(rate), Some("poisson"), None),
-            Pace::Clients(clients) => (None, None, Some(clients)),
-        };
-        let arms: Vec<_> = arms
-            .iter()
-            .zip(measured)
-            .map(|(arm, own)| (arm, ChurnArm::new(arm, own, names)))
-            .collect();
         let mut validity = Validity::default();
-        for (arm, churned) in &arms {
-            validity.judge(arm);
-            churned.judge_ports(&mut validity);
-        }
-        let arms: Vec<_> = arms.into_iter().map(|(_, churned)| churned).collect();
-        if let Some(line) = login_difference(arms.iter().map(|churned| &churned.arm)) {
-            validity.suspect(line);
-        }
+        validity.judge_generator(&head.generator);
+        arms.iter().for_each(|arm| validity.judge(arm));
+        validity.compare_sessions(arms);
+        measured.iter().for_each(|own| validity.judge_observations(&own.observations));
+        let arms = arms.iter().zip(measured);
+        let arms: Vec<_> = arms.map(|(arm, own)| ChurnArm::new(arm, own, operations)).collect();
+        arms.iter().for_each(|arm| arm.judge_ports(&mut validity));
         Self {
-            schema: 1,
-            command: "churn",
-            scenario: scenario.into(),
-            started: 0.0,
-            duration_ns: 0,
-            phase_ns: plan.duration_ns,
-            seed: plan.seed,
-            generator,
-            rate,
-            gaps,
-            clients,
+            head,
+            pace: plan.pace.summary(),
             connections: plan.pace.places(),
             reset: plan.generator.reset,
             validity,
@@ -137,7 +87,7 @@ impl Summary {
 
 impl ChurnArm {
     fn new(arm: &Arm, own: &Connections, names: &[&str]) -> Self {
-        let Connections { times, network } = own;
+        let Connections { times, network, .. } = own;
         let arm = ArmSummary::new(arm, names);
         Self {
             refused: arm.errors.get(Class::ConnectFailed.name()).copied().unwrap_or_default(),
@@ -176,12 +126,14 @@ fn before_after(arms: &[ChurnArm]) -> Option<BeforeAfter> {
 impl Summary {
     /// Made-up measurements of a gateway, a pooler and a Postgres without room for all, through the
     /// same code as real ones.
-    pub(super) fn example(pace: Pace) -> Self {
+    pub(super) fn example(pace: crate::pace::Pace) -> Self {
         use engine::{ConnectionTimes, PhaseReport, Recording, SECOND, StreamReport};
         use wire::{Code, Failure, Outcome};
 
         use crate::arm::{ArmKind, Block};
         use crate::generator::GeneratorOptions;
+        use crate::observe::Observations;
+        use crate::series::Second;
 
         let plan = Plan {
             targets: ["gateway", "pooler", "postgres"].map(Into::into).into(),
@@ -234,19 +186,20 @@ impl Summary {
             let mut arm = Arm::new(&ArmKind::of(target), None);
             arm.connect = Some(times.connect.clone());
             arm.push(Block::new(report, SECOND, Vec::new()));
+            arm.series = vec![Second::at_ease(0)];
             arms.push(arm);
             let network = [
                 Network { time_wait: Some(500), listen_overflows: Some(0), listen_drops: Some(0) },
                 Network { time_wait: Some(499), listen_overflows: Some(0), listen_drops: Some(0) },
                 Network { time_wait: Some(-3), listen_overflows: Some(7), listen_drops: Some(9) },
             ][index];
-            measured.push(Connections { times, network });
+            measured.push(Connections { times, network, observations: Observations::default() });
         }
-        Self::of("nova", &plan, GeneratorSummary::example(), &arms, &measured, &["getUser"])
+        Self::new(Head::example("churn", SECOND), &plan, &arms, &measured, &["getUser"])
     }
 
     /// The same where nothing could be counted.
-    pub(super) fn uncounted(pace: Pace) -> Self {
+    pub(super) fn uncounted(pace: crate::pace::Pace) -> Self {
         let mut summary = Self::example(pace);
         summary.arms.truncate(1);
         summary.before_after = None;

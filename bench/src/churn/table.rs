@@ -8,7 +8,10 @@ use super::Summary;
 use super::summary::ChurnArm;
 use crate::arm::Quantiles;
 use crate::duration::show;
-use crate::table::{Columns, errors, verdict};
+use crate::head::Head;
+use crate::pace::PaceSummary;
+use crate::series;
+use crate::table::{Columns, errors, limiters, verdict};
 
 /// The whole result.
 pub(crate) fn text(summary: &Summary) -> String {
@@ -17,6 +20,10 @@ pub(crate) fn text(summary: &Summary) -> String {
     let _ = writeln!(text, "{}\n", whole(summary));
     let _ = writeln!(text, "{}\n", steps(summary));
     let _ = writeln!(text, "{}\n", kernel(summary));
+    let arms = summary.arms.iter().map(|churned| (churned.arm.label(), churned.arm.series()));
+    if let Some(seen) = series::means(&arms.collect::<Vec<_>>()) {
+        let _ = writeln!(text, "{seen}\n");
+    }
     if let Some(change) = &summary.before_after {
         let [before, after] = change.connection_latency_p95_ns.map(|ns| show(ns as f64));
         let _ = writeln!(
@@ -27,7 +34,8 @@ pub(crate) fn text(summary: &Summary) -> String {
     for ChurnArm { arm, .. } in summary.arms.iter().filter(|arm| !arm.arm.errors.is_empty()) {
         let _ = writeln!(text, "{}: {}", arm.name, errors(arm));
     }
-    let _ = writeln!(text, "{}", summary.generator.note());
+    text += &limiters(summary.arms.iter().map(|churned| &churned.arm));
+    let _ = writeln!(text, "{}", summary.head.generator.note());
     let _ = writeln!(text, "{}", verdict(&summary.validity));
     text
 }
@@ -38,7 +46,8 @@ pub(super) fn length(duration_ns: Nanos) -> String {
 }
 
 fn headline(summary: &Summary) -> String {
-    let pace = match (summary.rate, summary.gaps, summary.clients) {
+    let PaceSummary { rate, gaps, clients } = summary.pace;
+    let pace = match (rate, gaps, clients) {
         (Some(rate), Some(gaps), _) => format!(
             "{rate} connections a second with {gaps} gaps, at most {} at once",
             summary.connections
@@ -50,8 +59,9 @@ fn headline(summary: &Summary) -> String {
         }
     };
     let end = if summary.reset { ", closed with a reset" } else { "" };
-    let length = summary.phase_ns as f64 / SECOND as f64;
-    format!("{}: {pace}{end}, {length} s a target, seed {}", summary.scenario, summary.seed)
+    let Head { scenario, phase_ns, seed, .. } = &summary.head;
+    let length = *phase_ns as f64 / SECOND as f64;
+    format!("{scenario}: {pace}{end}, {length} s a target, seed {seed}")
 }
 
 /// From when a connection was due to the end of its query.
@@ -114,8 +124,8 @@ fn kernel(summary: &Summary) -> String {
 mod tests {
     use engine::Gaps;
 
-    use super::super::Pace;
     use super::*;
+    use crate::pace::Pace;
 
     #[test]
     fn the_whole_text() {

@@ -80,7 +80,7 @@ pub(crate) enum CommandError {
     PgbenchOptions(#[from] pgbench::PgbenchOptionsError),
     /// `pgbench` has no result.
     #[error(transparent)]
-    Pgbench(#[from] crate::pgbench::PgbenchError),
+    Pgbench(crate::pgbench::PgbenchError),
     /// A goal that can't be read.
     #[error("--goal '{goal}': {problem}")]
     Goal { goal: String, problem: String },
@@ -124,6 +124,15 @@ impl From<LimitError> for CommandError {
     }
 }
 
+impl From<PgbenchError> for CommandError {
+    fn from(error: PgbenchError) -> Self {
+        match error {
+            PgbenchError::Rig(error) => Self::Rig(error),
+            error => Self::Pgbench(error),
+        }
+    }
+}
+
 /// Exit codes, k6's where it has one.
 pub(crate) mod exit {
     /// All is well.
@@ -148,11 +157,11 @@ impl CommandError {
     /// What the process ends with.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Stack(StackError::Interrupted)
-            | Self::Rig(RigError::Interrupted)
-            | Self::Pgbench(PgbenchError::Interrupted) => exit::INTERRUPTED,
+            Self::Stack(StackError::Interrupted) | Self::Rig(RigError::Interrupted) => {
+                exit::INTERRUPTED
+            }
             Self::Pgbench(PgbenchError::Script(_)) => exit::SCRIPT,
-            Self::Pgbench(PgbenchError::Fleet(_) | PgbenchError::Log(..)) => exit::FAILED,
+            Self::Pgbench(PgbenchError::File(..)) => exit::FAILED,
             Self::Scenario(_)
             | Self::Options(_)
             | Self::Goal { .. }

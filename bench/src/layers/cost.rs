@@ -5,7 +5,7 @@ use crate::arm::Arm;
 use crate::statistics::{Estimate, Merger, estimates, estimates_at};
 
 /// The quantiles whose differences are told. The 99.9th has too few values in a short run.
-pub(super) const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
+pub(crate) const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
 
 /// The layers whose CPU time is told apart.
 pub(super) const CPU_LAYERS: [&str; 3] = ["gateway", "pooler", "postgres"];
@@ -39,13 +39,13 @@ impl Costs {
 }
 
 /// Rounds in which each of the arms had its block.
-pub(super) fn rounds(arms: &[Arm]) -> usize {
+pub(crate) fn rounds(arms: &[Arm]) -> usize {
     arms.iter().map(|arm| arm.blocks.len()).min().unwrap_or_default()
 }
 
 /// Differences of the arms' quantiles for each pair, and the difference of the differences. The
 /// intervals are of this confidence, and drawn with this seed.
-pub(super) fn latencies(
+pub(crate) fn latencies(
     arms: &[Arm],
     pairs: &[Pair],
     square: Option<[usize; 4]>,
@@ -124,7 +124,7 @@ fn cpu(with: &Arm, without: &Arm, seed: u64) -> [Option<Estimate>; 1 + CPU_LAYER
 
 /// The ratio of two sums over blocks that were drawn so many times; `None` where it has no
 /// denominator.
-pub(super) fn ratio(blocks: &[(f64, f64)], times: &[u32]) -> Option<f64> {
+pub(crate) fn ratio(blocks: &[(f64, f64)], times: &[u32]) -> Option<f64> {
     let sums = blocks.iter().zip(times).fold((0.0, 0.0), |sums, ((above, below), times)| {
         (sums.0 + above * f64::from(*times), sums.1 + below * f64::from(*times))
     });

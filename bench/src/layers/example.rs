@@ -16,9 +16,9 @@ use super::summary::{Results, Summary};
 use super::{Plan, schedule};
 use crate::arm::{Arm, ArmKind, Block};
 use crate::generator::GeneratorSummary;
-use crate::observe::{Pools, Totals};
+use crate::observe::{Observations, Pools, Totals};
+use crate::series::Second;
 use crate::statistics::FixedWidth;
-use crate::validity::Machine;
 
 impl Summary {
     /// Four rounds of four arms.
@@ -78,7 +78,7 @@ impl Summary {
             amplification: vec![amplification],
             round_trips: kinds.iter().map(|kind| Some(kind.layers.len() as u64 * 7000)).collect(),
             hops: hops(&kinds),
-            machine: Machine::default(),
+            observations: Observations::default(),
         })
     }
 }
@@ -133,6 +133,10 @@ fn fill(level: &mut Level, index: usize) {
     let mut connect = engine::histogram();
     connect.saturating_record(us * 10);
     arm.connect = Some(connect);
+    arm.series = (0..5).map(Second::at_ease).collect();
+    if arm.kind.target == "pooler" {
+        arm.series.iter_mut().for_each(Second::fill_pool);
+    }
     for round in 0..4 {
         let mut recording = Recording::new(1);
         let mut failure = Failure::default();

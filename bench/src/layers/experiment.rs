@@ -10,17 +10,20 @@ use super::amplification::Amplification;
 use super::arms::{self, Pair};
 use super::hops::{Hop, Places, hops};
 use super::level::{Level, PoolBlock};
-use super::schedule::{self, Turn, is_watched};
+use super::schedule::{self, Turn, is_observed, is_watched};
 use super::watcher::Watcher;
 use super::{Plan, Summary, cost};
 use crate::arm::Block;
 use crate::check::Checks;
 use crate::interrupt;
-use crate::observe::{self, CpuSample, ObserveError, Poolers, Server, Sockets, Totals};
+use crate::observe::{
+    self, CpuSample, Observations, ObserveError, Observer, Poolers, Server, Sockets, Source, Totals,
+};
 use crate::rig::{Rig, RigError};
 use crate::scenario::{Processes, Scenario};
+use crate::series::LoadSecond;
 use crate::statistics::{Estimate, FixedWidth};
-use crate::validity::{Machine, MachineWatch, compare_settings};
+use crate::validity::compare_settings;
 
 /// Before the first round, on each arm; not counted.
 const WARM_UP_NS: Nanos = 500 * MILLISECOND;
@@ -33,6 +36,8 @@ pub(super) struct Experiment<'a> {
     pub(super) pairs: Vec<Pair>,
     /// One for each rate.
     pub(super) levels: Vec<Level>,
+    /// When the first block began, on the workers' clock.
+    start_ns: Nanos,
     processes: Processes,
     pub(super) server: Option<Server>,
     /// If all of its processes can be asked.
@@ -57,8 +62,8 @@ pub(super) struct Measured {
     /// For each arm, the shortest round trip to its target, in ns, where that is TCP.
     pub(super) round_trips: Vec<Option<Nanos>>,
     pub(super) hops: Vec<Hop>,
-    /// What this machine did meanwhile.
-    pub(super) machine: Machine,
+    /// What was seen beside the blocks.
+    pub(super) observations: Observations,
 }
 
 /// How a comparison ended that was to end once enough was known.
@@ -120,6 +125,7 @@ impl<'a> Experiment<'a> {
             settings: compare_settings(scenario, &kinds),
             pairs: arms::pairs(&kinds),
             levels: Vec::new(),
+            start_ns: 0,
             processes,
             server,
             poolers,
@@ -141,13 +147,13 @@ impl<'a> Experiment<'a> {
             rates.join(", ")
         ));
         let started = SystemTime::now();
-        let mut machine = MachineWatch::begin();
-        let start = self.rig.fleet.clock().now();
+        let sources = Source::all(self.scenario)?;
+        let mut observer = Observer::open(sources, self.rig.fleet.clock(), self.rig.cores());
+        self.start_ns = self.rig.fleet.clock().now();
         let mut ended = None;
         for round in 0..rounds {
-            machine.look();
             for turn in schedule::shuffled(self.levels.len(), arms, self.plan.seed, round) {
-                self.block(turn, round)?;
+                self.block(turn, round, &mut observer)?;
             }
             if let Some(goal) = self.plan.until
                 && (FixedWidth::looks_after(round + 1) || round + 1 == rounds)
@@ -168,8 +174,9 @@ impl<'a> Experiment<'a> {
             }
         }
         interrupt::check()?;
-        let duration_ns = self.rig.fleet.clock().now() - start;
-        let machine = machine.end();
+        let duration_ns = self.rig.fleet.clock().now() - self.start_ns;
+        let observations = observer.finish();
+        self.levels.iter_mut().for_each(|level| level.lay(&observations, self.start_ns));
         let assignments = self.assignments()?;
         let amplification = self.amplify(assignments)?;
         let after = self.totals()?;
@@ -188,7 +195,7 @@ impl<'a> Experiment<'a> {
             amplification,
             round_trips,
             hops,
-            machine,
+            observations,
         })
     }
 
@@ -220,7 +227,7 @@ impl<'a> Experiment<'a> {
         self.plan.rates.iter().enumerate().map(level).collect()
     }
 
-    fn block(&mut self, turn: Turn, round: u64) -> Result<(), RigError> {
+    fn block(&mut self, turn: Turn, round: u64, observer: &mut Observer) -> Result<(), RigError> {
         let Turn { rate, arm } = turn;
         let load = self.plan.load(self.levels[rate].rate, self.plan.block_ns);
         let stream = self.rig.stream(arm, load, (0, 0), self.plan.block_seed(round));
@@ -231,7 +238,15 @@ impl<'a> Experiment<'a> {
         if is_watched {
             self.watcher.iter().for_each(Watcher::begin);
         }
+        if is_observed(round) {
+            observer.look_within(self.plan.block_ns);
+        }
         let report = self.rig.phase(vec![stream])?;
+        if is_observed(round) {
+            let times = (report.start - self.start_ns, report.end - self.start_ns);
+            let load = LoadSecond::of(times, &report.streams);
+            self.levels[rate].observed[arm].push((load, self.rig.spun_share(&report)));
+        }
         let looks = if is_watched { self.looks() } else { Vec::new() };
         let used = self.cpu_since(&cpu);
         if let Some(before) = totals

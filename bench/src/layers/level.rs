@@ -1,7 +1,10 @@
 //! One of the rates that are compared.
 
+use engine::Nanos;
+
 use crate::arm::Arm;
-use crate::observe::{Pools, Totals};
+use crate::observe::{Observations, Pools, Totals};
+use crate::series::{self, LoadSecond};
 
 /// What was measured at one rate.
 pub(super) struct Level {
@@ -11,6 +14,8 @@ pub(super) struct Level {
     /// For each arm, what the pooler said of each of its blocks; empty where the pooler is not on
     /// the way, or not known.
     pub(super) pool: Vec<Vec<PoolBlock>>,
+    /// For each arm, its blocks that were observed, each with its share of spinning.
+    pub(super) observed: Vec<Vec<(LoadSecond, f64)>>,
 }
 
 /// What the pooler said of one block.
@@ -26,7 +31,14 @@ pub(super) struct PoolBlock {
 impl Level {
     /// Without measurements; `arms` have their connections.
     pub(super) fn new(rate: f64, arms: Vec<Arm>) -> Self {
-        let pool = vec![Vec::new(); arms.len()];
-        Self { rate, arms, pool }
+        let (pool, observed) = (vec![Vec::new(); arms.len()], vec![Vec::new(); arms.len()]);
+        Self { rate, arms, pool, observed }
+    }
+
+    /// Gives each arm what was seen beside its blocks, in a comparison that began at `start_ns`.
+    pub(super) fn lay(&mut self, observations: &Observations, start_ns: Nanos) {
+        for (arm, blocks) in self.arms.iter_mut().zip(&mut self.observed) {
+            arm.series = series::lay_blocks(std::mem::take(blocks), observations, start_ns);
+        }
     }
 }

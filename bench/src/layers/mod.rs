@@ -3,7 +3,7 @@
 mod accounting;
 mod amplification;
 mod arms;
-mod cost;
+pub(crate) mod cost;
 mod curve;
 #[cfg(test)]
 mod example;
@@ -19,7 +19,8 @@ mod watcher;
 
 use engine::{Gaps, MILLISECOND, Nanos};
 
-pub(crate) use self::arms::parse as parse_arm;
+pub(crate) use self::arms::{Pair, parse as parse_arm};
+pub(crate) use self::schedule::shuffled;
 pub(crate) use self::summary::Summary;
 pub(crate) use self::table::text;
 use crate::arm::ArmKind;

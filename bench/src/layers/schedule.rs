@@ -1,18 +1,18 @@
 //! In which order the blocks of a round run, and what is in them.
 
-use engine::{Gaps, Load, Nanos, Random};
+use engine::{Load, Nanos, Random};
 
 use super::Plan;
 
 /// One block of a round: which rate and which arm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Turn {
-    pub(super) rate: usize,
-    pub(super) arm: usize,
+pub(crate) struct Turn {
+    pub(crate) rate: usize,
+    pub(crate) arm: usize,
 }
 
 /// All arms at all rates, in an order of their own for each round (Fisher and Yates).
-pub(super) fn shuffled(rates: usize, arms: usize, seed: u64, round: u64) -> Vec<Turn> {
+pub(crate) fn shuffled(rates: usize, arms: usize, seed: u64, round: u64) -> Vec<Turn> {
     let mut order: Vec<_> =
         (0..rates).flat_map(|rate| (0..arms).map(move |arm| Turn { rate, arm })).collect();
     let mut random = Random::new(!seed, round);
@@ -39,19 +39,18 @@ impl Plan {
     pub(super) fn block_seed(&self, round: u64) -> u64 {
         Random::new(self.seed, round).draw()
     }
-
-    pub(super) fn gaps_name(&self) -> &'static str {
-        match self.gaps {
-            Gaps::Uniform => "uniform",
-            Gaps::Poisson => "poisson",
-        }
-    }
 }
 
 /// Whether the pooler is watched while this round's blocks run. In every fourth it is not, so that
 /// the difference shows what the watching costs.
 pub(super) fn is_watched(round: u64) -> bool {
     round % 4 != 3
+}
+
+/// Whether everything else is observed too while this round's blocks run. That costs a look at every
+/// process: in one round of four it is no more than a run's look a second.
+pub(super) fn is_observed(round: u64) -> bool {
+    round % 4 == 1
 }
 
 #[cfg(test)]
@@ -72,7 +71,10 @@ mod tests {
     }
 
     #[test]
-    fn three_of_four_rounds_are_watched() {
+    fn three_of_four_rounds_are_watched_and_one_of_them_observed() {
         assert_eq!((0..40).filter(|round| is_watched(*round)).count(), 30);
+        assert_eq!((0..40).filter(|round| is_observed(*round)).count(), 10);
+        assert!((0..40).all(|round| is_watched(round) || !is_observed(round)));
+        assert!(is_observed(1), "the shortest comparison has two rounds");
     }
 }

@@ -1,7 +1,6 @@
 //! The comparison as it is written to summary.json: everything that the table shows.
 
 use std::collections::BTreeMap;
-use std::time::UNIX_EPOCH;
 
 use engine::Nanos;
 use serde::Serialize;
@@ -19,24 +18,19 @@ use super::hops::Hop;
 use super::level::Level;
 use crate::arm::{Arm, ArmKind, ArmSummary, Quantiles};
 use crate::generator::GeneratorSummary;
-use crate::observe::{Poolers, Server};
+use crate::head::Head;
+use crate::observe::{ObserversSummary, Poolers, Server};
+use crate::pace::gaps_name;
 use crate::rig::RigError;
 use crate::statistics::Estimate;
-use crate::validity::{Machine, Validity};
+use crate::validity::Validity;
 
 /// The result of `layers`. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
-    schema: u32,
-    command: &'static str,
-    pub(super) scenario: String,
-    /// Seconds since 1970.
-    started: f64,
-    duration_ns: Nanos,
-    pub(super) phase_ns: Nanos,
-    pub(super) seed: u64,
+    /// A phase is a block.
     #[serde(flatten)]
-    pub(super) generator: GeneratorSummary,
+    pub(super) head: Head,
     pub(super) connections: u32,
     pub(super) gaps: &'static str,
     pub(super) rates: Vec<f64>,
@@ -62,6 +56,7 @@ pub(crate) struct Summary {
     pub(super) hops: Vec<Hop>,
     pub(super) amplification: Vec<Amplification>,
     pub(super) observer_costs: Vec<ObserverCost>,
+    observers: ObserversSummary,
     pub(super) counts: Option<Counts>,
 }
 
@@ -180,22 +175,21 @@ impl Results<'_> {
         let through_pooler = arms().filter(|arm| arm.kind.has("pooler"));
         let completed_through_pooler = through_pooler.map(|arm| arm.queries).sum();
         Summary {
-            schema: 1,
-            command: "layers",
-            scenario: self.scenario.into(),
-            started: measured.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
-            duration_ns: measured.duration_ns,
-            phase_ns: plan.block_ns,
-            seed,
             validity: {
-                let mut validity =
-                    validity(plan, levels, self.generator.share(), &measured.machine);
+                let mut validity = validity(plan, levels, &self.generator);
+                validity.judge_observations(&measured.observations);
                 all().for_each(|(level, costs)| itself(level, costs, pairs, &mut validity));
                 validity
             },
-            generator: self.generator,
+            head: Head::new(
+                "layers",
+                self.scenario,
+                (measured.started, measured.duration_ns),
+                (plan.block_ns, seed),
+                self.generator,
+            ),
             connections: plan.connections,
-            gaps: plan.gaps_name(),
+            gaps: gaps_name(plan.gaps),
             rates: plan.rates.clone(),
             servers: self.servers,
             arms: arms().map(|arm| ArmSummary::new(arm, self.operations)).collect(),
@@ -218,6 +212,7 @@ impl Results<'_> {
                 .collect(),
             hops: measured.hops,
             amplification: measured.amplification,
+            observers: ObserversSummary::new(&measured.observations),
             observer_costs: levels
                 .iter()
                 .flat_map(|level| observer_costs(level, &quantiles, seed))
@@ -296,21 +291,21 @@ fn cpu_costs(level: &Level, costs: &Costs, pairs: &[Pair]) -> Vec<CpuCost> {
 }
 
 /// Whether the numbers can be trusted.
-fn validity(plan: &Plan, levels: &[Level], generator: f64, machine: &Machine) -> Validity {
+fn validity(plan: &Plan, levels: &[Level], generator: &GeneratorSummary) -> Validity {
     let mut validity = Validity::default();
-    levels.iter().flat_map(|level| &level.arms).for_each(|arm| validity.judge(arm));
     validity.judge_generator(generator);
-    validity.judge_machine(machine);
+    levels.iter().flat_map(|level| &level.arms).for_each(|arm| validity.judge(arm));
     for level in levels {
-        validity.compare(&level.arms, level.rate, plan.block_ns, plan.connections);
+        validity.compare(&level.arms, Some((level.rate, plan.block_ns)), plan.connections);
     }
     let blocks = levels.iter().map(|level| super::cost::rounds(&level.arms)).min();
-    validity.judge_blocks(blocks.unwrap_or_default(), plan.round_ns(levels[0].arms.len()));
+    let round_ns = plan.round_ns(levels[0].arms.len());
+    validity.judge_blocks(blocks.unwrap_or_default(), round_ns, "--duration");
     let blocks = levels.iter().flat_map(|level| &level.pool).flatten();
     let watched: Vec<_> = blocks.filter(|block| block.is_watched).collect();
-    let looks = watched.iter().map(|block| block.looks.len()).sum();
-    let due = plan.block_ns / super::watcher::INTERVAL.as_nanos() as u64;
-    validity.judge_watching(looks, watched.len() * due as usize);
+    let looks: usize = watched.iter().map(|block| block.looks.len()).sum();
+    let due = plan.block_ns / super::watcher::INTERVAL.as_nanos() as u64 * watched.len() as u64;
+    validity.judge_looks("the pooler's console", looks as u64, due);
     validity
 }
 

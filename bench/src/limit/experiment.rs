@@ -1,6 +1,5 @@
 //! The trials of one target, on real connections.
 
-use std::ops::ControlFlow;
 use std::time::Instant;
 
 use engine::{Gaps, Load, MILLISECOND, Nanos, Random, SECOND, Stream};
@@ -16,11 +15,10 @@ use crate::generator::{GeneratorError, GeneratorSummary};
 use crate::interrupt;
 use crate::limiter::Limiter;
 use crate::metric::{self, Loads};
-use crate::observe::{self, Observer, Poolers, Source};
-use crate::rig::{Rig, RigError};
+use crate::observe::{self, Poolers};
+use crate::rig::{ObservedPhase, Rig, RigError};
 use crate::rules;
 use crate::scenario::Scenario;
-use crate::series::{self, LoadSecond};
 
 /// All that was found on one target.
 pub(super) struct Outcome {
@@ -244,18 +242,8 @@ impl<'a> Experiment<'a> {
         let seed = Random::new(self.plan.seed, self.trials.len() as u64).draw();
         let rig = self.rig.as_mut().expect("it was opened");
         let load = self.plan.variable.load(asked.load, asked.duration_ns, self.connections);
-        let sources = Source::all(self.scenario)?;
-        let observer = Observer::start(sources, rig.fleet.clock(), rig.cores());
-        let mut seconds = Vec::new();
         let stream = rig.stream(0, load, (0, 0), seed);
-        let report = rig.watch(vec![stream], |interval| {
-            seconds.push(LoadSecond::new(interval));
-            ControlFlow::Continue(())
-        })?;
-        let observations = observer.finish();
-        interrupt::check()?;
-        let spun_share = rig.spun_share(&report);
-        let series = series::lay(seconds, &observations, report.start, spun_share);
+        let ObservedPhase { report, series, .. } = rig.observe(self.scenario, vec![stream])?;
         let ended = report.start + asked.duration_ns;
         let about = (&self.loads, self.target.goals.as_slice());
         let mut trial = Trial::new(asked, kind, &report, about, (self.connections, self.workers));

@@ -3,98 +3,12 @@ use std::collections::BTreeMap;
 use engine::MILLISECOND;
 
 use super::*;
-use crate::observe::{FullPool, GENERATOR, MachineUse, Network, Pools, ProcessUse};
-use crate::series::{LoadSecond, PoolerSecond, ServerSecond, Spread};
-
-/// A machine of four cores that is half idle; a pooler, a server and us, at ease.
-fn at_ease(number: u64) -> Second {
-    let spread = Spread { p50: 20_000, p95: 60_000, p99: 90_000, max: MILLISECOND };
-    let load = LoadSecond {
-        start_ns: number * SECOND,
-        end_ns: (number + 1) * SECOND,
-        requests: 1000,
-        errors: 0,
-        late: 0,
-        response_ns: Some(spread),
-        service_ns: Some(spread),
-        lateness_ns: Some(spread),
-        server_total_ns: None,
-        server_database_ns: None,
-    };
-    let used = |cpu_cores, has_children| {
-        let used = ProcessUse {
-            cpu_cores,
-            wait_cores: 0.02,
-            busiest_thread: 0.2,
-            busiest_thread_wait: 0.01,
-            usable_cores: if has_children { 4.0 } else { 1.0 },
-            cores: vec![0, 1, 2, 3],
-            is_under_quota: false,
-            throttled_cores: None,
-            has_children,
-            context_switches: 3000.0,
-            group: None,
-            resident_bytes: Some(1 << 20),
-            open_files: Some(100),
-            open_files_max: Some(1024),
-        };
-        Some(used)
-    };
-    let pools = Pools {
-        cl_active: Some(20),
-        cl_waiting: Some(0),
-        sv_active: Some(2),
-        sv_idle: Some(4),
-        sv_used: Some(0),
-        maxwait_ns: Some(0),
-    };
-    let counts = |pairs: &[(&str, u64)]| -> BTreeMap<String, u64> {
-        pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
-    };
-    let named = |name: &str, used| (name.to_owned(), used);
-    Second {
-        load,
-        poolers: BTreeMap::from([(
-            "pooler".to_owned(),
-            Some(PoolerSecond {
-                pools,
-                full: Vec::new(),
-                clients: Some(20),
-                clients_max: Some(100),
-                wait_ns_per_query: Some(500.0),
-                counted_per_second: None,
-            }),
-        )]),
-        servers: BTreeMap::from([(
-            "postgres".to_owned(),
-            Some(ServerSecond {
-                connections: 8,
-                connections_max: Some(100),
-                states: counts(&[("active", 4), ("idle", 4)]),
-                waits: counts(&[("running", 2), ("Client:ClientRead", 2)]),
-                counted_per_second: None,
-            }),
-        )]),
-        processes: BTreeMap::from([
-            named("pooler", used(0.2, false)),
-            named("postgres", used(0.8, true)),
-            named("gateway", used(0.4, false)),
-            named(GENERATOR, used(0.2, false)),
-        ]),
-        machine: Some(MachineUse {
-            idle: 0.5,
-            softirq: 0.05,
-            steal: 0.0,
-            idle_by_core: (0..4).map(|core| (core, 0.5)).collect(),
-            network: Network { listen_overflows: Some(0), ..Network::default() },
-        }),
-        expositions: BTreeMap::new(),
-    }
-}
+use crate::observe::{GENERATOR, ProcessUse};
+use crate::series::{PoolerSecond, ServerSecond};
 
 /// Ten seconds, changed from second `from` up to second `to`.
 fn run((from, to): (usize, usize), change: impl Fn(&mut Second)) -> Vec<Second> {
-    let mut seconds: Vec<_> = (0..10).map(at_ease).collect();
+    let mut seconds: Vec<_> = (0..10).map(Second::at_ease).collect();
     seconds[from..to].iter_mut().for_each(change);
     seconds
 }
@@ -109,13 +23,6 @@ fn pooler(second: &mut Second) -> &mut PoolerSecond {
 
 fn server(second: &mut Second) -> &mut ServerSecond {
     second.servers.get_mut("postgres").and_then(Option::as_mut).unwrap()
-}
-
-fn fill_pool(second: &mut Second) {
-    let pool = FullPool { database: "nova".into(), user: "nova".into(), size: 6, cl_waiting: 14 };
-    let pooler = pooler(second);
-    pooler.full = vec![pool];
-    (pooler.pools.cl_waiting, pooler.pools.sv_active) = (Some(14), Some(6));
 }
 
 /// It is ready most of the time, and others are on its core.
@@ -184,7 +91,7 @@ fn each_resource_is_named_when_it_runs_out() {
         ("lightweight locks in postgres", |second| wait(second, "LWLock:WALWrite")),
         ("I/O of postgres", |second| wait(second, "IO:DataFileRead")),
         ("max_connections of postgres", |second| server(second).connections = 98),
-        ("pool of pooler", fill_pool),
+        ("pool of pooler", Second::fill_pool),
         ("max_client_conn of pooler", |second| pooler(second).clients = Some(100)),
         ("open files of pooler", |second| process(second, "pooler").open_files = Some(1020)),
         ("listen backlog", |second| {
@@ -220,7 +127,7 @@ fn what_fills_the_pool_is_named_before_the_pool() {
     ];
     for (name, cause) in causes {
         let both = |second: &mut Second| {
-            fill_pool(second);
+            Second::fill_pool(second);
             cause(second);
         };
         assert_eq!(named(both).as_deref(), Some(name));
@@ -229,7 +136,7 @@ fn what_fills_the_pool_is_named_before_the_pool() {
 
 #[test]
 fn what_ran_out_first_is_named_even_where_more_follows() {
-    let mut seconds = run((2, 10), fill_pool);
+    let mut seconds = run((2, 10), Second::fill_pool);
     for second in &mut seconds[6..] {
         process(second, "postgres").cpu_cores = 4.0;
     }
@@ -239,8 +146,8 @@ fn what_ran_out_first_is_named_even_where_more_follows() {
 
 #[test]
 fn a_fluctuation_is_none_and_a_gap_ends_nothing() {
-    assert_eq!(Limiter::find(&run((4, 6), fill_pool)), None, "two seconds of ten");
-    let mut seconds = run((4, 7), fill_pool);
+    assert_eq!(Limiter::find(&run((4, 6), Second::fill_pool)), None, "two seconds of ten");
+    let mut seconds = run((4, 7), Second::fill_pool);
     seconds[5].poolers.insert("pooler".into(), None);
     seconds[7].poolers.insert("pooler".into(), None);
     let limiter = Limiter::find(&seconds).unwrap();
@@ -248,17 +155,17 @@ fn a_fluctuation_is_none_and_a_gap_ends_nothing() {
     seconds.iter_mut().for_each(|second| drop(second.poolers.insert("pooler".into(), None)));
     assert_eq!(Limiter::find(&seconds), None, "what was never seen is not named");
     // A second with some of it left, between two without, is no end.
-    let mut seconds = run((4, 9), fill_pool);
-    seconds[6] = at_ease(6);
+    let mut seconds = run((4, 9), Second::fill_pool);
+    seconds[6] = Second::at_ease(6);
     assert_eq!(Limiter::find(&seconds).unwrap().until_ns, 9 * SECOND);
     // In a short run half of it is enough.
-    assert!(Limiter::find(&run((0, 10), fill_pool)[..2]).is_some());
+    assert!(Limiter::find(&run((0, 10), Second::fill_pool)[..2]).is_some());
 }
 
 #[test]
 fn the_evidence_is_told_in_figures() {
     let limiter = Limiter::find(&run((3, 10), |second| {
-        fill_pool(second);
+        Second::fill_pool(second);
         wait(second, "Timeout:PgSleep");
         pooler(second).pools.maxwait_ns = Some(30 * MILLISECOND);
         pooler(second).wait_ns_per_query = Some(9e6);

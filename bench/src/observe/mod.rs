@@ -14,6 +14,7 @@ mod server;
 mod session;
 mod sockets;
 mod source;
+mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -26,11 +27,12 @@ pub(crate) use machine::{MachineSample, MachineUse};
 pub(crate) use network::{Network, NetworkSample};
 pub(crate) use observer::{Look, Observations, Observed, Observer};
 pub(crate) use pooler::{FullPool, Pooler, PoolerSample, Poolers, Pools, Totals, pool_mode};
-pub(crate) use process::{ProcessSample, ProcessUse};
+pub(crate) use process::{ProcessSample, ProcessSource, ProcessUse};
 pub(crate) use prometheus::Exposition;
 pub(crate) use server::{Server, ServerSample};
 pub(crate) use sockets::{Caller, RoundTrip, Sockets};
 pub(crate) use source::{GENERATOR, Reading, Source, Subject};
+pub(crate) use summary::ObserversSummary;
 pub(crate) use table::Row;
 
 use crate::conninfo::ConninfoError;

@@ -13,15 +13,17 @@ use core_affinity::CoreId;
 use engine::Nanos;
 use engine::driver::{Clock, thread_cpu_ns};
 use rustix::thread::{sched_getaffinity, sched_setaffinity};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::source::{Reading, Source, Subject};
 
-/// Looks on a thread of its own, from [`Observer::start`] to [`Observer::finish`].
+/// Looks on a thread of its own, from [`Observer::open`] to [`Observer::finish`].
 pub(crate) struct Observer {
-    stop: Option<oneshot::Sender<()>>,
+    turns: watch::Sender<Turn>,
+    /// Since when it looks every second, if it does.
+    since: Option<Instant>,
     news: Receiver<News>,
     observations: Observations,
     /// What was heard since it was last asked for.
@@ -36,6 +38,8 @@ pub(crate) struct Observations {
     pub(crate) cpu_ns: Option<Nanos>,
     /// As long as that was measured, in ns.
     pub(crate) length_ns: Nanos,
+    /// How often each source was to be looked at, without the first and the last look.
+    pub(crate) due: u64,
 }
 
 /// All that was seen of one source.
@@ -82,21 +86,33 @@ enum News {
     },
 }
 
-/// How often each source is looked at.
+/// How often each source is looked at while a load goes on.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How long after the beginning, which is the load's, they begin: each look is then well within a
 /// second of the load, near its end.
 const OFFSET: Duration = Duration::from_millis(900);
+/// In a short load there are so many looks at each source, this share of its length after its beginning
+/// and before its end.
+const SHORT_LOOKS: u32 = 2;
+const SHORT_OFFSET: f64 = 0.2;
 /// The load waits for the first looks no longer.
 const FIRST_PATIENCE: Duration = Duration::from_secs(3);
 /// The last looks, after the load, are waited for no longer: a server may have stopped for good.
 const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Observer {
-    /// Begins, and returns once every source was looked at or is not going to answer soon.
-    /// `workers` are the cores to keep off.
+    /// As [`Self::open`], and begins at once to look every second.
     pub(crate) fn start(sources: Vec<Source>, clock: Clock, workers: &[CoreId]) -> Self {
-        let (stop, stopped) = oneshot::channel();
+        let mut observer = Self::open(sources, clock, workers);
+        observer.since = Some(Instant::now());
+        observer.look_from(OFFSET, INTERVAL, u32::MAX);
+        observer
+    }
+
+    /// Looks at every source once, and returns when they were seen or are not going to answer soon.
+    /// `workers` are the cores to keep off.
+    pub(crate) fn open(sources: Vec<Source>, clock: Clock, workers: &[CoreId]) -> Self {
+        let (turns, turn) = watch::channel(Turn::First);
         let (sender, news) = channel();
         let observed = |source: &Source| Observed::new(&source.name, source.subject());
         let observations =
@@ -106,9 +122,9 @@ impl Observer {
         // Without a thread nothing is seen, and the end of the news says so.
         let _ = thread.spawn(move || {
             keep_off(&workers);
-            run(sources, clock, &sender, stopped);
+            run(sources, clock, &sender, turn);
         });
-        let mut observer = Self { stop: Some(stop), news, observations, fresh: Vec::new() };
+        let mut observer = Self { turns, since: None, news, observations, fresh: Vec::new() };
         while let Ok(news) = observer.news.recv() {
             if matches!(news, News::Begun) {
                 break;
@@ -116,6 +132,20 @@ impl Observer {
             observer.take(news);
         }
         observer
+    }
+
+    /// Looks twice in a load that begins now and is over after `length_ns`.
+    pub(crate) fn look_within(&mut self, length_ns: Nanos) {
+        let length = Duration::from_nanos(length_ns);
+        let offset = length.mul_f64(SHORT_OFFSET);
+        self.look_from(offset, length - 2 * offset, SHORT_LOOKS);
+        self.observations.due += u64::from(SHORT_LOOKS);
+    }
+
+    fn look_from(&self, offset: Duration, interval: Duration, count: u32) {
+        let first = Instant::now() + offset;
+        // Where the thread has ended already, there is nobody to tell.
+        let _ = self.turns.send(Turn::Several(Looks { next: Some(first), interval, left: count }));
     }
 
     /// What was seen since this was last asked.
@@ -128,8 +158,11 @@ impl Observer {
 
     /// Looks once more, ends, and gives all that was seen.
     pub(crate) fn finish(mut self) -> Observations {
+        if let Some(since) = self.since {
+            self.observations.due = since.elapsed().as_secs() / INTERVAL.as_secs();
+        }
         // Where the thread has ended already, there is nobody to stop.
-        let _ = self.stop.take().map(|stop| stop.send(()));
+        let _ = self.turns.send(Turn::Last);
         loop {
             match self.news.recv_timeout(2 * LAST_PATIENCE) {
                 Ok(news) => self.take(news),
@@ -204,18 +237,41 @@ fn keep_off(workers: &[CoreId]) {
 enum Turn {
     /// Every source's, once.
     First,
-    /// Every source's, from this instant on.
-    Every(Instant),
+    /// Every source's, several times.
+    Several(Looks),
     /// Every source's, once more.
     Last,
 }
 
+/// The instants of looks that are to come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Looks {
+    next: Option<Instant>,
+    interval: Duration,
+    left: u32,
+}
+
+impl Looks {
+    /// The next one. One that was missed is not made up for.
+    fn next(&mut self) -> Option<Instant> {
+        let mut next = self.next?;
+        loop {
+            self.left = self.left.checked_sub(1)?;
+            let at = next;
+            next += self.interval;
+            self.next = Some(next);
+            if at > Instant::now() {
+                return Some(at);
+            }
+        }
+    }
+}
+
 /// The observer's thread.
-fn run(sources: Vec<Source>, clock: Clock, news: &Sender<News>, stopped: oneshot::Receiver<()>) {
+fn run(sources: Vec<Source>, clock: Clock, news: &Sender<News>, mut turns: watch::Receiver<Turn>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     // Without one nothing is seen, and the end of the news says so.
     let Ok(runtime) = runtime else { return };
-    let (turns, _) = watch::channel(Turn::First);
     let count = sources.len();
     let cpu_elsewhere_ns = Rc::new(Cell::new(0));
     let cpu_so_far_ns = || thread_cpu_ns() + cpu_elsewhere_ns.get();
@@ -227,7 +283,7 @@ fn run(sources: Vec<Source>, clock: Clock, news: &Sender<News>, stopped: oneshot
             .map(|(number, source)| {
                 let (news, cpu_elsewhere_ns) = (news.clone(), Rc::clone(&cpu_elsewhere_ns));
                 let watched = Watched { number, source, clock, news, cpu_elsewhere_ns };
-                tokio::task::spawn_local(watched.watch(turns.subscribe(), first.clone()))
+                tokio::task::spawn_local(watched.watch(turns.clone(), first.clone()))
             })
             .collect();
         let all = async {
@@ -237,11 +293,9 @@ fn run(sources: Vec<Source>, clock: Clock, news: &Sender<News>, stopped: oneshot
         };
         let _ = timeout(FIRST_PATIENCE, all).await;
         let (cpu_before, start) = (cpu_so_far_ns(), clock.now());
-        let _ = turns.send(Turn::Every(Instant::now() + OFFSET));
         let _ = news.send(News::Begun);
         // It is sent, or the run has gone.
-        let _ = stopped.await;
-        let _ = turns.send(Turn::Last);
+        let _ = turns.wait_for(|turn| *turn == Turn::Last).await;
         let all = async {
             for task in tasks {
                 let _ = task.await;
@@ -269,23 +323,21 @@ impl Watched {
     async fn watch(mut self, mut turns: watch::Receiver<Turn>, first: mpsc::Sender<()>) {
         self.look().await;
         let _ = first.try_send(());
-        let begun = turns.wait_for(|turn| *turn != Turn::First).await.map(|turn| *turn);
-        let mut next = match begun {
-            Ok(Turn::Every(next)) => next,
-            // The run was over before this task had its turn.
-            Ok(Turn::Last) => return self.look().await,
-            Ok(Turn::First) | Err(_) => return,
-        };
+        let mut looks = Looks::default();
         loop {
-            // A turn that was missed is not made up for.
-            while next <= Instant::now() {
-                next += INTERVAL;
-            }
-            let last = turns.wait_for(|turn| *turn == Turn::Last);
-            let is_last = timeout_at(next, last).await.is_ok();
-            self.look().await;
-            if is_last {
-                return;
+            let turn = match looks.next() {
+                Some(next) => timeout_at(next, turns.changed()).await.ok(),
+                None => Some(turns.changed().await),
+            };
+            match turn {
+                None => self.look().await,
+                // The run has gone.
+                Some(Err(_)) => return,
+                Some(Ok(())) => match *turns.borrow_and_update() {
+                    Turn::First => {}
+                    Turn::Several(several) => looks = several,
+                    Turn::Last => return self.look().await,
+                },
             }
         }
     }

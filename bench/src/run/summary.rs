@@ -1,6 +1,6 @@
 //! A run as it is written to summary.json.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use engine::{Gaps, Load, Nanos};
 use serde::Serialize;
@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::pool::PoolSummary;
 use super::{Plan, Verdicts};
 use crate::arm::ArmSummary;
-use crate::generator::GeneratorSummary;
+use crate::head::Head;
 use crate::limiter::Limiter;
-use crate::observe::{Observations, Observed};
+use crate::observe::{Observations, ObserversSummary};
 use crate::rig::Rig;
 use crate::scenario::Scenario;
 use crate::series::Second;
@@ -19,16 +19,8 @@ use crate::validity::Validity;
 /// The result of `run`. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
-    schema: u32,
-    command: &'static str,
-    pub(super) scenario: String,
-    /// Seconds since 1970.
-    started: f64,
-    pub(super) duration_ns: Nanos,
-    phase_ns: Nanos,
-    pub(super) seed: u64,
     #[serde(flatten)]
-    pub(super) generator: GeneratorSummary,
+    pub(super) head: Head,
     pub(super) connections: u32,
     /// The load in words.
     pub(super) load: String,
@@ -47,38 +39,6 @@ pub(crate) struct Summary {
     pub(super) series: Vec<Second>,
 }
 
-/// What was looked at during the run, and what that cost.
-#[derive(Debug, Serialize)]
-struct ObserversSummary {
-    /// CPU time of the observers' thread as a share of one core; null where it did not end.
-    cpu_share: Option<f64>,
-    sources: Vec<SourceSummary>,
-}
-
-#[derive(Debug, Serialize)]
-struct SourceSummary {
-    name: String,
-    version: Option<String>,
-    looks: usize,
-    /// Looks that came to nothing: gaps in the series.
-    failures: u64,
-    error: Option<String>,
-}
-
-impl ObserversSummary {
-    fn new(observations: &Observations) -> Self {
-        let source = |observed: &Observed| SourceSummary {
-            name: observed.name.clone(),
-            version: observed.version.clone(),
-            looks: observed.looks.len(),
-            failures: observed.failures,
-            error: observed.error.clone(),
-        };
-        let sources = observations.sources.iter().map(source).collect();
-        Self { cpu_share: observations.cpu_share(), sources }
-    }
-}
-
 impl Summary {
     pub(super) fn new(
         scenario: &Scenario,
@@ -90,29 +50,18 @@ impl Summary {
         verdicts: Verdicts,
     ) -> Self {
         let names: Vec<_> = scenario.operations.iter().map(|op| op.name.as_str()).collect();
+        let duration_ns = rig.arms.iter().map(|arm| arm.measured_ns).max().unwrap_or(0);
+        let phase = (plan.duration_ns(), plan.seed);
+        let time = (started, duration_ns);
+        let head = Head::new("run", &scenario.name, time, phase, rig.generator());
         let mut validity = Validity::default();
+        validity.judge_generator(&head.generator);
         rig.arms.iter().for_each(|arm| validity.judge(arm));
         let lost_names = rig.arms.iter().filter_map(|arm| rig.lost_names(arm));
         lost_names.for_each(|line| validity.suspect(line));
-        for observed in &observations.sources {
-            observed.note.iter().for_each(|note| validity.suspect(note.clone()));
-            if let Some(error) = &observed.error {
-                let all = observed.failures + observed.looks.len() as u64;
-                validity.suspect(format!(
-                    "{error}: {} of {all} looks at it are missing from the series",
-                    observed.failures
-                ));
-            }
-        }
+        validity.judge_observations(observations);
         Self {
-            schema: 1,
-            command: "run",
-            scenario: scenario.name.clone(),
-            started: started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
-            duration_ns: rig.arms.iter().map(|arm| arm.measured_ns).max().unwrap_or(0),
-            phase_ns: plan.duration_ns(),
-            seed: plan.seed,
-            generator: rig.generator(),
+            head,
             connections: plan.connections(),
             load: {
                 let words = plan.loads.iter().map(|load| words(&load.load, load.think_time_ns));

@@ -46,18 +46,18 @@ impl Seconds {
 /// they are not wanted.
 pub(crate) fn text(summary: &Summary, stats: &[Aggregation], shown: Seconds) -> String {
     let verdicts = &summary.verdicts;
-    let seconds = summary.duration_ns as f64 / 1e9;
+    let seconds = summary.head.duration_ns as f64 / 1e9;
     let mut text = String::new();
     for arm in &summary.arms {
         let _ = writeln!(
             text,
             "{} on {}: {}, {} connections, {}, seed {}",
-            summary.scenario,
+            summary.head.scenario,
             arm.name,
             summary.load,
             summary.connections,
-            show(summary.duration_ns as f64),
-            summary.seed
+            show(summary.head.duration_ns as f64),
+            summary.head.seed
         );
         if let Some(line) = heading(std::slice::from_ref(arm)) {
             let _ = writeln!(text, "{line}");
@@ -93,7 +93,7 @@ pub(crate) fn text(summary: &Summary, stats: &[Aggregation], shown: Seconds) -> 
         Some(limiter) => writeln!(text, "limiter: {limiter}"),
         None => writeln!(text, "limiter: none; nothing of what was observed ran out"),
     };
-    let _ = writeln!(text, "{}", summary.generator.note());
+    let _ = writeln!(text, "{}", summary.head.generator.note());
     let _ = writeln!(text, "{}", verdict(&summary.validity));
     text
 }

@@ -1,14 +1,17 @@
 //! What the load, the pooler, Postgres, the processes and the machine did in the same second.
 
+#[cfg(test)]
+mod example;
 mod table;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use engine::{Interval, Nanos, OperationRecording, SECOND};
+use engine::{Interval, Nanos, OperationRecording, SECOND, StreamReport};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-pub(crate) use self::table::table;
+pub(crate) use self::table::{means, table};
 use crate::observe::pooler::Totals;
 use crate::observe::{
     FullPool, GENERATOR, Look, MachineUse, Observations, Observed, PoolerSample, Pools, ProcessUse,
@@ -103,7 +106,12 @@ pub(crate) struct ExpositionSecond {
 impl LoadSecond {
     /// All streams of an interval together.
     pub(crate) fn new(interval: &Interval) -> Self {
-        let recordings = || interval.streams.iter().map(|stream| &stream.recording);
+        Self::of((interval.start_ns, interval.end_ns), &interval.streams)
+    }
+
+    /// All streams of a phase that lasted from one instant to the other.
+    pub(crate) fn of((start_ns, end_ns): (Nanos, Nanos), streams: &[StreamReport]) -> Self {
+        let recordings = || streams.iter().map(|stream| &stream.recording);
         let operations = || recordings().flat_map(|recording| &recording.operations);
         let spread = |pick: fn(&OperationRecording) -> Option<&Histogram<u64>>| {
             let mut whole = engine::histogram();
@@ -119,11 +127,11 @@ impl LoadSecond {
             })
         };
         Self {
-            start_ns: interval.start_ns,
-            end_ns: interval.end_ns,
+            start_ns,
+            end_ns,
             requests: recordings().map(engine::Recording::completed).sum(),
             errors: recordings().map(engine::Recording::failed).sum(),
-            late: interval.streams.iter().map(|stream| stream.late).sum(),
+            late: streams.iter().map(|stream| stream.late).sum(),
             response_ns: spread(|operation| Some(&operation.response)),
             service_ns: spread(|operation| Some(&operation.service)),
             lateness_ns: spread(|operation| Some(&operation.lateness)),
@@ -143,11 +151,32 @@ pub(crate) fn lay(
     start_ns: Nanos,
     spun: f64,
 ) -> Vec<Second> {
-    load.into_iter().map(|load| second(load, observations, start_ns, spun)).collect()
+    let second = |load| second(load, observations, (0, start_ns), spun);
+    load.into_iter().map(second).collect()
 }
 
-fn second(load: LoadSecond, observations: &Observations, start_ns: Nanos, spun: f64) -> Second {
-    let (from, to) = (start_ns + load.start_ns, start_ns + load.end_ns);
+/// As [`lay`], where what lies between the blocks of a load is not of it: nothing that happened there
+/// is counted. Each block has its own share of spinning.
+pub(crate) fn lay_blocks(
+    blocks: Vec<(LoadSecond, f64)>,
+    observations: &Observations,
+    start_ns: Nanos,
+) -> Vec<Second> {
+    let second = |(load, spun): (LoadSecond, f64)| {
+        let since_ns = start_ns + load.start_ns;
+        second(load, observations, (since_ns, start_ns), spun)
+    };
+    blocks.into_iter().map(second).collect()
+}
+
+/// What was seen before `since_ns` is not compared with what was seen then.
+fn second(
+    load: LoadSecond,
+    observations: &Observations,
+    (since_ns, start_ns): (Nanos, Nanos),
+    spun: f64,
+) -> Second {
+    let times = start_ns + load.start_ns..start_ns + load.end_ns;
     let mut second = Second {
         load,
         poolers: BTreeMap::new(),
@@ -157,7 +186,7 @@ fn second(load: LoadSecond, observations: &Observations, start_ns: Nanos, spun: 
         expositions: BTreeMap::new(),
     };
     for observed in &observations.sources {
-        let seen = within(observed, from, to);
+        let seen = within(observed, &times, since_ns);
         let name = observed.name.clone();
         match observed.subject {
             Subject::Pooler => drop(second.poolers.insert(name, seen.and_then(pooler))),
@@ -178,11 +207,15 @@ fn second(load: LoadSecond, observations: &Observations, start_ns: Nanos, spun: 
     second
 }
 
-/// The last look between two instants, with the one before it.
-fn within(observed: &Observed, from: Nanos, to: Nanos) -> Option<(&Look, Option<&Look>)> {
-    let last = observed.looks.iter().rposition(|look| (from..to).contains(&look.at_ns))?;
+/// The last look in a range of time, with the one before it, if that was not before `since_ns`.
+fn within<'a>(
+    observed: &'a Observed,
+    times: &Range<Nanos>,
+    since_ns: Nanos,
+) -> Option<(&'a Look, Option<&'a Look>)> {
+    let last = observed.looks.iter().rposition(|look| times.contains(&look.at_ns))?;
     let before = last.checked_sub(1).and_then(|before| observed.looks.get(before));
-    Some((&observed.looks[last], before))
+    Some((&observed.looks[last], before.filter(|look| look.at_ns >= since_ns)))
 }
 
 fn pooler((look, before): (&Look, Option<&Look>)) -> Option<PoolerSecond> {

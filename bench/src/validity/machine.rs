@@ -1,10 +1,13 @@
-//! What this machine did while a comparison ran, as far as it bears on the figures.
+//! What this machine did while an experiment ran, as far as it bears on the figures.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
+use engine::Nanos;
 use nix::time::ClockId;
+use serde::Serialize;
 
-use crate::observe::MachineSample;
+use crate::observe::{GENERATOR, MachineSample, ProcessSample, ProcessSource};
 
 /// A share of CPU time that other guests took, above which latencies are theirs too.
 const STEAL_SHARE_MAX: f64 = 0.02;
@@ -15,22 +18,50 @@ const CLOCK_STEP_MAX_NS: f64 = 100e6;
 /// Time that the machine slept, which its monotonic clock does not count.
 const SUSPENDED_MAX_NS: f64 = 1e6;
 
-/// What happened between two instants. What can't be read is `None`.
-#[derive(Debug, Clone, Default)]
+/// A generator whose thread waits for its core so much of the time is too late with all that it does.
+const WAIT_SHARE_MAX: f64 = 0.1;
+
+/// What happened between two instants. What can't be read is null.
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Machine {
-    /// Of all cores' time, 0 to 1.
+    /// What other guests of its host took of all cores' time, 0 to 1.
     steal_share: Option<f64>,
-    /// Mean of all cores in each round, in any unit.
-    frequencies: Vec<f64>,
+    /// How much faster the cores were in the last quarter of the time than in the first, as a share.
+    frequency_drift: Option<f64>,
     /// How far the wall clock moved against the monotonic one, in ns.
     clock_step_ns: f64,
+    /// How long it slept, in ns.
     suspended_ns: f64,
+    /// The share of time in which the generator's busiest thread was ready to run and had no core.
+    generator_wait_share: Option<f64>,
 }
 
 /// Looks at the machine from its making on.
 pub(crate) struct MachineWatch {
-    before: (Option<MachineSample>, Clocks),
+    before: Instants,
+    /// Mean of all cores, in any unit.
     frequencies: Vec<f64>,
+    looked: Instant,
+}
+
+/// What is read at the beginning and at the end.
+struct Instants {
+    machine: Option<MachineSample>,
+    generator: Option<ProcessSample>,
+    clocks: Clocks,
+    at: Instant,
+}
+
+impl Instants {
+    fn read() -> Self {
+        let own = std::process::id().to_string();
+        Self {
+            machine: MachineSample::read().ok(),
+            generator: ProcessSource::new(GENERATOR, &own).look().ok(),
+            clocks: Clocks::read(),
+            at: Instant::now(),
+        }
+    }
 }
 
 /// Offsets against the monotonic clock, in ns.
@@ -65,27 +96,47 @@ fn frequency() -> Option<f64> {
     (!all.is_empty()).then(|| all.iter().sum::<f64>() / all.len() as f64)
 }
 
+/// How often the frequencies are looked at: on some machines that interrupts each core.
+const INTERVAL: Duration = Duration::from_secs(1);
+
 impl MachineWatch {
     pub(crate) fn begin() -> Self {
-        Self { before: (MachineSample::read().ok(), Clocks::read()), frequencies: Vec::new() }
+        let frequencies = frequency().into_iter().collect();
+        Self { before: Instants::read(), frequencies, looked: Instant::now() }
     }
 
-    /// Takes note of what changes from round to round.
+    /// Takes note of what changes on the way, if it is time for that.
     pub(crate) fn look(&mut self) {
-        self.frequencies.extend(frequency());
-    }
-
-    pub(crate) fn end(self) -> Machine {
-        let (before, clocks_before) = self.before;
-        let (after, clocks) = (MachineSample::read().ok(), Clocks::read());
-        let used = after.zip(before).and_then(|(after, before)| after.since(&before));
-        Machine {
-            steal_share: used.map(|used| used.steal),
-            frequencies: self.frequencies,
-            clock_step_ns: clocks.realtime - clocks_before.realtime,
-            suspended_ns: clocks.boottime - clocks_before.boottime,
+        if self.looked.elapsed() >= INTERVAL {
+            self.looked = Instant::now();
+            self.frequencies.extend(frequency());
         }
     }
+
+    /// What happened up to now.
+    pub(crate) fn machine(&self) -> Machine {
+        let (before, now) = (&self.before, Instants::read());
+        let used = now.machine.zip(before.machine.as_ref());
+        let used = used.and_then(|(now, before)| now.since(before));
+        let elapsed_ns = now.at.duration_since(before.at).as_nanos() as Nanos;
+        let own = now.generator.zip(before.generator.as_ref());
+        let own = own.and_then(|(now, before)| now.since(before, elapsed_ns));
+        Machine {
+            steal_share: used.map(|used| used.steal),
+            frequency_drift: drift(&self.frequencies),
+            clock_step_ns: now.clocks.realtime - before.clocks.realtime,
+            suspended_ns: now.clocks.boottime - before.clocks.boottime,
+            generator_wait_share: own.map(|own| own.busiest_thread_wait),
+        }
+    }
+}
+
+/// How much faster the cores are in the last quarter of the looks than in the first.
+fn drift(frequencies: &[f64]) -> Option<f64> {
+    let quarter = frequencies.len() / 4;
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    let first = mean(frequencies.get(..quarter).filter(|part| !part.is_empty())?);
+    Some(mean(&frequencies[frequencies.len() - quarter..]) / first - 1.0)
 }
 
 impl Machine {
@@ -99,14 +150,20 @@ impl Machine {
                 share * 100.0
             ));
         }
-        if let Some(drift) =
-            self.frequency_drift().filter(|drift| drift.abs() > FREQUENCY_DRIFT_MAX)
+        if let Some(drift) = self.frequency_drift.filter(|drift| drift.abs() > FREQUENCY_DRIFT_MAX)
         {
             reasons.push(format!(
                 "the cores ran {:.0} % {} at the end than at the beginning: fix their frequency \
                  (cpupower frequency-set -g performance), or let them cool",
                 drift.abs() * 100.0,
                 if drift > 0.0 { "faster" } else { "slower" }
+            ));
+        }
+        if let Some(share) = self.generator_wait_share.filter(|share| *share > WAIT_SHARE_MAX) {
+            reasons.push(format!(
+                "a thread of the generator waited {:.0} % of the time for a core that others had: give \
+                 it --cores of its own, or the servers another machine",
+                share * 100.0
             ));
         }
         if self.clock_step_ns.abs() > CLOCK_STEP_MAX_NS {
@@ -122,14 +179,19 @@ impl Machine {
     pub(super) fn suspended_ns(&self) -> Option<f64> {
         Some(self.suspended_ns).filter(|ns| *ns > SUSPENDED_MAX_NS)
     }
+}
 
-    /// How much faster the cores are in the last quarter of the rounds than in the first.
-    fn frequency_drift(&self) -> Option<f64> {
-        let quarter = self.frequencies.len() / 4;
-        let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
-        let first = mean(self.frequencies.get(..quarter).filter(|part| !part.is_empty())?);
-        let last = mean(&self.frequencies[self.frequencies.len() - quarter..]);
-        Some(last / first - 1.0)
+#[cfg(test)]
+impl Machine {
+    /// One on which everything happened that must not.
+    pub(crate) fn loud() -> Self {
+        Self {
+            steal_share: Some(0.08),
+            frequency_drift: drift(&(0..20).map(|n| 4e6 - f64::from(n) * 6e4).collect::<Vec<_>>()),
+            clock_step_ns: -3e9,
+            suspended_ns: 2e9,
+            generator_wait_share: Some(0.3),
+        }
     }
 }
 
@@ -141,29 +203,36 @@ mod tests {
     fn a_quiet_machine_gives_no_reason() {
         let quiet = Machine {
             steal_share: Some(0.001),
-            frequencies: (0..20).map(|round| 3e6 + f64::from(round % 3) * 5e4).collect(),
+            frequency_drift: drift(
+                &(0..20).map(|n| 3e6 + f64::from(n % 3) * 5e4).collect::<Vec<_>>(),
+            ),
             clock_step_ns: -2e6,
             suspended_ns: 0.0,
+            generator_wait_share: Some(0.04),
         };
         assert_eq!(quiet.reasons(), [] as [&str; 0]);
         assert_eq!(quiet.suspended_ns(), None);
         assert_eq!(Machine::default().reasons(), [] as [&str; 0]);
-        assert_eq!(MachineWatch::begin().end().suspended_ns(), None);
+        assert_eq!(MachineWatch::begin().machine().suspended_ns(), None);
+        assert_eq!(drift(&[1.0, 2.0, 3.0]), None, "too few to tell");
     }
 
     #[test]
-    fn steal_drift_and_a_clock_that_jumps_are_told() {
-        let loud = Machine {
-            steal_share: Some(0.08),
-            frequencies: (0..20).map(|round| 4e6 - f64::from(round) * 6e4).collect(),
-            clock_step_ns: -3e9,
-            suspended_ns: 2e9,
-        };
-        let reasons = loud.reasons();
-        assert_eq!(reasons.len(), 3);
+    fn steal_drift_want_of_a_core_and_a_clock_that_jumps_are_told() {
+        let reasons = Machine::loud().reasons();
+        assert_eq!(reasons.len(), 4);
         assert!(reasons[0].contains("8.0 % of its CPU time"), "{reasons:?}");
         assert!(reasons[1].contains("23 % slower"), "{reasons:?}");
-        assert!(reasons[2].contains("set -3.00 s"), "{reasons:?}");
-        assert_eq!(loud.suspended_ns(), Some(2e9));
+        assert!(reasons[2].contains("waited 30 % of the time"), "{reasons:?}");
+        assert!(reasons[3].contains("set -3.00 s"), "{reasons:?}");
+        assert_eq!(Machine::loud().suspended_ns(), Some(2e9));
+    }
+
+    #[test]
+    fn what_the_scheduler_says_of_us_is_read() {
+        let watch = MachineWatch::begin();
+        let machine = std::iter::repeat_with(|| watch.machine());
+        let share = machine.map(|machine| machine.generator_wait_share).flatten().next().unwrap();
+        assert!((0.0..=1.0).contains(&share), "{share}");
     }
 }

@@ -3,9 +3,13 @@
 mod artefact;
 mod comparison;
 mod machine;
+mod observers;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use engine::{MILLISECOND, OperationRecording};
+use hdrhistogram::Histogram;
 use serde::Serialize;
 use wire::Class;
 
@@ -13,6 +17,7 @@ use self::artefact::{comb, looks_like_delayed_ack};
 pub(crate) use self::machine::{Machine, MachineWatch};
 pub(crate) use self::settings::compare_settings;
 use crate::arm::Arm;
+use crate::generator::GeneratorSummary;
 
 /// The verdict, with its reasons.
 #[derive(Debug, Default, Serialize)]
@@ -36,6 +41,13 @@ pub(crate) enum Level {
 /// A generator that sends later than this at the 99th percentile measures itself.
 const LATENESS_P99_MAX_NS: u64 = MILLISECOND;
 
+/// One that sends half of its requests so late follows no schedule at all.
+const LATENESS_P50_MAX_NS: u64 = 5 * MILLISECOND;
+
+/// Where more arrivals than this find every connection in use, the 99th percentile of lateness is
+/// their wait.
+const LATE_SHARE_MAX: f64 = 0.01;
+
 /// A generator that works more than this of its time has none left when many replies come at once.
 const GENERATOR_SHARE_MAX: f64 = 0.9;
 
@@ -47,13 +59,19 @@ const OUTAGE_MAX_NS: u64 = 500 * MILLISECOND;
 
 impl Validity {
     pub(crate) fn suspect(&mut self, reason: String) {
-        self.valid = self.valid.max(Level::Suspect);
-        self.reasons.push(reason);
+        self.add(Level::Suspect, reason);
     }
 
     pub(crate) fn invalid(&mut self, reason: String) {
-        self.valid = Level::Invalid;
-        self.reasons.push(reason);
+        self.add(Level::Invalid, reason);
+    }
+
+    /// What holds for several arms or rates is told once.
+    fn add(&mut self, level: Level, reason: String) {
+        self.valid = self.valid.max(level);
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
     }
 
     /// Looks through the measurements of `arm`.
@@ -72,12 +90,15 @@ impl Validity {
             self.judge_unsent(name, unsent, arm.planned, arm.requests() as f64 / seconds);
         }
         if let Some(whole) = &arm.whole {
-            self.judge_recording(name, &whole.whole());
+            let whole = whole.whole();
+            self.judge_lateness(name, &whole.lateness, arm.late as f64 / arm.planned.max(1) as f64);
+            self.judge_recording(name, &whole);
         }
     }
 
-    /// Whether the generator had CPU time left: `share` is what its workers used of theirs, 0 to 1.
-    pub(crate) fn judge_generator(&mut self, share: f64) {
+    /// Whether the generator had CPU time left, and what its machine did meanwhile.
+    pub(crate) fn judge_generator(&mut self, generator: &GeneratorSummary) {
+        let share = generator.share();
         if share > GENERATOR_SHARE_MAX {
             self.invalid(format!(
                 "the generator worked {:.0} % of its time: the latencies are its own; give it more \
@@ -85,6 +106,7 @@ impl Validity {
                 share * 100.0
             ));
         }
+        self.judge_machine(&generator.machine);
     }
 
     /// What this machine did meanwhile.
@@ -93,16 +115,6 @@ impl Validity {
         if let Some(ns) = machine.suspended_ns() {
             let slept = crate::duration::show(ns);
             self.invalid(format!("the machine slept for {slept} meanwhile: measure again"));
-        }
-    }
-
-    /// Whether who watches the pool kept up: so many looks of those that were due.
-    pub(crate) fn judge_watching(&mut self, looks: usize, due: usize) {
-        if looks * 2 < due {
-            self.suspect(format!(
-                "the pooler's console answered {looks} of {due} looks: what is shown of its queue \
-                 is from a few instants"
-            ));
         }
     }
 
@@ -125,6 +137,32 @@ impl Validity {
         }
     }
 
+    /// Whether requests left when they were due; of these `late` is the share that found no free
+    /// connection, 0 to 1.
+    fn judge_lateness(&mut self, arm: &str, lateness: &Histogram<u64>, late: f64) {
+        let [p50, p99] = [0.5, 0.99].map(|quantile| lateness.value_at_quantile(quantile));
+        if p99 <= LATENESS_P99_MAX_NS {
+            return;
+        }
+        let [at_p50, at_p99] = [p50, p99].map(|ns| crate::duration::show(ns as f64));
+        if late > LATE_SHARE_MAX {
+            self.suspect(format!(
+                "{arm}: requests left {at_p99} late at the 99th percentile, since {:.0} % of them found \
+                 every connection in use: they waited here and not in the target; raise --connections",
+                late * 100.0
+            ));
+        } else if p50 > LATENESS_P50_MAX_NS {
+            self.invalid(format!(
+                "{arm}: half of the requests left {at_p50} late or more though connections were free: \
+                 the latencies are the generator's own; give it cores of its own, or ask for less"
+            ));
+        } else {
+            self.suspect(format!(
+                "{arm}: requests left {at_p99} late at the 99th percentile: the machine is too busy"
+            ));
+        }
+    }
+
     fn judge_recording(&mut self, arm: &str, whole: &OperationRecording) {
         for (class, count, first) in whole.failures() {
             if class == Class::WrongReply {
@@ -133,14 +171,6 @@ impl Validity {
                     "{arm}: {count} replies belonged to another request ({words})"
                 ));
             }
-        }
-        let lateness = whole.lateness.value_at_quantile(0.99);
-        if lateness > LATENESS_P99_MAX_NS {
-            self.suspect(format!(
-                "{arm}: requests left {} late at the 99th percentile: the machine is too busy, or \
-                 every connection was in use",
-                crate::duration::show(lateness as f64)
-            ));
         }
         if looks_like_delayed_ack(&whole.service) {
             self.suspect(format!(
@@ -154,62 +184,5 @@ impl Validity {
                 crate::duration::show(period_ns as f64)
             ));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fifth_of_the_arrivals_unsent_is_invalid_and_says_at_least() {
-        let level = |unsent| {
-            let mut validity = Validity::default();
-            validity.judge_unsent("gateway", unsent, 1000, 800.0);
-            validity
-        };
-        assert_eq!(level(0).valid, Level::Valid);
-        assert_eq!(level(10).valid, Level::Suspect);
-        let ceiling = level(200);
-        assert_eq!(ceiling.valid, Level::Invalid);
-        assert_eq!(
-            ceiling.reasons,
-            [
-                "gateway: 200 of 1000 requests were never sent, since every connection was busy: the \
-              target takes at least 800/s; raise max_vus or --connections"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_generator_without_time_to_spare_is_invalid() {
-        let level = |share| {
-            let mut validity = Validity::default();
-            validity.judge_generator(share);
-            validity.valid
-        };
-        assert_eq!((level(0.89), level(0.91)), (Level::Valid, Level::Invalid));
-    }
-
-    #[test]
-    fn a_console_that_answers_too_seldom_is_suspect() {
-        let level = |looks| {
-            let mut validity = Validity::default();
-            validity.judge_watching(looks, 100);
-            validity.valid
-        };
-        assert_eq!(
-            (level(100), level(50), level(49)),
-            (Level::Valid, Level::Valid, Level::Suspect)
-        );
-    }
-
-    #[test]
-    fn the_worst_reason_decides() {
-        let mut validity = Validity::default();
-        assert_eq!(validity.valid, Level::Valid);
-        validity.invalid("a".into());
-        validity.suspect("b".into());
-        assert_eq!((validity.valid, validity.reasons.len()), (Level::Invalid, 2));
     }
 }

@@ -115,13 +115,14 @@ impl Worker {
         if let Some(report) = self.report_of(id) {
             report.disconnected_ns += lost_ns;
         }
-        let connection = &self.connections[id as usize];
+        let connection = &mut self.connections[id as usize];
         let pool = &mut self.pools[target];
         pool.unready -= 1;
         if !pool.is_open() {
             pool.opened.connections += 1;
             pool.opened.add_security(connection.session.security());
             pool.opened.add_login(connection.session.login_method());
+            pool.opened.add_parameters(connection.session.take_parameters());
             pool.opened.connect.saturating_record(now.saturating_sub(connection.step_since));
         }
         self.idle(id, now, transport);
@@ -148,6 +149,9 @@ impl Worker {
         }
         if connection.state != State::OpeningFor {
             connection.state = State::Opening;
+        }
+        if !self.pools[connection.target].is_open() {
+            connection.session.keep_parameters();
         }
         connection.step_since = now;
         connection.deadline = now + target.timeout_ns;

@@ -120,6 +120,7 @@ impl Pump for Sources {
         let clock = Clock::start();
         self.worker.open(clock.now(), driver.transport());
         while self.worker.opened().is_none() {
+            assert!(self.worker.refusal().is_none(), "{:?}", self.worker.refusal());
             let deadline = clock.now() + MILLISECOND;
             driver.turn(&mut self.worker, &clock, deadline).unwrap();
         }

@@ -12,6 +12,8 @@ use postgres_protocol::{
     message::frontend,
 };
 
+use super::method::iterations;
+
 /// A server that asks for more rounds than this would only burn our CPU: Postgres' default is
 /// 4,096, and OWASP's advice for PBKDF2-HMAC-SHA256 is 600,000.
 const SCRAM_ITERATIONS_MAX: u32 = 1_000_000;
@@ -310,13 +312,9 @@ impl Login {
 
 /// postgres-protocol takes any iteration count from the peer.
 fn check_iterations(server_first: &[u8]) -> Result<(), Refusal> {
-    let mut fields = server_first.split(|byte| *byte == b',');
-    let count = fields
-        .find_map(|field| field.strip_prefix(b"i="))
-        .and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<u32>().ok());
-    match count {
+    match iterations(server_first) {
         Some(1..=SCRAM_ITERATIONS_MAX) => Ok(()),
-        _ => Err(Refusal::Protocol(format!(
+        count => Err(Refusal::Protocol(format!(
             "SCRAM iteration count {count:?} is not between 1 and {SCRAM_ITERATIONS_MAX}"
         ))),
     }

@@ -15,6 +15,7 @@ use super::{
     login::{Authentication, Channel, Login},
     message::{BadLength, Message, Walk, whole},
     method::Method,
+    parameters::Parameters,
     preparation::Preparation,
     reply::Reply,
     rows::Rows,
@@ -34,6 +35,8 @@ pub struct Session {
     method: Method,
     is_authenticated: bool,
     is_bound: bool,
+    /// Where they are kept.
+    parameters: Option<Box<Parameters>>,
     walk: Walk,
     is_reusable: bool,
     /// Whether a request has completed on this connection.
@@ -52,6 +55,8 @@ pub struct Session {
     preparation: Option<Box<Preparation>>,
     /// Statements that wait for their common Sync.
     queued: BytesMut,
+    /// Syncs between them, each of which is answered too.
+    inner_syncs: u32,
     is_in_transaction: bool,
     failure: Failure,
 }
@@ -109,6 +114,7 @@ impl Session {
             method: Method::default(),
             is_authenticated: false,
             is_bound: false,
+            parameters: None,
             walk: Walk::default(),
             is_reusable: false,
             is_used: false,
@@ -120,6 +126,7 @@ impl Session {
             counts: None,
             preparation: None,
             queued: BytesMut::new(),
+            inner_syncs: 0,
             is_in_transaction: false,
             failure: Failure::default(),
         }
@@ -132,6 +139,7 @@ impl Session {
         self.method = Method::default();
         self.is_authenticated = false;
         self.is_bound = false;
+        self.parameters = self.parameters.take().map(|_| Box::default());
         self.walk.reset();
         self.is_reusable = true;
         self.is_used = false;
@@ -139,6 +147,7 @@ impl Session {
         self.key = None;
         self.counts = None;
         self.queued.clear();
+        self.inner_syncs = 0;
         self.is_in_transaction = false;
         if let Some(preparation) = &mut self.preparation {
             preparation.reset();
@@ -181,6 +190,16 @@ impl Session {
             }
         }
         encode_without_sync(statement, values, &mut self.queued);
+    }
+
+    /// See [`crate::Session::queue_sync`].
+    pub(crate) fn queue_sync(&mut self) {
+        debug_assert!(self.state == State::Idle && !self.queued.is_empty());
+        frontend::sync(&mut self.queued);
+        self.inner_syncs += 1;
+        if let Some(preparation) = &mut self.preparation {
+            preparation.sync();
+        }
     }
 
     /// See [`crate::Session::sync`].
@@ -239,7 +258,7 @@ impl Session {
     fn receive_piece(&mut self, input: &mut &[u8], out: &mut BytesMut) -> Option<Progress> {
         // The walk lends out the message while the rest of the session takes it.
         let mut walk = std::mem::take(&mut self.walk);
-        let progress = match walk.next(input) {
+        let progress = match walk.next(input, self.reply.held_bytes_max()) {
             Ok(None) => Some(Progress::NeedMore),
             Ok(Some(message)) => self.message(message, out),
             Err(BadLength) => Some(self.impossible_length(input)),
@@ -320,7 +339,9 @@ impl Session {
             (State::Busy | State::Batch, b'D') => self.reply.row(message, &mut self.failure),
             (State::Busy, b'T') => self.reply.describe(message),
             (State::Busy, b'1') => self.parsed(),
-            (State::Busy, b'2' | b'C') => {}
+            (State::Busy, b'C' | b'I') => self.reply.complete(),
+            (State::Busy, b'2') => {}
+            (State::Busy, b'Z') if self.inner_syncs > 0 => self.synced(),
             (State::Busy, b'Z') => return Some(self.ready(message.body, out)),
             (State::Batch, b'C' | b'I') => self.completed(),
             (State::Batch, b'Z') => return self.ready_in_batch(message.body, out),
@@ -330,6 +351,9 @@ impl Session {
             (state, b'1' | b'2' | b'C' | b'T' | b'I' | b'n' | b's' | b'H' | b'c')
                 if state.has_request() => {}
             (_, b'N') => self.counts.get_or_insert_default().notices += 1,
+            (State::Starting, b'S') => {
+                self.parameters.iter_mut().for_each(|kept| kept.add(message.body));
+            }
             // As asynchronous as that: ParameterStatus, NotificationResponse.
             (_, b'S' | b'A') => {}
             (_, b'E') => return self.error(message.body),
@@ -367,6 +391,15 @@ impl Session {
                 self.is_in_transaction = status == b"T";
                 self.response()
             }
+        }
+    }
+
+    /// A part of what was queued was answered.
+    #[cold]
+    fn synced(&mut self) {
+        self.inner_syncs -= 1;
+        if let Some(preparation) = &mut self.preparation {
+            preparation.synced();
         }
     }
 

@@ -243,3 +243,38 @@ fn a_megabyte_of_notices_and_parameters_while_a_reply_comes_is_passed_over() {
         assert_eq!(feed(&mut busy(), &reply, &[piece]), [Progress::Response(Outcome::Ok)]);
     }
 }
+
+#[test]
+fn settings_are_kept_where_that_is_asked_for_and_every_opening_begins_anew() {
+    let settings = |session: &mut Session, login: &[u8], cuts: &[usize]| {
+        session.open(&mut BytesMut::new());
+        assert_eq!(feed(session, login, cuts), [Progress::Ready]);
+        session.take_parameters()
+    };
+    let zone = |zone: &str| message(b'S', format!("TimeZone\0{zone}\0").as_bytes());
+    let started = |zones: &[&str]| {
+        let zones = zones.iter().flat_map(|name| zone(name)).collect();
+        [message(b'R', &[0; 4]), zones, ready()].concat()
+    };
+    let mut session = session(&operation(Protocol::Extended));
+    assert_eq!(settings(&mut session, &login(), &[1000]), None, "nobody asked");
+    for cuts in [[1000], [1], [7]] {
+        session.keep_parameters();
+        let found = settings(&mut session, &started(&["UTC", "Asia/Tokyo"]), &cuts).unwrap();
+        assert_eq!(found.iter().collect::<Vec<_>>(), [("TimeZone", "Asia/Tokyo")]);
+    }
+    // An opening that was given up.
+    session.keep_parameters();
+    session.open(&mut BytesMut::new());
+    assert_eq!(feed(&mut session, &[message(b'R', &[0; 4]), zone("UTC")].concat(), &[1000]), []);
+    let found = settings(&mut session, &started(&[]), &[1000]).unwrap();
+    assert_eq!(found.iter().count(), 0);
+    // What comes later is of the server's own accord.
+    session.keep_parameters();
+    session.open(&mut BytesMut::new());
+    assert_eq!(
+        feed(&mut session, &[login(), zone("Asia/Tokyo")].concat(), &[1000]),
+        [Progress::Ready]
+    );
+    assert_eq!(session.take_parameters().unwrap().iter().next(), Some(("TimeZone", "UTC")));
+}

@@ -7,19 +7,16 @@ use std::fmt::Write as _;
 
 use super::experiment::{Ended, EndedBy};
 use super::summary::Summary;
-use crate::arm::{ArmSummary, heading, login_difference};
+use crate::arm::heading;
 use crate::duration::{show, show_interval};
-use crate::table::{Columns, errors, verdict};
+use crate::series;
+use crate::table::{Columns, errors, limiters, verdict};
 
 /// The whole result.
 pub(crate) fn text(summary: &Summary) -> String {
     let mut text = headline(summary) + "\n";
     if let Some(line) = heading(&summary.arms) {
         text += &(line + "\n");
-    }
-    let each_once = summary.arms.iter().take(summary.arms.len() / summary.rates.len().max(1));
-    if let Some(line) = login_difference(each_once) {
-        let _ = writeln!(text, "logins: {line}");
     }
     let tables = [
         Some(arms(summary)),
@@ -31,6 +28,7 @@ pub(crate) fn text(summary: &Summary) -> String {
         same_latencies(summary),
         pool::table(summary),
         pool::accounting(summary),
+        seen(summary),
         before_after(summary),
     ];
     for table in tables.into_iter().flatten() {
@@ -38,11 +36,11 @@ pub(crate) fn text(summary: &Summary) -> String {
     }
     text.push('\n');
     for arm in summary.arms.iter().filter(|arm| !arm.errors.is_empty()) {
-        let _ = writeln!(text, "{}: {}", label(arm), errors(arm));
+        let _ = writeln!(text, "{}: {}", arm.label(), errors(arm));
     }
     for arm in &summary.arms {
         for line in arm.notes() {
-            let _ = writeln!(text, "{}: {line}", label(arm));
+            let _ = writeln!(text, "{}: {line}", arm.label());
         }
     }
     if let Some(counts) = &summary.counts {
@@ -52,6 +50,7 @@ pub(crate) fn text(summary: &Summary) -> String {
             counts.completed_through_pooler, counts.pooler_queries
         );
     }
+    text += &limiters(summary.arms.iter());
     let lines =
         [pool::amplification(summary), pool::assignments(summary), pool::observers(summary)];
     for line in lines.into_iter().flatten() {
@@ -60,7 +59,7 @@ pub(crate) fn text(summary: &Summary) -> String {
     for line in hops::gaps(summary) {
         let _ = writeln!(text, "{line}");
     }
-    let _ = writeln!(text, "{}", summary.generator.note());
+    let _ = writeln!(text, "{}", summary.head.generator.note());
     if let Some(ended) = &summary.ended {
         let _ = writeln!(text, "{}", end(ended, summary));
     }
@@ -75,13 +74,13 @@ fn blocks(summary: &Summary) -> usize {
 fn headline(summary: &Summary) -> String {
     let mut line = format!(
         "{}: {} arms, {} blocks of {} each, {} gaps, {} connections, seed {}",
-        summary.scenario,
+        summary.head.scenario,
         summary.arms.len() / summary.rates.len().max(1),
         blocks(summary),
-        show(summary.phase_ns as f64),
+        show(summary.head.phase_ns as f64),
         summary.gaps,
         summary.connections,
-        summary.seed
+        summary.head.seed
     );
     for (server, version) in &summary.servers {
         let name = if *server == "postgres" { "Postgres " } else { "" };
@@ -90,21 +89,13 @@ fn headline(summary: &Summary) -> String {
     line
 }
 
-/// An arm's name, with its rate where there are several.
-fn label(arm: &ArmSummary) -> String {
-    match arm.offered_rate {
-        Some(rate) => format!("{} at {rate}/s", arm.name),
-        None => arm.name.clone(),
-    }
-}
-
 fn arms(summary: &Summary) -> String {
     let header =
         ["response time", "rate/s", "errors", "p50", "p90", "p95", "p99", "p99.9", "backends"];
     let mut table = Columns::new(&header);
     for arm in &summary.arms {
         let mut row = vec![
-            label(arm),
+            arm.label(),
             format!("{:.0}", arm.rate),
             arm.errors.values().sum::<u64>().to_string(),
         ];
@@ -121,7 +112,7 @@ fn cpu(summary: &Summary) -> String {
     let layers = ["gateway", "pooler", "postgres", "generator"];
     let mut table = Columns::new(&["CPU a request", layers[0], layers[1], layers[2], layers[3]]);
     for arm in &summary.arms {
-        let mut row = vec![label(arm)];
+        let mut row = vec![arm.label()];
         row.extend(
             layers
                 .map(|layer| arm.cpu_ns_per_request.get(layer).map_or("-".into(), |ns| show(*ns))),
@@ -237,6 +228,11 @@ fn name(layer: &str, given: &[&str]) -> String {
 
 fn at_rate(name: String, rate: f64, summary: &Summary) -> String {
     if summary.rates.len() > 1 { format!("{name}, {rate}/s") } else { name }
+}
+
+fn seen(summary: &Summary) -> Option<String> {
+    let arms = summary.arms.iter().map(|arm| (arm.label(), arm.series()));
+    series::means(&arms.collect::<Vec<_>>())
 }
 
 fn before_after(summary: &Summary) -> Option<String> {

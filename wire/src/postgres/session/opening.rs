@@ -7,6 +7,7 @@ use super::{
         Fallback,
         login::{Channel, Refusal, Step},
         method::Method,
+        parameters::Parameters,
     },
     Session, State,
 };
@@ -21,6 +22,16 @@ impl Session {
     /// See [`crate::Session::login_method`].
     pub fn login_method(&self) -> Method {
         self.method
+    }
+
+    /// See [`crate::Session::keep_parameters`].
+    pub(crate) fn keep_parameters(&mut self) {
+        self.parameters = Some(Box::default());
+    }
+
+    /// See [`crate::Session::take_parameters`].
+    pub(crate) fn take_parameters(&mut self) -> Option<Parameters> {
+        self.parameters.take().map(|parameters| *parameters)
     }
 
     /// Whether the login was bound to the TLS connection.

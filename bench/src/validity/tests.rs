@@ -1,0 +1,136 @@
+use engine::{PhaseReport, Recording, SECOND, StreamReport};
+use wire::{Code, Failure, Outcome};
+
+use super::*;
+use crate::arm::{ARMS, Block};
+
+fn judged(judge: impl FnOnce(&mut Validity)) -> (Level, String) {
+    let mut validity = Validity::default();
+    judge(&mut validity);
+    (validity.valid, validity.reasons.join("; "))
+}
+
+/// The pooler's arm after 1000 requests, each sent `late_ns` late and answered 300 us later.
+fn arm(late_ns: u64, change: impl FnOnce(&mut StreamReport)) -> Arm {
+    let mut recording = Recording::new(1);
+    for _ in 0..1000 {
+        let times = (0, late_ns, late_ns + 300_000);
+        recording.record(0, Outcome::Ok, &Failure::default(), times);
+    }
+    let mut stream = StreamReport { planned: 1000, ..StreamReport::new(recording) };
+    change(&mut stream);
+    let report = PhaseReport {
+        streams: vec![stream],
+        start: 0,
+        end: SECOND,
+        cpu_ns: 0,
+        spun_ns: 0,
+        is_interrupted: false,
+        is_aborted: false,
+    };
+    let mut arm = Arm::new(&ARMS[2], None);
+    arm.push(Block::new(report, SECOND, Vec::new()));
+    arm
+}
+
+#[test]
+fn a_fifth_of_the_arrivals_unsent_is_invalid_and_says_at_least() {
+    let judged = |unsent| judged(|validity| validity.judge_unsent("gateway", unsent, 1000, 800.0));
+    assert_eq!(judged(0).0, Level::Valid);
+    assert_eq!(judged(10).0, Level::Suspect);
+    let (level, reason) = judged(200);
+    assert_eq!(level, Level::Invalid);
+    assert_eq!(
+        reason,
+        "gateway: 200 of 1000 requests were never sent, since every connection was busy: the target \
+         takes at least 800/s; raise max_vus or --connections"
+    );
+}
+
+#[test]
+fn requests_that_left_late_are_suspect_and_half_of_them_much_too_late_invalid() {
+    let late = |late_ns| judged(|validity| validity.judge(&arm(late_ns, |_| {})));
+    assert_eq!(late(900_000), (Level::Valid, String::new()));
+    let (level, reason) = late(3 * MILLISECOND);
+    assert_eq!(level, Level::Suspect);
+    assert!(reason.contains("pooler: requests left 3.00 ms late") && reason.contains("too busy"));
+    let (level, reason) = late(8 * MILLISECOND);
+    assert_eq!(level, Level::Invalid);
+    assert!(reason.contains("left 8.00 ms late or more though connections were free"), "{reason}");
+}
+
+#[test]
+fn requests_that_waited_for_a_connection_are_no_fault_of_the_generator() {
+    let waiting = |late| {
+        let arm = arm(20 * MILLISECOND, |stream| stream.late = late);
+        judged(|validity| validity.judge(&arm))
+    };
+    let (level, reason) = waiting(300);
+    assert_eq!(level, Level::Suspect);
+    assert!(reason.contains("since 30 % of them found every connection in use"), "{reason}");
+    assert_eq!(waiting(10).0, Level::Invalid, "one of a hundred explains no 99th percentile");
+}
+
+#[test]
+fn another_requests_reply_is_invalid_and_both_numbers_are_shown() {
+    let mut failure = Failure::default();
+    failure.set(Code::None, b"asked for 42, got 43");
+    let wrong = arm(0, |stream| {
+        stream.recording.record(0, Outcome::Failed(Class::WrongReply), &failure, (0, 0, 1));
+    });
+    let (level, reason) = judged(|validity| validity.judge(&wrong));
+    assert_eq!(level, Level::Invalid);
+    assert_eq!(reason, "pooler: 1 replies belonged to another request (asked for 42, got 43)");
+    let failed = arm(0, |stream| {
+        stream.recording.record(0, Outcome::Failed(Class::Sql), &failure, (0, 0, 1));
+    });
+    assert_eq!(judged(|validity| validity.judge(&failed)).0, Level::Valid, "a failure is no lie");
+}
+
+#[test]
+fn what_stayed_unsent_after_a_long_outage_is_the_outages() {
+    let unsent = |outage_ns, unserved| {
+        let arm = arm(0, |stream| {
+            (stream.outage_ns, stream.unserved) = (outage_ns, unserved);
+        });
+        judged(|validity| validity.judge(&arm))
+    };
+    assert_eq!(unsent(3 * SECOND, 0).0, Level::Valid, "everything was sent in the end");
+    let (level, reason) = unsent(3 * SECOND, 5);
+    assert_eq!(level, Level::Invalid);
+    assert!(reason.contains("for 3.00 s after a failure of its connections"), "{reason}");
+    let (level, reason) = unsent(100 * MILLISECOND, 5);
+    assert_eq!(level, Level::Suspect);
+    assert!(reason.contains("every connection was busy"), "{reason}");
+}
+
+#[test]
+fn a_generator_without_time_to_spare_is_invalid() {
+    let judged = |share| {
+        let generator = GeneratorSummary::example_of(share, Machine::default());
+        judged(|validity| validity.judge_generator(&generator))
+    };
+    assert_eq!(judged(0.89).0, Level::Valid);
+    assert_eq!(judged(0.91).0, Level::Invalid);
+}
+
+#[test]
+fn a_machine_that_steals_and_sleeps_is_told_with_every_experiment() {
+    let generator = GeneratorSummary::example_of(0.1, Machine::loud());
+    let (level, reasons) = judged(|validity| validity.judge_generator(&generator));
+    assert_eq!(level, Level::Invalid);
+    for words in ["(steal)", "slower at the end", "for a core that others had", "slept for 2.00 s"]
+    {
+        assert!(reasons.contains(words), "{words}: {reasons}");
+    }
+}
+
+#[test]
+fn the_worst_reason_decides_and_each_is_told_once() {
+    let mut validity = Validity::default();
+    assert_eq!(validity.valid, Level::Valid);
+    validity.invalid("a".into());
+    validity.suspect("b".into());
+    validity.suspect("b".into());
+    assert_eq!((validity.valid, validity.reasons.len()), (Level::Invalid, 2));
+}
