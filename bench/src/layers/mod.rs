@@ -8,6 +8,7 @@ mod curve;
 #[cfg(test)]
 mod example;
 mod experiment;
+mod hops;
 mod level;
 mod schedule;
 mod summary;
@@ -26,7 +27,7 @@ use crate::arm::ArmKind;
 use crate::generator::GeneratorOptions;
 use crate::rig::RigError;
 use crate::scenario::Scenario;
-use crate::statistics::FixedWidth;
+use crate::statistics::{CONFIDENCE, FixedWidth};
 
 /// How the comparison is run.
 #[derive(Debug, Clone)]
@@ -60,6 +61,12 @@ impl Plan {
     /// How long a round takes, about, in ns.
     fn round_ns(&self, arms: usize) -> Nanos {
         (arms * self.rates.len()) as u64 * (self.block_ns + PAUSE_NS)
+    }
+
+    /// At which confidence intervals of costs are computed, so that they hold the truth in 95 of 100
+    /// however the comparison ends.
+    fn confidence(&self) -> f64 {
+        self.until.map_or(CONFIDENCE, |_| FixedWidth::CONFIDENCE)
     }
 
     /// The quantiles whose differences are told: the usual ones, and what is to be known well.

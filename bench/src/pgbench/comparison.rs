@@ -8,7 +8,7 @@ use super::experiment::Scripts;
 use crate::arm::Arm;
 use crate::layers::Pair;
 use crate::layers::cost::{QUANTILES, latencies, ratio, rounds};
-use crate::statistics::{Estimate, estimates};
+use crate::statistics::{CONFIDENCE, Estimate, estimates};
 use crate::validity::Validity;
 
 /// The difference of a quantile of the transactions' latencies, in ns.
@@ -62,7 +62,7 @@ impl Comparison {
         let seed = plan.seed;
         let pair = |with| Pair { layer: None, given: Vec::new(), with, without: 0 };
         let pairs: Vec<_> = (1..arms.len()).map(pair).collect();
-        let (found, _) = latencies(arms, &pairs, None, &QUANTILES, seed);
+        let (found, _) = latencies(arms, &pairs, None, &QUANTILES, (CONFIDENCE, seed));
         let against = arms[0].kind.name.to_string();
         let blocks = rounds(arms);
         let of_pair = |(pair, estimates): (&Pair, &Option<Vec<Estimate>>)| {

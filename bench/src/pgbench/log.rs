@@ -227,8 +227,7 @@ impl Aggregate {
     fn add(&mut self, sample: &Sample) {
         self.retried += u64::from(sample.retries > 0);
         self.retries += u64::from(sample.retries);
-        self.serialization_failures +=
-            u64::from(sample.conflict == Some(Conflict::Serialization));
+        self.serialization_failures += u64::from(sample.conflict == Some(Conflict::Serialization));
         self.deadlock_failures += u64::from(sample.conflict == Some(Conflict::Deadlock));
         if sample.outcome.is_ok() {
             self.latency.add(microseconds(sample.intended, sample.done));

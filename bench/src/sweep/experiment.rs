@@ -14,7 +14,7 @@ use crate::check::Checks;
 use crate::interrupt;
 use crate::limit::{Goal, GoalResult, LimitError, Log};
 use crate::metric::{self, Gauges, Loads, Tally};
-use crate::observe::{CpuSample, Pooler};
+use crate::observe::{CpuSample, Family, Pooler};
 use crate::rig::{Rig, RigError};
 use crate::rules;
 use crate::scenario::{Processes, Scenario};
@@ -83,7 +83,7 @@ pub(crate) fn run_as_it_is(
     let mut processes = scenario.processes()?;
     let names = (1..).map(|number| format!("{}-{number}", plan.pooler));
     processes.remove(&plan.pooler);
-    processes.extend(names.zip(pids.iter().copied()));
+    processes.extend(names.zip(pids.iter().copied().map(Family::Parent)));
     let mut experiment = Experiment { scenario: scenario.clone(), plan, control: None, processes };
     let order = plan.grid.order(usize::MAX, plan.seed);
     let mut cells = Vec::new();
@@ -214,7 +214,7 @@ impl<'a> Experiment<'a> {
 
     fn cpu(&self) -> Vec<(String, CpuSample)> {
         let processes = self.processes.iter();
-        processes.map(|(target, pid)| (target.clone(), CpuSample::read(*pid))).collect()
+        processes.map(|(target, family)| (target.clone(), family.cpu())).collect()
     }
 
     fn cpu_since(&self, before: &[(String, CpuSample)]) -> Vec<(String, u64)> {
