@@ -57,7 +57,11 @@ fn line(name: &str, places: &Places, class: Class, failure: &Failure, share: &st
             format!("the token {told}; {}", remedy(class, failure, name, place))
         }
         (Class::Auth, ..) if is_for_lack_of_tls(message) => secure(name),
-        _ if places.are_of_pgbench && let Some(remedy) = of_pgbench(class, message) => remedy.into(),
+        _ if places.are_of_pgbench
+            && let Some(remedy) = of_pgbench(class, message) =>
+        {
+            remedy.into()
+        }
         _ => remedy(class, failure, name, place),
     };
     format!("target {name} ({place}): {share}{code}{message}; {remedy}")

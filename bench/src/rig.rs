@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use core_affinity::CoreId;
 use engine::{
-    Fleet, FleetError, Interval, Load, LoadError, MILLISECOND, Nanos, Phase, PhaseReport,
-    SECOND, Script, Stream, StreamReport, Target,
+    Fleet, FleetError, Interval, Load, LoadError, MILLISECOND, Nanos, Phase, PhaseReport, SECOND,
+    Script, Stream, StreamReport, Target,
 };
 use thiserror::Error;
 use wire::Operation;

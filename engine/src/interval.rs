@@ -189,14 +189,16 @@ mod tests {
             retries: 0,
         };
         let mut intervals = Intervals::new(2, Some(1000));
-        for (worker, number, is_last) in [(0, 0, false), (1, 0, false), (0, 1, true), (1, 1, true)] {
+        for (worker, number, is_last) in [(0, 0, false), (1, 0, false), (0, 1, true), (1, 1, true)]
+        {
             let mut piece = piece(number, number + 1, 1);
             let script = ScriptReport { samples: vec![sample], ..ScriptReport::default() };
             piece.streams[0].script = Some(Box::new(script));
             intervals.push(worker, piece, is_last);
         }
         while let Some(merged) = intervals.take() {
-            let samples = |stream: &StreamReport| stream.script.as_ref().map(|own| own.samples.len());
+            let samples =
+                |stream: &StreamReport| stream.script.as_ref().map(|own| own.samples.len());
             assert_eq!(samples(&merged.interval.streams[0]), Some(2));
             intervals.append(merged);
         }

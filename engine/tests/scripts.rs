@@ -229,7 +229,8 @@ fn what_may_be_tried_again_is_with_the_same_random_numbers() {
     assert!(texts[0] == texts[1] && texts[1] == texts[2] && texts[2] != texts[3], "{texts:?}");
     let (report, _) = making().run(one, Some(3), None, |_| Some(error("40P01")));
     assert_eq!(failures(&report), [(Class::Retryable, 2)]);
-    let expected = Conflicts { retried: 2, retries: 4, deadlock_failures: 2, ..Conflicts::default() };
+    let expected =
+        Conflicts { retried: 2, retries: 4, deadlock_failures: 2, ..Conflicts::default() };
     assert_eq!(conflicts(&report), expected);
 }
 

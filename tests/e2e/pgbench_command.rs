@@ -28,7 +28,17 @@ fn lines_are_those_of_pgbench() {
         &["-N", "-t", "3", "-C"],
         &["-r", "-c", "2", "-t", "5"],
         &["-r", "-f", &own, "-t", "3"],
-        &["-b", "tpcb@2", "-b", "select@1", "-t", "9", "-r", "--max-tries=3", "--failures-detailed"],
+        &[
+            "-b",
+            "tpcb@2",
+            "-b",
+            "select@1",
+            "-t",
+            "9",
+            "-r",
+            "--max-tries=3",
+            "--failures-detailed",
+        ],
         &["-N", "-c", "2", "-t", "20", "-R", "500", "-L", "1000", "--failures-detailed"],
         &["-S", "-T", "3", "-P", "1", "-R", "50", "-L", "1000", "--max-tries=2"],
     ];
@@ -163,10 +173,8 @@ fn targets_take_turns_and_what_the_second_costs_has_an_interval() {
     let tables = Tables::up(&[]);
     let home = &tables.stack.home;
     // The same server, which waits longer for one of the two.
-    let script = home.write(
-        "wait.sql",
-        "SELECT pg_sleep(current_setting('poolbench.wait')::float8);\n",
-    );
+    let script =
+        home.write("wait.sql", "SELECT pg_sleep(current_setting('poolbench.wait')::float8);\n");
     let target = |name: &str, wait: &str| {
         let conninfo = tables.stack.target("postgres");
         format!("--target={name}={conninfo} options='-c poolbench.wait={wait}'")
@@ -249,7 +257,9 @@ impl Cost {
     /// Of pgbench, or of ours. The shell knows what its child took.
     fn of(tables: &Tables, is_ours: bool, options: &[&str], target: &str) -> Self {
         let program = match is_ours {
-            true => vec![poolbench_tests::program("poolbench").display().to_string(), "pgbench".into()],
+            true => {
+                vec![poolbench_tests::program("poolbench").display().to_string(), "pgbench".into()]
+            }
             false => vec!["pgbench".to_owned()],
         };
         let ended: Ended = Command::new("bash")
@@ -265,7 +275,8 @@ impl Cost {
         let tps = ended.stdout.lines().find_map(|line| line.strip_prefix("tps = "));
         let tps = tps.and_then(|rest| rest.split(' ').next()?.parse().ok());
         let cpu = ended.stderr.lines().find_map(|line| line.strip_prefix("cpu "));
-        let cpu = cpu.map(|times| times.split(' ').filter_map(|time| time.parse::<f64>().ok()).sum());
+        let cpu =
+            cpu.map(|times| times.split(' ').filter_map(|time| time.parse::<f64>().ok()).sum());
         Self { tps: tps.expect("a line with tps"), cpu: cpu.expect("the shell's times") }
     }
 }
@@ -285,8 +296,10 @@ fn as_many_transactions_a_second_as_pgbench_where_postgres_is_the_limit() {
                 let options = [script, "-n", "-c", "8", "-t", "100", "-M", protocol];
                 // One after the other, and the other way round the next time.
                 let is_even = ratios.len() % 2 == 0;
-                let costs = [is_even, !is_even].map(|ours| Cost::of(&tables, ours, &options, target));
-                let [ours, theirs] = if is_even { [&costs[0], &costs[1]] } else { [&costs[1], &costs[0]] };
+                let costs =
+                    [is_even, !is_even].map(|ours| Cost::of(&tables, ours, &options, target));
+                let [ours, theirs] =
+                    if is_even { [&costs[0], &costs[1]] } else { [&costs[1], &costs[0]] };
                 ratios.push(ours.tps / theirs.tps);
             }
         }

@@ -108,7 +108,8 @@ fn block(target: usize, round: u64, recordings: usize) -> (Recording, Recording)
     let mut failure = Failure::default();
     failure.set(Code::SqlState(*b"40001"), b"could not serialize access due to concurrent update");
     for number in 0..100 {
-        let took = 700_000.0 + 200_000.0 * target as f64
+        let took = 700_000.0
+            + 200_000.0 * target as f64
             + 400_000.0 * Random::new(round, number).exponential();
         let took = took as u64;
         let script = usize::from(number % 4 == 3);

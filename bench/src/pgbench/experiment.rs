@@ -95,10 +95,7 @@ impl<'a> Experiment<'a> {
         Ok(Self { plan, rig, targets, scripts, logs })
     }
 
-    pub(super) fn measure(
-        mut self,
-        say: &mut dyn FnMut(&str),
-    ) -> Result<Summary, PgbenchError> {
+    pub(super) fn measure(mut self, say: &mut dyn FnMut(&str)) -> Result<Summary, PgbenchError> {
         if self.targets.len() > 1 && matches!(self.plan.length, Length::Duration(_)) {
             self.warm_up(say)?;
         }
@@ -135,7 +132,8 @@ impl<'a> Experiment<'a> {
         };
         let time = (started, duration_ns);
         let head = Head::new("pgbench", plan.title(), time, (phase_ns, plan.seed), rig.generator());
-        let results = Results { plan, arms: &rig.arms, targets, scripts, threads: rig.cores().len() };
+        let results =
+            Results { plan, arms: &rig.arms, targets, scripts, threads: rig.cores().len() };
         let mut summary = results.summary(head);
         let lost_names = rig.arms.iter().filter_map(|arm| rig.lost_names(arm));
         lost_names.for_each(|line| summary.validity.suspect(line));

@@ -45,7 +45,8 @@ mod tests {
                 let counted = |histogram: &str| -> u64 {
                     let begin = format!("{},{},{histogram},", arm.arm.name, script.name);
                     let own = text.lines().filter_map(|line| line.strip_prefix(&begin));
-                    own.map(|rest| rest.split(',').next_back().unwrap().parse::<u64>().unwrap()).sum()
+                    own.map(|rest| rest.split(',').next_back().unwrap().parse::<u64>().unwrap())
+                        .sum()
                 };
                 let (done, failed) = (script.all.transactions, script.all.failed);
                 let all = ["response", "service", "failed", "lateness"].map(counted);

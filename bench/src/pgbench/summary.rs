@@ -123,8 +123,7 @@ impl Results<'_> {
         let mut validity = Validity::default();
         validity.judge_generator(&head.generator);
         arms.iter().for_each(|arm| validity.judge(arm));
-        let Comparison { costs, throughput } =
-            Comparison::new(plan, arms, scripts, &mut validity);
+        let Comparison { costs, throughput } = Comparison::new(plan, arms, scripts, &mut validity);
         let all = arms.iter().zip(targets).zip(scripts);
         let error = scripts.iter().find_map(|scripts| scripts.report.error.as_ref());
         Summary {
@@ -167,7 +166,8 @@ impl PgbenchArm {
         let script = |(number, recording): (usize, &OperationRecording)| {
             let conflicts = scripts.report.conflicts.get(number).copied().unwrap_or_default();
             let errors = recording.failures().map(|(class, count, _)| (class.name(), count));
-            let commands = target.commands[number].iter().map(|one| CommandSummary::new(one, scripts));
+            let commands =
+                target.commands[number].iter().map(|one| CommandSummary::new(one, scripts));
             ScriptSummary {
                 name: names[number].into(),
                 weight: plan.scripts[number].weight,
@@ -180,9 +180,10 @@ impl PgbenchArm {
             }
         };
         // Each thread opens one connection after the other.
-        let connecting = arm.connect.as_ref().map_or(0.0, |connect| {
-            connect.mean() * connect.len() as f64 / threads.max(1) as f64
-        });
+        let connecting = arm
+            .connect
+            .as_ref()
+            .map_or(0.0, |connect| connect.mean() * connect.len() as f64 / threads.max(1) as f64);
         Self {
             arm: ArmSummary::new(arm, &names),
             scale: target.scale,
