@@ -23,7 +23,7 @@ test: servers
 bench: servers peers
 	$(PEERS) --keep tests/peers/results $(ARGS)
 
-# The same table from short rounds, in under five minutes.
+# The same goals from short rounds, in under five minutes.
 bench-quick: servers peers
 	$(PEERS) --quick $(ARGS)
 

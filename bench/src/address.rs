@@ -1,7 +1,7 @@
 //! Where a host name leads.
 
 use std::io;
-use std::net::ToSocketAddrs as _;
+use std::net::{IpAddr, ToSocketAddrs as _, UdpSocket};
 use std::time::Duration;
 
 use socket2::{SockAddr, Socket, Type};
@@ -25,6 +25,11 @@ pub(crate) fn reach(host: &str, port: u16, timeout: Duration) -> io::Result<Sock
         return Ok(addresses.iter().find(is_up).unwrap_or(&addresses[0]).clone());
     };
     Ok(only.clone())
+}
+
+/// Whether an address is this machine's: only its own can be bound.
+pub(crate) fn is_here(ip: IpAddr) -> bool {
+    ip.is_loopback() || UdpSocket::bind((ip, 0)).is_ok()
 }
 
 /// Whether something takes connections there.

@@ -161,7 +161,7 @@ pub(crate) struct Work {
 impl Work {
     pub(crate) fn add(&mut self, report: &PhaseReport, workers: usize) {
         let length_ns = report.end.saturating_sub(report.start);
-        self.requests += report.completed();
+        self.requests += report.streams.iter().map(|stream| stream.iterations).sum::<u64>();
         self.busy_ns += report.cpu_ns.saturating_sub(report.spun_ns);
         self.available_ns += length_ns * workers as u64;
         self.length_ns += length_ns;

@@ -57,9 +57,34 @@ fn line(name: &str, places: &Places, class: Class, failure: &Failure, share: &st
             format!("the token {told}; {}", remedy(class, failure, name, place))
         }
         (Class::Auth, ..) if is_for_lack_of_tls(message) => secure(name),
+        _ if places.are_of_pgbench
+            && let Some(remedy) = of_pgbench(class, message) =>
+        {
+            remedy.into()
+        }
         _ => remedy(class, failure, name, place),
     };
     format!("target {name} ({place}): {share}{code}{message}; {remedy}")
+}
+
+/// Where it is not a line of a scenario file that is to be changed.
+fn of_pgbench(class: Class, message: &str) -> Option<&'static str> {
+    match class {
+        Class::ConnectFailed if !message.contains("open files") => {
+            Some("is it running, and are -h and -p, or its connection string, right?")
+        }
+        Class::Auth => Some("check -U and the password (PGPASSWORD, ~/.pgpass)"),
+        Class::Capacity => Some("it takes no more connections: lower -c, or raise its limit"),
+        Class::Unavailable if names_database(message) => {
+            Some("is the database's name right, and is that database open?")
+        }
+        Class::PoolingIncompatible if message.contains("prepared statement") => Some(
+            "the pooler hands prepared statements to servers that have none of them: use -M \
+             extended, or session pooling",
+        ),
+        Class::Sql => Some("are the tables there that the script needs (pgbench -i)?"),
+        _ => None,
+    }
 }
 
 fn remedy(class: Class, failure: &Failure, name: &str, place: &str) -> String {

@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use core_affinity::CoreId;
 use engine::{
-    Fleet, FleetError, Interval, Load, LoadError, MILLISECOND, Mix, Nanos, Phase, PhaseReport,
-    SECOND, Script, Stream, StreamReport,
+    Fleet, FleetError, Interval, Load, LoadError, MILLISECOND, Nanos, Phase, PhaseReport, SECOND,
+    Script, Stream, StreamReport, Target,
 };
 use thiserror::Error;
 use wire::Operation;
@@ -68,7 +68,10 @@ pub(crate) struct Rig {
     work: Work,
     /// From the first of them on.
     machine: Option<MachineWatch>,
-    mix: Arc<Mix>,
+    /// What is run on each arm.
+    scripts: Vec<Script>,
+    /// Arrivals that wait for a connection for longer than this after their phase are given up.
+    pub(crate) drain_ns: Nanos,
     places: Places,
     /// Keeps the gateways' token fresh.
     _renewal: Option<Renewal>,
@@ -81,7 +84,7 @@ pub(crate) struct ObservedPhase {
     pub(crate) series: Vec<Second>,
 }
 
-/// Arrivals that wait for a connection for longer than this after their phase are given up.
+/// As long as arrivals wait after their phase, where nothing else is said.
 const DRAIN_NS: Nanos = 1000 * MILLISECOND;
 /// So many arrivals of an open loop wait for a connection; those past it are dropped iterations, so
 /// that a target that stands still costs bounded memory.
@@ -131,34 +134,61 @@ impl Rig {
             targets.push(target);
             arms.push(arm);
         }
-        // Ctrl-C raises it: a phase in progress ends at once.
-        let stop: Arc<AtomicBool> = interrupt::flag();
-        let fleet = Fleet::start(targets, &generator.cores, &generator.options, stop);
         let mix = Arc::new(scenario.mix()?);
+        let scripts = vec![Script::Mix(mix); arms.len()];
+        let mut rig = Self::new(generator, arms, targets, scripts, places);
         let is_gateway =
             |kind: &ArmKind| scenario.target(&kind.target).is_ok_and(|t| t.url.is_some());
         let gateways = kinds.iter().enumerate().filter(|(_, kind)| is_gateway(kind));
         let gateways = gateways.map(|(number, kind)| (number, kind.target.to_string())).collect();
-        let exchange = fleet.exchange();
+        let exchange = rig.fleet.exchange();
         let checks = checks.clone();
-        let _renewal = token.and_then(|token| {
+        rig._renewal = token.and_then(|token| {
             Renewal::start(scenario, gateways, &token, move |number, operations| {
                 exchange.replace_operations(number, &checks.apply(operations));
             })
         });
-        let (work, machine) = (Work::default(), None);
-        let mut rig = Self { arms, fleet, generator, work, machine, mix, places, _renewal };
         let count: u32 = connections.iter().map(|(first, _)| first).sum();
         let names: Vec<_> = kinds.iter().map(|kind| &*kind.target).collect();
         say(&format!("opening {count} connections to {}", names.join(", ")));
-        let opened = rig.fleet.open().map_err(|error| rig.error(error))?;
-        for (arm, opened) in rig.arms.iter_mut().zip(opened) {
+        rig.connect()?;
+        Ok(rig)
+    }
+
+    /// Starts the workers, without connections: one target and one script for each arm.
+    pub(crate) fn new(
+        generator: Generator,
+        arms: Vec<Arm>,
+        targets: Vec<Target>,
+        scripts: Vec<Script>,
+        places: Places,
+    ) -> Self {
+        // Ctrl-C raises it: a phase in progress ends at once.
+        let stop: Arc<AtomicBool> = interrupt::flag();
+        let fleet = Fleet::start(targets, &generator.cores, &generator.options, stop);
+        Self {
+            arms,
+            fleet,
+            generator,
+            work: Work::default(),
+            machine: None,
+            scripts,
+            drain_ns: DRAIN_NS,
+            places,
+            _renewal: None,
+        }
+    }
+
+    /// Opens the connections that are there from the start.
+    pub(crate) fn connect(&mut self) -> Result<(), RigError> {
+        let opened = self.fleet.open().map_err(|error| self.error(error))?;
+        for (arm, opened) in self.arms.iter_mut().zip(opened) {
             arm.connect = Some(opened.connect);
             arm.security = Securities(opened.security);
             arm.logins = Logins(opened.logins);
             arm.parameters = SessionParameters::new(&opened.parameters);
         }
-        Ok(rig)
+        Ok(())
     }
 
     /// The workers' cores.
@@ -189,7 +219,7 @@ impl Rig {
     ) -> Stream {
         Stream {
             target: arm,
-            script: Script::Mix(Arc::clone(&self.mix)),
+            script: self.scripts[arm].clone(),
             load,
             think_time_ns,
             start_ns: 0,
@@ -270,7 +300,7 @@ impl Rig {
     ) -> Result<PhaseReport, RigError> {
         interrupt::check()?;
         let mut phase = Phase::new(streams)?;
-        phase.drain_ns = DRAIN_NS;
+        phase.drain_ns = self.drain_ns;
         phase.waiting_max = WAITING_MAX;
         phase.interval_ns = interval_ns;
         self.fleet.run(&phase, tell).map_err(|error| self.error(error))

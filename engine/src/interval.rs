@@ -90,7 +90,10 @@ impl Intervals {
     /// Adds an interval to the whole; gives its memory back, emptied, with the workers that it is
     /// for.
     pub(crate) fn append(&mut self, merged: Merged) -> Vec<(usize, Vec<StreamReport>)> {
-        let Merged { interval: Interval { streams, .. }, worker, mut spent } = merged;
+        let Merged { interval: Interval { mut streams, .. }, worker, mut spent } = merged;
+        // They were told of in their interval, and the whole of a long run has no room for them.
+        let scripts = streams.iter_mut().filter_map(|stream| stream.script.as_mut());
+        scripts.for_each(|script| script.samples.clear());
         match &mut self.whole {
             Some(whole) => {
                 whole.iter_mut().zip(&streams).for_each(|(ours, later)| ours.append(later));
@@ -121,6 +124,7 @@ mod tests {
 
     use super::*;
     use crate::Recording;
+    use crate::pgbench::{Sample, ScriptReport};
 
     fn piece(first: u64, end: u64, planned: u64) -> Piece {
         let mut report = StreamReport::new(Recording::new(1));
@@ -169,6 +173,36 @@ mod tests {
         let told: Vec<_> = std::iter::from_fn(|| next(&mut intervals)).map(|told| told.2).collect();
         assert_eq!(told, [3, 2, 2]);
         assert_eq!(intervals.whole()[0].planned, 7);
+    }
+
+    #[test]
+    fn transactions_are_told_of_in_their_interval_alone() {
+        let sample = Sample {
+            client: 0,
+            number: 0,
+            script: 0,
+            outcome: wire::Outcome::Ok,
+            conflict: None,
+            intended: 0,
+            sent: 0,
+            done: 1,
+            retries: 0,
+        };
+        let mut intervals = Intervals::new(2, Some(1000));
+        for (worker, number, is_last) in [(0, 0, false), (1, 0, false), (0, 1, true), (1, 1, true)]
+        {
+            let mut piece = piece(number, number + 1, 1);
+            let script = ScriptReport { samples: vec![sample], ..ScriptReport::default() };
+            piece.streams[0].script = Some(Box::new(script));
+            intervals.push(worker, piece, is_last);
+        }
+        while let Some(merged) = intervals.take() {
+            let samples =
+                |stream: &StreamReport| stream.script.as_ref().map(|own| own.samples.len());
+            assert_eq!(samples(&merged.interval.streams[0]), Some(2));
+            intervals.append(merged);
+        }
+        assert_eq!(intervals.whole()[0].script.as_ref().map(|own| own.samples.len()), Some(0));
     }
 
     proptest! {

@@ -96,7 +96,10 @@ impl StreamReport {
     /// An empty one for `stream`.
     pub(crate) fn of(stream: &Stream) -> Self {
         let connections = stream.reconnect.then(Box::default);
-        let script = matches!(stream.script, Script::Pgbench(_)).then(Box::default);
+        let script = match &stream.script {
+            Script::Mix(_) => None,
+            Script::Pgbench(workload) => Some(Box::new(ScriptReport::new(workload))),
+        };
         let cancels = stream.cancel.map(|_| Box::default());
         let recording = Recording::new(stream.script.recordings());
         Self { connections, cancels, script, ..Self::new(recording) }

@@ -84,6 +84,7 @@ impl Pump for Run {
         let Self(mut worker, clock, stream) = self;
         worker.open(clock.now(), driver.transport());
         while worker.opened().is_none() {
+            assert!(worker.refusal().is_none(), "{:?}", worker.refusal());
             turn(&mut worker, &clock, &mut driver);
         }
         worker.begin(&phase(stream), clock.now());
@@ -108,8 +109,13 @@ fn turn(worker: &mut Worker, clock: &Clock, driver: &mut impl Driver) {
     driver.turn(worker, clock, deadline).unwrap();
 }
 
-/// The most bytes that were allocated at once, and what came of the requests.
-fn run(kind: DriverKind, speaks: Speaks, timeout_ns: Nanos, answer: Answer) -> (u64, Outcomes) {
+/// The most bytes that were allocated at once, and what came of so many requests.
+fn run(
+    kind: DriverKind,
+    speaks: Speaks,
+    (requests, timeout_ns): (u32, Nanos),
+    answer: Answer,
+) -> (u64, Outcomes) {
     let mut target = target(serve(speaks, answer), speaks, CONNECTIONS);
     target.timeout_ns = timeout_ns;
     if speaks == Speaks::Postgres {
@@ -123,11 +129,11 @@ fn run(kind: DriverKind, speaks: Speaks, timeout_ns: Nanos, answer: Answer) -> (
         let worker = Worker::new(0, 1, Arc::new([target]));
         let options = Options { stamps: true, ..Options::new(kind) };
         let setup = Setup { connections: worker.connections(), workers: 1, options };
-        let run = Run(worker, Clock::start(), iterations(CONNECTIONS, REQUESTS));
+        let run = Run(worker, Clock::start(), iterations(CONNECTIONS, requests));
         let report = driver::start(&setup, run).unwrap();
         let whole = report.recording.whole();
         outcomes.extend(whole.failures().map(|(class, count, _)| (class, count)));
-        assert_eq!(report.recording.completed(), u64::from(REQUESTS));
+        assert_eq!(report.recording.completed(), u64::from(requests));
     });
     (counted.bytes_max, outcomes)
 }
@@ -135,14 +141,16 @@ fn run(kind: DriverKind, speaks: Speaks, timeout_ns: Nanos, answer: Answer) -> (
 /// Failures by class.
 type Outcomes = Vec<(Class, u64)>;
 
-const PATIENT_NS: Nanos = 60 * SECOND;
+const PATIENT: (u32, Nanos) = (REQUESTS, 60 * SECOND);
+/// Long enough for connections to open on a busy machine, and one request on each.
+const SILENT: (u32, Nanos) = (CONNECTIONS, 500 * MILLISECOND);
 
 /// That `answer` costs little more memory than `small`, and what it comes to.
 fn assert_bounded(speaks: Speaks, small: Answer, answer: Answer, expected: &[(Class, u64)]) {
     for kind in DriverKind::ALL {
-        let (usual, outcomes) = run(kind, speaks, PATIENT_NS, small);
+        let (usual, outcomes) = run(kind, speaks, PATIENT, small);
         assert_eq!(outcomes, [], "{kind:?}");
-        let (most, outcomes) = run(kind, speaks, PATIENT_NS, answer);
+        let (most, outcomes) = run(kind, speaks, PATIENT, answer);
         assert_eq!(outcomes, expected, "{kind:?}");
         assert!(most < usual + MOST_BYTES, "{kind:?}: {most} bytes, {usual} with small replies");
     }
@@ -248,8 +256,9 @@ fn a_mebibyte_each_way_while_pipelining_blocks_nobody_and_is_not_kept() {
             });
             counted.bytes_max
         };
+        // Two connections are in the middle of theirs at most; kept, there were 56 MiB more.
         let (few, many) = (most(FEW), most(8 * FEW));
-        assert!(many < few + MEBIBYTE as u64, "{kind:?}: {few} bytes, and then {many}");
+        assert!(many < few + MOST_BYTES, "{kind:?}: {few} bytes, and then {many}");
     }
 }
 
@@ -265,8 +274,8 @@ fn a_head_without_end_is_given_up() {
 fn a_peer_that_says_nothing_is_given_up() {
     for kind in DriverKind::ALL {
         for speaks in [Speaks::Http, Speaks::Postgres] {
-            let (_, outcomes) = run(kind, speaks, 50 * MILLISECOND, || None);
-            assert_eq!(outcomes, [(Class::Timeout, ALL)], "{kind:?} {speaks:?}");
+            let (_, outcomes) = run(kind, speaks, SILENT, || None);
+            assert_eq!(outcomes, [(Class::Timeout, u64::from(CONNECTIONS))], "{kind:?} {speaks:?}");
         }
     }
 }

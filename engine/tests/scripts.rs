@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use engine::driver::sim::{Event, Peer, Sim};
 use engine::pgbench::{
-    Amount, Command, Expression, Function, KeepRows, Program, ScriptReport, Slot, Step, Value,
-    Workload,
+    Amount, Command, Conflicts, Expression, Function, KeepRows, Program, ScriptReport, Slot, Step,
+    Value, Workload,
 };
 use engine::{
     ConnectionId, Ending, Gaps, Load, MILLISECOND, Nanos, Opening, Phase, SECOND, Script, Stream,
@@ -72,6 +72,8 @@ impl<F: FnMut(&str) -> Option<Vec<u8>>> Peer for Postgres<F> {
 struct Making {
     commands: Vec<Command>,
     operations: Vec<Operation>,
+    /// How many commands are recorded.
+    recorded: u32,
 }
 
 const NAMES: [&str; 3] = ["a", "b", "client_id"];
@@ -81,7 +83,14 @@ const CLIENT_ID: Slot = Slot(2);
 impl Making {
     fn step(mut self, step: Step) -> Self {
         let line = self.commands.len() as u32 + 1;
-        self.commands.push(Command { line, column: 1, step });
+        self.commands.push(Command { line, column: 1, number: line, recording: None, step });
+        self
+    }
+
+    /// Records the command that was added last.
+    fn recorded(mut self) -> Self {
+        self.commands.last_mut().unwrap().recording = Some(self.recorded);
+        self.recorded += 1;
         self
     }
 
@@ -121,8 +130,8 @@ impl Making {
             clients: CLIENTS,
             tries_max,
             retry_within_ns: None,
-            records_statements: false,
-            statements: self.operations.len() as u32,
+            records_commands: self.recorded > 0,
+            recorded_commands: self.recorded,
             keeps_samples: false,
             is_verbatim: true,
         };
@@ -169,8 +178,13 @@ fn script(report: &StreamReport) -> &ScriptReport {
     report.script.as_deref().expect("it ran a script")
 }
 
+fn conflicts(report: &StreamReport) -> Conflicts {
+    script(report).conflicts[0]
+}
+
 fn failures(report: &StreamReport) -> Vec<(Class, u64)> {
-    report.recording.whole().failures().map(|(class, count, _)| (class, count)).collect()
+    let transactions = &report.recording.operations[0];
+    transactions.failures().map(|(class, count, _)| (class, count)).collect()
 }
 
 #[test]
@@ -210,12 +224,41 @@ fn what_may_be_tried_again_is_with_the_same_random_numbers() {
         Some(if failing >= 0 { error("40001") } else { done(b"I") })
     });
     assert_eq!(failures(&report), []);
-    assert_eq!((script(&report).retried, script(&report).retries), (1, 2));
+    assert_eq!(conflicts(&report), Conflicts { retried: 1, retries: 2, ..Conflicts::default() });
     let texts: Vec<_> = queries.into_iter().map(|(_, text)| text).collect();
     assert!(texts[0] == texts[1] && texts[1] == texts[2] && texts[2] != texts[3], "{texts:?}");
     let (report, _) = making().run(one, Some(3), None, |_| Some(error("40P01")));
     assert_eq!(failures(&report), [(Class::Retryable, 2)]);
-    assert_eq!((script(&report).retried, script(&report).retries), (2, 4));
+    let expected =
+        Conflicts { retried: 2, retries: 4, deadlock_failures: 2, ..Conflicts::default() };
+    assert_eq!(conflicts(&report), expected);
+}
+
+#[test]
+fn commands_that_take_time_are_recorded_with_their_failures_and_retries() {
+    let mut failing = 2;
+    let making = Making::default()
+        .random()
+        .send("first ", A, None)
+        .recorded()
+        .step(Step::Sleep(Amount::Constant(5), MILLISECOND))
+        .recorded()
+        .send("second ", A, None)
+        .recorded();
+    let one = Load::PerVuIterations { vus: 1, iterations: 2, max_duration_ns: SECOND };
+    let (report, _) = making.run(one, Some(2), None, |text| {
+        failing -= i32::from(text.starts_with("second"));
+        Some(if text.starts_with("second") && failing >= 0 { error("40001") } else { done(b"I") })
+    });
+    // The first transaction fails twice, the second succeeds.
+    let expected =
+        Conflicts { retried: 1, retries: 1, serialization_failures: 1, ..Conflicts::default() };
+    assert_eq!(conflicts(&report), expected);
+    assert_eq!(script(&report).command_retries, [0, 0, 1]);
+    let [_, first, sleep, second] = &report.recording.operations[..] else { panic!() };
+    assert_eq!((first.service.len(), first.failed.len()), (3, 0));
+    assert_eq!(sleep.service.count_between(5 * MILLISECOND, 5 * MILLISECOND), 3);
+    assert_eq!((second.service.len(), second.failed.len()), (1, 2));
 }
 
 #[test]
@@ -269,7 +312,8 @@ fn a_script_that_cannot_go_on_says_where_and_its_clients_go() {
     let (report, queries) = making.run(each(3), Some(1), None, |_| Some(done(b"I")));
     assert_eq!((queries.len(), report.interrupted), (2, 2));
     let error = script(&report).error.as_ref().expect("an error");
-    assert_eq!(error.to_string(), "script:2:1: division by zero");
+    let words = error.to_string();
+    assert!(words.starts_with("script:2:1: division by zero: "), "{words}");
     let making = Making::default().send("BEGIN ", A, None);
     let (report, _) = making.run(each(3), Some(1), None, |_| Some(done(b"T")));
     let error = script(&report).error.as_ref().expect("an error").to_string();

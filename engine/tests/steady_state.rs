@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use engine::driver::{self, Clock, Driver, DriverKind, Options, Pump, Setup};
 use engine::null_server::{NullServer, Speaks, phase, stream, target};
-use engine::pgbench::{Command, Expression, Function, Program, Slot, Step, Value, Workload};
+use engine::pgbench::{
+    Amount, Command, Expression, Function, Program, Slot, Step, Value, Workload,
+};
 use engine::{
     Ending, Generator, Load, Mix, MixEntry, Nanos, SECOND, Script, Stream, Target, Worker,
 };
@@ -36,6 +38,7 @@ impl<'a> Loaded<'a> {
     fn open(&mut self, driver: &mut impl Driver) {
         self.worker.open(self.clock.now(), driver.transport());
         while self.worker.opened().is_none() {
+            assert!(self.worker.refusal().is_none(), "{:?}", self.worker.refusal());
             self.turn(driver);
         }
     }
@@ -132,7 +135,8 @@ fn requests_of_several_statements_allocate_nothing_either() {
     }
 }
 
-/// A transaction of a script: a random number, a condition, two statements in a row.
+/// A transaction of a script: a random number, a condition, two statements one after the other, a
+/// sleep, and two in a pipeline.
 fn workload() -> (Workload, Arc<[Operation]>) {
     let number = |value| Expression::Constant(Value::Integer(value));
     let call =
@@ -145,8 +149,16 @@ fn workload() -> (Workload, Arc<[Operation]>) {
         Step::Unless(call(Function::Less, [Expression::Variable(Slot(0)), number(0)]), 4),
         statement(0),
         statement(1),
+        Step::Sleep(Amount::Constant(1), 1000),
+        Step::StartPipeline,
+        statement(0),
+        Step::SyncPipeline,
+        statement(1),
+        Step::EndPipeline,
     ];
-    let commands = steps.map(|step| Command { line: 1, column: 1, step }).into();
+    let command = |step| Command { line: 1, column: 1, number: 1, recording: None, step };
+    let mut commands = steps.map(command).to_vec();
+    commands[1].recording = Some(0);
     let operation = |number| {
         let parameter = [Parameter { hole: 0, type_oid: 0 }];
         let statement = Statement::new("SELECT $1", &parameter, Protocol::Prepared, "one").unwrap();
@@ -160,9 +172,9 @@ fn workload() -> (Workload, Arc<[Operation]>) {
         clients: CONNECTIONS,
         tries_max: Some(1),
         retry_within_ns: None,
-        records_statements: false,
+        records_commands: true,
         keeps_samples: false,
-        statements: 2,
+        recorded_commands: 1,
         is_verbatim: false,
     };
     (workload, [operation(0), operation(1)].into())
@@ -176,7 +188,7 @@ fn transactions_of_scripts_allocate_nothing_either() {
         let (workload, operations) = workload();
         let loaded = Loaded::new(&server, Target { operations, ..target });
         let script = Script::Pgbench(Arc::new(workload));
-        let counted = driver::start(&loaded.setup(kind), Allocations(loaded, 2, script)).unwrap();
+        let counted = driver::start(&loaded.setup(kind), Allocations(loaded, 4, script)).unwrap();
         assert_eq!(counted, 0, "{kind:?}");
     }
 }

@@ -111,6 +111,45 @@ params = ["id:int8"]
 }
 
 #[test]
+fn every_hop_has_its_round_trip_and_transactions_stand_for_assignments() {
+    let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
+    let stack = Stack::up(&[]);
+    let ended = stack.home.run(&["layers", "--rate=200", "--duration=2s", "--json=-"]);
+    assert!([0, 111].contains(&ended.code), "{ended:?}");
+    let summary = ended.json();
+    let hops = summary["hops"].as_array().expect("hops");
+    let told: Vec<_> = hops
+        .iter()
+        .map(|hop| {
+            // All of the stack is on the loopback interface.
+            assert_eq!(hop["over"], "tcp", "{hop}");
+            let ns = hop["round_trip_ns"].as_u64();
+            assert!(ns > Some(0) && ns < Some(1_000_000_000), "{hop}");
+            format!("{} {}", hop["from"].as_str().unwrap(), hop["to"].as_str().unwrap())
+        })
+        .collect();
+    let expected = [
+        "generator gateway",
+        "gateway pooler",
+        "pooler postgres",
+        "generator gateway-direct",
+        "gateway-direct postgres",
+        "generator pooler",
+        "generator postgres",
+    ];
+    assert_eq!(told, expected);
+    // PgBouncer counts them from 1.23 on.
+    let from = summary["assignments"].as_str();
+    assert!(matches!(from, Some("transactions" | "counted")), "{from:?}");
+    let pool = summary["pool"].as_array().expect("pools");
+    for arm in pool.iter().chain(summary["amplification"].as_array().expect("operations")) {
+        let assignments = arm["server_assignments_per_request"].as_f64().expect("a number");
+        let transactions = arm["transactions_per_request"].as_f64().expect("a number");
+        assert!((assignments - transactions).abs() < 0.05, "{arm}");
+    }
+}
+
+#[test]
 fn a_pooler_does_not_differ_from_itself_in_nearly_all_of_twenty_runs() {
     let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
     let stack = Stack::up(&[]);

@@ -1,139 +1,9 @@
-//! pgbench's scripts beside pgbench itself, and what it does not do: go on, and say who waits.
+//! What pgbench does not do: go on, and say who waits; and what it does for built-in scripts.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use poolbench_tests::{Ended, Stack};
-use serde_json::Value;
-
-/// The scripts of a kind, with their texts.
-fn scripts(kind: &str) -> Vec<(PathBuf, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/pgbench").join(kind);
-    let files = std::fs::read_dir(folder).expect("scripts").map(|file| file.unwrap().path());
-    let mut files: Vec<_> = files.collect();
-    files.sort();
-    let text = |path: PathBuf| (path.clone(), std::fs::read_to_string(path).expect("text"));
-    files.into_iter().map(text).collect()
-}
-
-/// What a script's `-- KEY: …` says.
-fn said<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix("-- ")?.strip_prefix(key)?.strip_prefix(": "))
-}
-
-/// A stack with pgbench's tables, and one for what scripts draw.
-struct Tables {
-    stack: Stack,
-    client: postgres::Client,
-}
-
-impl Tables {
-    fn up(options: &[&str]) -> Self {
-        let stack = Stack::up(options);
-        let mut client = stack.connect("postgres");
-        client.batch_execute("CREATE TABLE drawn (n serial, text text)").expect("a table");
-        let filled = Command::new("pgbench")
-            .args(["--initialize", "--quiet", stack.target("postgres")])
-            .output()
-            .expect("pgbench is installed");
-        assert!(filled.status.success(), "{filled:?}");
-        Self { stack, client }
-    }
-
-    /// Runs a script, by pgbench or by us; what it drew. Clients have no order among one another.
-    fn drawn(&mut self, is_ours: bool, path: &Path, text: &str) -> (Ended, Vec<String>) {
-        self.client.batch_execute("TRUNCATE drawn RESTART IDENTITY").expect("a table");
-        let options: Vec<_> = said(text, "options").unwrap_or_default().split(' ').collect();
-        let mut options: Vec<_> = options.into_iter().filter(|word| !word.is_empty()).collect();
-        if !options.contains(&"-t") {
-            options.extend(["-t", "1"]);
-        }
-        let path = path.to_str().expect("a name in UTF-8");
-        options.extend(["-n", "--random-seed=4217", "-f", path, self.stack.target("postgres")]);
-        let ended = match is_ours {
-            true => self.stack.home.run(&[&["pgbench"], &options[..]].concat()),
-            false => Command::new("pgbench").args(options).output().expect("it starts").into(),
-        };
-        let rows = self.client.query("SELECT text FROM drawn ORDER BY n", &[]).expect("rows");
-        let value = |row: &postgres::Row| row.get::<_, Option<String>>(0);
-        let mut rows: Vec<_> =
-            rows.iter().map(|row| value(row).unwrap_or_else(|| "NULL".into())).collect();
-        if said(text, "options").is_some_and(|options| options.contains("-c ")) {
-            rows.sort();
-        }
-        (ended, rows)
-    }
-
-    fn json(&self, options: &[&str], target: &str) -> Value {
-        let common = ["--json=-", self.stack.target(target)];
-        let ended = self.stack.home.run(&[&["pgbench"], options, &common[..]].concat());
-        assert_eq!(ended.code, 0, "{options:?} {ended:?}");
-        ended.json()
-    }
-
-    /// Whether what was added to accounts, tellers and branches is what the history says.
-    fn assert_balanced(&mut self) {
-        let row = self
-            .client
-            .query_one(
-                "SELECT (SELECT sum(abalance) FROM pgbench_accounts), \
-                 (SELECT sum(tbalance)::int8 FROM pgbench_tellers), \
-                 (SELECT sum(bbalance)::int8 FROM pgbench_branches), \
-                 (SELECT coalesce(sum(delta), 0)::int8 FROM pgbench_history)",
-                &[],
-            )
-            .expect("sums");
-        let sums: [i64; 4] = [0, 1, 2, 3].map(|column| row.get(column));
-        assert!(sums.iter().all(|sum| *sum == sums[3]), "{sums:?}");
-    }
-
-    fn reset_balances(&mut self) {
-        let zero = "UPDATE pgbench_accounts SET abalance = 0 WHERE abalance <> 0; \
-                    UPDATE pgbench_tellers SET tbalance = 0; UPDATE pgbench_branches SET bbalance = 0";
-        self.client.batch_execute(zero).expect("pgbench's tables");
-    }
-
-    fn history(&mut self) -> u64 {
-        let row = self.client.query_one("SELECT count(*) FROM pgbench_history", &[]);
-        row.expect("a count").get::<_, i64>(0) as u64
-    }
-}
-
-fn number(summary: &Value, key: &str) -> u64 {
-    summary[key].as_u64().unwrap_or_else(|| panic!("{key} is a number: {summary}"))
-}
-
-#[test]
-fn scripts_draw_and_send_what_they_do_with_pgbench() {
-    let mut tables = Tables::up(&[]);
-    let scripts = scripts("valid");
-    assert!(scripts.len() >= 40);
-    for (path, text) in scripts {
-        let (theirs, expected) = tables.drawn(false, &path, &text);
-        assert!(theirs.code == 0 && !expected.is_empty(), "{path:?} {theirs:?}");
-        let (ours, found) = tables.drawn(true, &path, &text);
-        assert_eq!(ours.code, 0, "{path:?} {ours:?}");
-        assert_eq!(found, expected, "{path:?}");
-    }
-}
-
-#[test]
-fn scripts_that_pgbench_refuses_are_refused_with_file_line_and_column() {
-    let mut tables = Tables::up(&[]);
-    for (path, text) in scripts("invalid") {
-        // Those that are only ours to refuse say so.
-        if said(&text, "pgbench").is_none() {
-            let (theirs, _) = tables.drawn(false, &path, &text);
-            assert_ne!(theirs.code, 0, "{path:?} {theirs:?}");
-        }
-        let (ours, _) = tables.drawn(true, &path, &text);
-        assert_eq!(ours.code, 107, "{path:?} {ours:?}");
-        let expected = format!("{}:{}", path.display(), said(&text, "error").expect("an error"));
-        let words = format!("{}{}", ours.stdout, ours.stderr);
-        assert!(words.contains(&expected), "{expected:?} in {words}");
-    }
-}
+use poolbench_tests::pgbench::{Tables, number};
 
 #[test]
 fn built_in_scripts_keep_the_balances_in_every_protocol_on_every_way() {
@@ -179,8 +49,11 @@ fn a_rate_is_kept_and_latencies_run_from_the_instant_that_was_due() {
     let tables = Tables::up(&[]);
     let script = tables.stack.home.write("sleep.sql", "SELECT pg_sleep(0.02);\n");
     // One client can do at most 50 a second of the 100.
-    let options = ["-n", "-f", &script, "-R", "100", "-T", "1", "-L", "30"];
-    let summary = tables.json(&options, "postgres");
+    let options = ["-n", "-f", &script, "-R", "100", "-T", "1", "-L", "30", "--json=-"];
+    let ended = tables.ours(&options, "postgres");
+    // What was never sent says nothing of the server.
+    assert_eq!(ended.code, 111, "{ended:?}");
+    let summary = ended.json()["arms"][0].take();
     let (done, late) = (number(&summary, "transactions"), number(&summary, "above_latency_limit"));
     assert!((20..=60).contains(&done), "{summary}");
     assert!(late > done / 2, "{summary}");
@@ -210,6 +83,8 @@ fn serialization_failures_are_tried_again() {
     let retryable = failing["errors"]["retryable"].as_u64().unwrap_or_default();
     assert!(retryable > 0, "{failing}");
     assert_eq!(number(&failing, "transactions") + retryable, 200, "{failing}");
+    let told = ["serialization_failures", "deadlock_failures"].map(|key| number(&failing, key));
+    assert_eq!(told.iter().sum::<u64>(), retryable, "{failing}");
     assert_eq!(tables.history(), number(&failing, "transactions"));
     tables.assert_balanced();
     tables.reset_balances();
@@ -224,6 +99,7 @@ fn serialization_failures_are_tried_again() {
 #[test]
 fn an_error_ends_a_transaction_and_no_client() {
     let mut tables = Tables::up(&[]);
+    tables.client.batch_execute("CREATE TABLE drawn (n serial, text text)").expect("a table");
     let script = tables.stack.home.write(
         "failing.sql",
         "BEGIN;\nINSERT INTO drawn (text) VALUES ('1');\nSELECT 1 / (:client_id % 2);\nEND;\n",
@@ -266,21 +142,6 @@ fn after_ctrl_c_no_server_connection_is_left() {
         assert!(std::time::Instant::now() < deadline, "{left} still run");
         std::thread::yield_now();
     }
-}
-
-#[test]
-fn lines_are_those_of_pgbench() {
-    let tables = Tables::up(&[]);
-    let options = ["-S", "-c", "2", "-t", "5", "-M", "prepared", tables.stack.target("postgres")];
-    let ours = tables.stack.home.run(&[&["pgbench"], &options[..]].concat());
-    let theirs: Ended = Command::new("pgbench").args(options).output().expect("it starts").into();
-    // Numbers aside, each line of theirs is one of ours, in the same order.
-    let form = |line: &str| line.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
-    let mut lines = ours.stdout.lines().map(form);
-    for line in theirs.stdout.lines().skip(1).map(form) {
-        assert!(lines.any(|ours| ours == line), "{line:?} in {ours:?}");
-    }
-    assert!(ours.stdout.contains("latency percentiles = p50 "), "{ours:?}");
 }
 
 #[test]

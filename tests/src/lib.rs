@@ -1,6 +1,8 @@
 //! The command and a private stack, for end-to-end tests. Each test has a stack of its own.
 
+pub mod container;
 pub mod logins;
+pub mod pgbench;
 pub mod relay;
 pub mod session;
 pub mod squeeze;

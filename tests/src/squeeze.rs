@@ -32,7 +32,10 @@ impl CpuQuota {
         );
         [two, one].into_iter().find_map(|(parent, limits)| {
             // Version 2 gives a group the controllers that the group around it hands down.
-            let _ = fs::write(parent.join("cgroup.subtree_control"), "+cpu");
+            let handed_down = parent.join("cgroup.subtree_control");
+            if handed_down.exists() {
+                let _ = fs::write(handed_down, "+cpu");
+            }
             let own = tempfile::Builder::new().prefix("poolbench-").tempdir_in(&parent).ok()?;
             let quota = Self { folder: own.keep(), parent };
             let set = |(file, text): &(&str, String)| {
@@ -124,7 +127,7 @@ pub fn preferred(command: &Command) -> Command {
 /// See nice(1).
 const PREFERRED: i32 = -10;
 
-fn family(pid: u64) -> Vec<u64> {
+pub(crate) fn family(pid: u64) -> Vec<u64> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
     let children = children.unwrap_or_default();
     let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());

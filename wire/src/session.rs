@@ -80,7 +80,17 @@ impl Session {
         }
     }
 
-    /// Appends what was queued to `out`, with one Sync behind it (Postgres manual, 55.2.4
+    /// Sets a Sync behind what was queued: where a statement before it fails, those behind it are done
+    /// all the same. Something must be queued.
+    pub fn queue_sync(&mut self) {
+        match self {
+            Session::Http(_) => unreachable!("only statements are queued"),
+            Session::Postgres(session) => session.queue_sync(),
+            Session::Tls(session) => session.inner_mut().queue_sync(),
+        }
+    }
+
+    /// Appends what was queued to `out`, with a Sync behind it (Postgres manual, 55.2.4
     /// "Pipelining"): one request, with one outcome.
     pub fn sync(&mut self, out: &mut BytesMut) {
         match self {

@@ -43,6 +43,14 @@ impl ArmKind {
         })
     }
 
+    /// A way that its user has named; one that is called as one of [`ARMS`], or as its target, has
+    /// the same layers.
+    pub(crate) fn named(name: &str) -> Self {
+        let known = ARMS.into_iter().find(|kind| kind.name == name || kind.target == name);
+        let name = Cow::from(name.to_owned());
+        Self { target: name.clone(), name, layers: known.map_or(&[], |kind| kind.layers) }
+    }
+
     /// Whether the layer is on the way.
     pub(crate) fn has(&self, layer: &str) -> bool {
         self.layers.contains(&layer)

@@ -31,10 +31,10 @@ pub(crate) struct ArmSummary {
     wrong_replies: u64,
     /// Arrivals that found no free connection.
     late: u64,
-    dropped: u64,
-    unserved: u64,
+    pub(crate) dropped: u64,
+    pub(crate) unserved: u64,
     resent: u64,
-    reopened: u64,
+    pub(crate) reopened: u64,
     /// Over all connections that were lost, until each was there again.
     #[serde(skip_serializing_if = "is_zero")]
     disconnected_ns: Nanos,

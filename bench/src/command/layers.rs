@@ -49,7 +49,8 @@ pub(crate) struct Comparison {
     #[arg(long, default_value = "30s", value_parser = duration::parse)]
     duration: Nanos,
     /// Ends before that once each cost is known so well: its quantile and the width of its 95 %
-    /// interval, as in p95:50us
+    /// interval, as in p95:50us. The intervals are a little wider then, so that they hold the truth
+    /// in 95 of 100 although their width chose the moment
     #[arg(long, value_name = "QUANTILE:WIDTH", value_parser = until)]
     until: Option<FixedWidth>,
     /// Time for one block; shorter ones are more alike, longer ones hold more requests

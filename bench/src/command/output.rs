@@ -4,31 +4,55 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use anstream::adapter::strip_str;
 use clap::Args;
 use serde::Serialize;
 
 use super::CommandError;
 use crate::scenario::Report;
 
-/// `--json`.
+/// `--json` and `--out`.
 #[derive(Debug, Args)]
 pub(crate) struct Output {
     /// Write the same as JSON to FILE; - is stdout, then nothing else goes there
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Keep all results in this folder: summary.json, report.txt and, where there are some,
+    /// histograms.csv with the count of every value
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 impl Output {
-    /// Writes `report` to the file, if there is one, and `text` to stdout.
+    /// Writes `report` to the files that were asked for, and `text` to stdout, whatever becomes of
+    /// the files.
     pub(super) fn show(&self, report: &impl Serialize, text: &str) -> Result<(), CommandError> {
-        let Some(file) = &self.json else { return print(text) };
-        let json = serde_json::to_string_pretty(report).map_err(io::Error::other);
-        let json = json.map(|json| json + "\n");
-        match json {
-            Ok(json) if file == Path::new("-") => return print(&json),
-            json => write(file, json)?,
-        }
-        print(text)
+        let json = || {
+            let json = serde_json::to_string_pretty(report).map_err(io::Error::other);
+            json.map(|json| json + "\n")
+        };
+        let kept = self
+            .keep("summary.json", json)
+            .and_then(|()| self.keep("report.txt", || Ok(strip_str(text).to_string())));
+        let shown = match &self.json {
+            Some(file) if file == Path::new("-") => match json() {
+                Ok(json) => print(&json),
+                json => write(file, json),
+            },
+            Some(file) => print(text).and(write(file, json())),
+            None => print(text),
+        };
+        shown.and(kept)
+    }
+
+    /// Writes one file of the folder, if there is one.
+    pub(super) fn keep(
+        &self,
+        name: &str,
+        text: impl FnOnce() -> io::Result<String>,
+    ) -> Result<(), CommandError> {
+        let Some(folder) = &self.out else { return Ok(()) };
+        write(&folder.join(name), fs::create_dir_all(folder).and_then(|()| text()))
     }
 }
 

@@ -11,18 +11,29 @@ use super::output::{Output, say};
 use super::{CommandError, exit};
 use crate::duration;
 use crate::generator::GeneratorOptions;
-use crate::pgbench::{self, Length, LogPlan, Plan, Source, Vacuum};
+use crate::pgbench::{self, Length, LogPlan, Plan, PlannedTarget, Source, Vacuum};
+use crate::validity::Level;
 
 const HELP: &str = "\
 Scripts, options and output lines are those of pgbench 15; `pgbench -i` makes the tables. What is \
 different: a transaction that fails is counted by its class and its client goes on; latencies are \
 also given as percentiles; with -R they run from the instant at which a transaction was due, for \
-each of them, also where it is above -L (pgbench leaves those out); -l writes one file for all \
-threads. With -j 1 and the same seed, random functions draw what pgbench's draw.
+each of them, also where it is above -L (pgbench leaves those out); -r has no time for commands \
+that neither wait for a reply nor sleep. With the same seed, random functions draw what pgbench's \
+draw for the same client, and with -j 1 the same scripts are chosen. Scripts can hold \\syncpipeline, as \
+in pgbench 17, and begin with a byte order mark; \\shell and \\setshell are refused.
+
+With several targets each has its turn in short blocks, in an order that is shuffled anew each \
+round; -T and -t are for each of them. Every target has pgbench's lines, and what it costs more than \
+the first follows with 95 % intervals.
 
 Examples:
   poolbench pgbench -S -c 8 -T 10 -M prepared \"host=127.0.0.1 port=6432 dbname=shop user=shop\"
-  poolbench pgbench -f pay.sql@9 -f refund.sql@1 -c 50 -j 2 -T 60 -R 2000 -P 5 shop";
+  poolbench pgbench -f pay.sql@9 -f refund.sql@1 -c 50 -j 2 -T 60 -R 2000 -P 5 shop
+  poolbench pgbench -S -c 8 -T 10 -h 127.0.0.1 --target direct=port=5432 --target pooler=port=6432 shop";
+
+/// How a target is called that was given no name.
+const NAMELESS: &str = "pgbench";
 
 /// The arguments of `poolbench pgbench`.
 #[derive(Debug, Args)]
@@ -42,6 +53,13 @@ pub(crate) struct Pgbench {
     /// The database, as newer versions of pgbench take it
     #[arg(short = 'd', long = "dbname", value_name = "DBNAME", conflicts_with = "dbname")]
     database: Option<String>,
+    /// A target with a connection string, which goes before -h, -p, -U and the database; several with
+    /// several of these, to be compared
+    #[arg(long, value_name = "NAME=CONNINFO", value_parser = super::run_options::assignment)]
+    target: Vec<(String, String)>,
+    /// With several targets: the time for one block of one of them, about
+    #[arg(long, value_name = "DURATION", default_value = "300ms", value_parser = block)]
+    block: Nanos,
     /// A built-in script, by the beginning of its name, with a weight if several are to run;
     /// `list` lists them [default: tpcb-like]
     #[arg(short, long, value_name = "NAME[@WEIGHT]")]
@@ -62,7 +80,7 @@ pub(crate) struct Pgbench {
     #[arg(short = 'C', long)]
     connect: bool,
     /// Sets a variable; several with several of these
-    #[arg(short = 'D', long, value_name = "NAME=VALUE", value_parser = super::run_options::assignment)]
+    #[arg(short = 'D', long, value_name = "NAME=VALUE", value_parser = definition)]
     define: Vec<(String, String)>,
     /// Threads [default: 1]
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["workers", "cores"])]
@@ -85,10 +103,11 @@ pub(crate) struct Pgbench {
     /// Shows the time of day with the progress, in seconds since 1970
     #[arg(long, requires = "progress")]
     progress_timestamp: bool,
-    /// Writes a line for each transaction to a file of this process: pgbench_log.PID
+    /// Writes a line for each transaction to a file of each thread: pgbench_log.PID,
+    /// pgbench_log.PID.1, …; with several targets pgbench_log.TARGET.PID
     #[arg(short, long)]
     log: bool,
-    /// What the name of that file begins with
+    /// What the names of those files begin with
     #[arg(long, value_name = "PREFIX", default_value = "pgbench_log", requires = "log")]
     log_prefix: String,
     /// Logs this part of the transactions only, above 0 and up to 1
@@ -97,7 +116,7 @@ pub(crate) struct Pgbench {
     /// Logs one line for so many seconds instead
     #[arg(long, value_name = "SECONDS", value_parser = seconds, requires = "log")]
     aggregate_interval: Option<Nanos>,
-    /// Reports on each statement
+    /// Reports on each command
     #[arg(short, long)]
     report_per_command: bool,
     /// Transactions a second, over all clients, at random instants (a Poisson process)
@@ -109,13 +128,13 @@ pub(crate) struct Pgbench {
     /// Transactions of each client [default: 10]
     #[arg(short, long, value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "time")]
     transactions: Option<u64>,
-    /// For so many seconds
+    /// For so many seconds, on each target
     #[arg(short = 'T', long, value_name = "SECONDS", value_parser = seconds)]
     time: Option<Nanos>,
     /// Transactions in flight at the end have so long to finish (pgbench waits for ever)
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
     graceful_stop: Nanos,
-    /// Gives the first error of every class, also of those that may be tried again
+    /// Tells serialization failures from deadlocks, in the result and in the log
     #[arg(long)]
     failures_detailed: bool,
     /// How often a transaction is tried that fails by a serialization error or a deadlock; 0 is
@@ -164,11 +183,14 @@ impl Pgbench {
         }
         let plan = self.plan()?;
         let summary = pgbench::run(&plan, &mut say)?;
+        let kept = self.output.keep("histograms.csv", || pgbench::histograms(&summary));
         self.output.show(&summary, &pgbench::text(&summary))?;
-        Ok(match (&summary.script_error, summary.is_interrupted) {
-            (Some(_), _) => exit::SCRIPT,
-            (None, true) => exit::INTERRUPTED,
-            (None, false) => exit::OK,
+        kept?;
+        Ok(match (&summary.script_error, summary.is_interrupted, summary.validity.valid) {
+            (Some(_), ..) => exit::SCRIPT,
+            (None, true, _) => exit::INTERRUPTED,
+            (None, false, Level::Invalid) => exit::INVALID_RUN,
+            (None, false, Level::Valid | Level::Suspect) => exit::OK,
         })
     }
 
@@ -191,7 +213,8 @@ impl Pgbench {
             (None, each) => Length::Transactions(each.unwrap_or(10)),
         };
         Ok(Plan {
-            conninfo: self.conninfo(),
+            targets: self.targets()?,
+            block_ns: self.block,
             scripts,
             has_builtin,
             protocol: match self.protocol {
@@ -208,7 +231,7 @@ impl Pgbench {
             tries_max,
             scale: self.scale,
             variables: self.define.clone(),
-            reports_statements: self.report_per_command,
+            reports_commands: self.report_per_command,
             details_failures: self.failures_detailed,
             vacuum: match (self.no_vacuum, self.vacuum_all) {
                 (true, _) => Vacuum::None,
@@ -227,10 +250,37 @@ impl Pgbench {
         })
     }
 
+    /// The targets; one without a name where none is named.
+    fn targets(&self) -> Result<Vec<PlannedTarget>, PgbenchOptionsError> {
+        let base = self.conninfo();
+        let planned = |name: &str, conninfo| PlannedTarget { name: name.into(), conninfo };
+        if self.target.is_empty() {
+            return Ok(vec![planned(NAMELESS, base)]);
+        }
+        let mut targets: Vec<PlannedTarget> = Vec::new();
+        for (name, own) in &self.target {
+            if targets.iter().any(|target| target.name == *name) {
+                let message = format!("--target {name}: there are two of this name");
+                return Err(PgbenchOptionsError::Other(message));
+            }
+            let conninfo = match (is_uri(own), is_uri(&base)) {
+                (true, _) => own.clone(),
+                (false, false) => format!("{base} {own}"),
+                (false, true) => {
+                    let message = "with --target, give the database by its name: a URI says already \
+                                   where it is";
+                    return Err(PgbenchOptionsError::Other(message.into()));
+                }
+            };
+            targets.push(planned(name, conninfo));
+        }
+        Ok(targets)
+    }
+
     /// What -h, -p, -U and the database say together. What a connection string says goes first.
     fn conninfo(&self) -> String {
         let database = self.dbname.as_deref().or(self.database.as_deref()).unwrap_or_default();
-        if database.starts_with("postgres://") || database.starts_with("postgresql://") {
+        if is_uri(database) {
             return database.into();
         }
         let quoted = |value: &str| value.replace('\\', "\\\\").replace('\'', "\\'");
@@ -276,12 +326,24 @@ impl Pgbench {
     }
 }
 
+fn is_uri(conninfo: &str) -> bool {
+    conninfo.starts_with("postgres://") || conninfo.starts_with("postgresql://")
+}
+
 /// A script's name, and the weight behind its last `@`.
 fn weighted(text: &str) -> Result<(&str, u32), PgbenchOptionsError> {
     let Some((name, weight)) = text.rsplit_once('@') else { return Ok((text, 1)) };
     match weight.parse() {
         Ok(weight) if !name.is_empty() => Ok((name, weight)),
         _ => Err(PgbenchOptionsError::Other(format!("invalid weight specification: @{weight}"))),
+    }
+}
+
+fn definition(text: &str) -> Result<(String, String), String> {
+    let (name, value) = super::run_options::assignment(text)?;
+    match engine::pgbench::is_variable_name(name.bytes()) {
+        true => Ok((name, value)),
+        false => Err(pgbench::invalid_name(&name)),
     }
 }
 
@@ -293,6 +355,13 @@ fn seconds(text: &str) -> Result<Nanos, String> {
             0 => Err("at least 1 ns".into()),
             ns => Ok(ns),
         }),
+    }
+}
+
+fn block(text: &str) -> Result<Nanos, String> {
+    match duration::parse(text)? {
+        0 => Err("a block of no time holds no transaction".into()),
+        block_ns => Ok(block_ns),
     }
 }
 

@@ -67,13 +67,55 @@ pub(super) struct ObserverCost {
     pub(super) ci_ns: [f64; 2],
 }
 
-/// For each arm with the pooler on its way, what the pooler counted.
-pub(super) fn pools(level: &Level) -> Vec<PoolSummary> {
-    let arms = level.arms.iter().zip(&level.pool);
-    arms.filter_map(|(arm, blocks)| pool(level.rate, arm, blocks)).collect()
+/// How often a server connection was assigned to a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Assignments {
+    /// The pooler counts them (PgBouncer from 1.23 on).
+    Counted,
+    /// It counts transactions, and each has one assigned to it: so it is in every pool's mode.
+    Transactions,
+    Unknown,
 }
 
-fn pool(rate: f64, arm: &Arm, blocks: &[PoolBlock]) -> Option<PoolSummary> {
+impl Assignments {
+    /// By what the pooler has counted so far. A client that sends several transactions before the
+    /// first reply keeps one server for them all: with `has_pipelines` the one count does not stand
+    /// for the other.
+    pub(super) fn new(counted: &Totals, by_transaction: bool, has_pipelines: bool) -> Self {
+        match counted.get(ASSIGNMENTS) {
+            Some(_) => Self::Counted,
+            None if by_transaction && !has_pipelines => Self::Transactions,
+            None => Self::Unknown,
+        }
+    }
+
+    /// How many there are among these.
+    pub(super) fn count(self, totals: &Totals) -> Option<u64> {
+        match self {
+            Self::Counted => totals.get(ASSIGNMENTS),
+            Self::Transactions => totals.get(TRANSACTIONS),
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// The names of counters, as in [`Totals`].
+const ASSIGNMENTS: &str = "server_assignment_count";
+pub(super) const TRANSACTIONS: &str = "xact_count";
+
+/// For each arm with the pooler on its way, what the pooler counted.
+pub(super) fn pools(level: &Level, assignments: Assignments) -> Vec<PoolSummary> {
+    let arms = level.arms.iter().zip(&level.pool);
+    arms.filter_map(|(arm, blocks)| pool(level.rate, arm, blocks, assignments)).collect()
+}
+
+fn pool(
+    rate: f64,
+    arm: &Arm,
+    blocks: &[PoolBlock],
+    assignments: Assignments,
+) -> Option<PoolSummary> {
     let totals = sum(blocks)?;
     let requests = Some(arm.requests()).filter(|requests| *requests > 0)? as f64;
     let each = |count: Option<u64>| count.map(|count| count as f64 / requests);
@@ -85,8 +127,8 @@ fn pool(rate: f64, arm: &Arm, blocks: &[PoolBlock]) -> Option<PoolSummary> {
         arm: arm.kind.name.to_string(),
         rate,
         queries_per_request: each(totals.queries()),
-        transactions_per_request: each(totals.get("xact_count")),
-        server_assignments_per_request: each(totals.get("server_assignment_count")),
+        transactions_per_request: each(totals.get(TRANSACTIONS)),
+        server_assignments_per_request: each(assignments.count(&totals)),
         wait_ns_per_request: wait,
         server_ns_per_request: server,
         maxwait_ns: looks.filter_map(|look| look.maxwait_ns).max(),
@@ -125,7 +167,7 @@ pub(super) fn accounting(
 ) -> Option<Accounting> {
     let pair = pairs.iter().find(|pair| pair.layer == Some("pooler") && pair.given.is_empty())?;
     let (with, without) = (&level.arms[pair.with], &level.arms[pair.without]);
-    let pool = pool(level.rate, with, &level.pool[pair.with])?;
+    let pool = pool(level.rate, with, &level.pool[pair.with], Assignments::Unknown)?;
     let rounds = with.blocks.len().min(without.blocks.len());
     let (through, directly) = (services(with), services(without));
     let added = estimates(rounds, seed, |times| {
@@ -191,6 +233,7 @@ fn observer_cost(
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::layers::Summary;
 
     fn is_about(one: f64, other: f64) -> bool {
@@ -218,7 +261,22 @@ mod tests {
         let residual = pool.in_pool_seen.unwrap() - 0.31;
         assert!(is_about(pool.in_pool_residual.unwrap(), residual), "{pool:?}");
         assert_eq!(pool.queries_per_request, Some(1.0));
-        assert_eq!(pool.server_assignments_per_request, None, "PgBouncer 1.18 does not count them");
+        assert_eq!(pool.server_assignments_per_request, Some(1.0), "one a transaction");
+    }
+
+    #[test]
+    fn assignments_are_transactions_where_each_has_one_and_nobody_counts_them() {
+        let counted = Totals::of(&[("xact_count", 7), ("server_assignment_count", 5)]);
+        let assignments = Assignments::new(&counted, true, false);
+        assert_eq!((assignments, assignments.count(&counted)), (Assignments::Counted, Some(5)));
+        let old = Totals::of(&[("xact_count", 7)]);
+        let count = |by_transaction, has_pipelines| {
+            Assignments::new(&old, by_transaction, has_pipelines).count(&old)
+        };
+        assert_eq!(
+            (count(true, false), count(true, true), count(false, false)),
+            (Some(7), None, None)
+        );
     }
 
     #[test]

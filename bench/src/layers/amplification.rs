@@ -5,6 +5,7 @@ use std::sync::Arc;
 use engine::{Load, SECOND, Script, Stream, StreamReport};
 use serde::Serialize;
 
+use super::accounting::{Assignments, TRANSACTIONS};
 use super::experiment::Experiment;
 use crate::rig::RigError;
 
@@ -30,7 +31,10 @@ const VUS: u32 = 4;
 
 impl Experiment<'_> {
     /// Sends each operation alone through gateway and pooler; nothing where one of them is missing.
-    pub(super) fn amplify(&mut self) -> Result<Vec<Amplification>, RigError> {
+    pub(super) fn amplify(
+        &mut self,
+        assignments: Assignments,
+    ) -> Result<Vec<Amplification>, RigError> {
         let arms = &self.rig.arms;
         let is_whole = |kind: &crate::arm::ArmKind| kind.has("gateway") && kind.has("pooler");
         let Some(arm) = arms.iter().position(|arm| is_whole(&arm.kind)) else {
@@ -63,8 +67,8 @@ impl Experiment<'_> {
                 operation: operation.name.clone(),
                 requests,
                 queries_per_request: each(totals.queries()),
-                transactions_per_request: each(totals.get("xact_count")),
-                server_assignments_per_request: each(totals.get("server_assignment_count")),
+                transactions_per_request: each(totals.get(TRANSACTIONS)),
+                server_assignments_per_request: each(assignments.count(&totals)),
             });
         }
         Ok(found)

@@ -51,14 +51,14 @@ pub(super) fn choose(
 
 /// Two arms that differ in one layer, or in none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pair {
+pub(crate) struct Pair {
     /// What one has and the other has not; `None` for two arms of the same layers.
-    pub(super) layer: Option<&'static str>,
+    pub(crate) layer: Option<&'static str>,
     /// The layers that both have, Postgres left out: it is always there.
-    pub(super) given: Vec<&'static str>,
+    pub(crate) given: Vec<&'static str>,
     /// Places in the list of arms.
-    pub(super) with: usize,
-    pub(super) without: usize,
+    pub(crate) with: usize,
+    pub(crate) without: usize,
 }
 
 /// The layer, the target with it, and the target without it.

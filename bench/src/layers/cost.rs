@@ -2,10 +2,10 @@
 
 use super::arms::Pair;
 use crate::arm::Arm;
-use crate::statistics::{Estimate, Merger, estimates};
+use crate::statistics::{Estimate, Merger, estimates, estimates_at};
 
 /// The quantiles whose differences are told. The 99.9th has too few values in a short run.
-pub(super) const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
+pub(crate) const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
 
 /// The layers whose CPU time is told apart.
 pub(super) const CPU_LAYERS: [&str; 3] = ["gateway", "pooler", "postgres"];
@@ -29,33 +29,35 @@ impl Costs {
         pairs: &[Pair],
         square: Option<[usize; 4]>,
         quantiles: &[f64],
-        seed: u64,
+        (confidence, seed): (f64, u64),
     ) -> Self {
-        let (latency, interaction) = latencies(arms, pairs, square, quantiles, seed);
+        let drawn = (confidence, seed);
+        let (latency, interaction) = latencies(arms, pairs, square, quantiles, drawn);
         let cpu = pairs.iter().map(|pair| cpu(&arms[pair.with], &arms[pair.without], seed));
         Self { latency, interaction, cpu: cpu.collect() }
     }
 }
 
 /// Rounds in which each of the arms had its block.
-pub(super) fn rounds(arms: &[Arm]) -> usize {
+pub(crate) fn rounds(arms: &[Arm]) -> usize {
     arms.iter().map(|arm| arm.blocks.len()).min().unwrap_or_default()
 }
 
-/// Differences of the arms' quantiles for each pair, and the difference of the differences.
-pub(super) fn latencies(
+/// Differences of the arms' quantiles for each pair, and the difference of the differences. The
+/// intervals are of this confidence, and drawn with this seed.
+pub(crate) fn latencies(
     arms: &[Arm],
     pairs: &[Pair],
     square: Option<[usize; 4]>,
     quantiles: &[f64],
-    seed: u64,
+    (confidence, seed): (f64, u64),
 ) -> (Vec<Option<Vec<Estimate>>>, Option<Vec<Estimate>>) {
     let mut wanted: Vec<Vec<(usize, f64)>> =
         pairs.iter().map(|pair| vec![(pair.with, 1.0), (pair.without, -1.0)]).collect();
     wanted.extend(square.map(|[both, gateway, pooler, none]| {
         vec![(both, 1.0), (gateway, -1.0), (pooler, -1.0), (none, 1.0)]
     }));
-    let mut found = sums(arms, &wanted, quantiles, seed);
+    let mut found = sums(arms, &wanted, quantiles, (confidence, seed));
     let interaction = square.and_then(|_| found.pop()).flatten();
     (found, interaction)
 }
@@ -65,7 +67,7 @@ fn sums(
     arms: &[Arm],
     sums: &[Vec<(usize, f64)>],
     quantiles: &[f64],
-    seed: u64,
+    (confidence, seed): (f64, u64),
 ) -> Vec<Option<Vec<Estimate>>> {
     let rounds = rounds(arms);
     let mergers: Vec<_> = arms.iter().map(|arm| merger(arm, rounds)).collect();
@@ -73,7 +75,7 @@ fn sums(
     let usable: Vec<usize> = (0..arms.len()).filter(has_values).collect();
     let is_known = |sum: &&Vec<(usize, f64)>| sum.iter().all(|(arm, _)| usable.contains(arm));
     let mut by_arm = vec![Vec::new(); arms.len()];
-    let found = estimates(rounds, seed, |times| {
+    let found = estimates_at(confidence, rounds, seed, |times| {
         for arm in &usable {
             by_arm[*arm] = mergers[*arm].quantiles(times, quantiles)?;
         }
@@ -122,7 +124,7 @@ fn cpu(with: &Arm, without: &Arm, seed: u64) -> [Option<Estimate>; 1 + CPU_LAYER
 
 /// The ratio of two sums over blocks that were drawn so many times; `None` where it has no
 /// denominator.
-pub(super) fn ratio(blocks: &[(f64, f64)], times: &[u32]) -> Option<f64> {
+pub(crate) fn ratio(blocks: &[(f64, f64)], times: &[u32]) -> Option<f64> {
     let sums = blocks.iter().zip(times).fold((0.0, 0.0), |sums, ((above, below), times)| {
         (sums.0 + above * f64::from(*times), sums.1 + below * f64::from(*times))
     });

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
 
-use engine::{MILLISECOND, PhaseReport, Recording, StreamReport};
+use engine::{MILLISECOND, Nanos, PhaseReport, Recording, StreamReport};
 use wire::{Class, Code, Failure, Outcome};
 
+use super::accounting::Assignments;
 use super::amplification::Amplification;
 use super::arms::{choose, pairs};
 use super::experiment::{Ended, EndedBy, Measured};
+use super::hops::{Hop, Over};
 use super::level::{Level, PoolBlock};
 use super::summary::{Results, Summary};
 use super::{Plan, schedule};
@@ -65,18 +67,45 @@ impl Summary {
             requests: 40,
             queries_per_request: Some(1.0),
             transactions_per_request: Some(1.0),
-            server_assignments_per_request: None,
+            server_assignments_per_request: Some(1.0),
         };
         results.summary(Measured {
             started: UNIX_EPOCH,
             duration_ns: 3_000_000_000,
             pooler_queries: Some(8000),
             ended,
+            assignments: Assignments::Transactions,
             amplification: vec![amplification],
             round_trips: kinds.iter().map(|kind| Some(kind.layers.len() as u64 * 7000)).collect(),
+            hops: hops(&kinds),
             observations: Observations::default(),
         })
     }
+}
+
+/// What each kind of hop can be.
+fn hops(kinds: &[ArmKind]) -> Vec<Hop> {
+    let hop = |from: &str, to: &str, over: Over| {
+        let is_on_its_way = |kind: &&ArmKind| match from {
+            "generator" => kind.target == to,
+            "pooler" => kind.has("pooler"),
+            gateway => kind.target == gateway,
+        };
+        let arms = kinds.iter().filter(is_on_its_way).map(|kind| kind.name.to_string());
+        Hop { from: from.into(), to: to.into(), arms: arms.collect(), over }
+    };
+    let tcp = |us: Nanos| Over::Tcp { round_trip_ns: us * 1000 };
+    let problem = "[processes] does not name gateway-direct".into();
+    let all = [
+        hop("generator", "gateway", tcp(21)),
+        hop("gateway", "pooler", tcp(9)),
+        hop("pooler", "postgres", Over::Unix),
+        hop("generator", "gateway-direct", tcp(14)),
+        hop("gateway-direct", "postgres", Over::Unknown { problem }),
+        hop("generator", "pooler", tcp(14)),
+        hop("generator", "postgres", tcp(7)),
+    ];
+    all.into_iter().filter(|hop| !hop.arms.is_empty()).collect()
 }
 
 fn level(kinds: &[ArmKind], rate: f64, plan: &Plan) -> Level {

@@ -5,8 +5,10 @@ use std::time::SystemTime;
 use engine::{MILLISECOND, Nanos};
 use serde::Serialize;
 
+use super::accounting::Assignments;
 use super::amplification::Amplification;
 use super::arms::{self, Pair};
+use super::hops::{Hop, Places, hops};
 use super::level::{Level, PoolBlock};
 use super::schedule::{self, Turn, is_observed, is_watched};
 use super::watcher::Watcher;
@@ -15,7 +17,7 @@ use crate::arm::{Block, differing_names};
 use crate::check::Checks;
 use crate::interrupt;
 use crate::observe::{
-    self, CpuSample, Observations, ObserveError, Observer, Poolers, Server, Source, Totals,
+    self, CpuSample, Observations, ObserveError, Observer, Poolers, Server, Sockets, Source, Totals,
 };
 use crate::rig::{Rig, RigError};
 use crate::scenario::{Processes, Scenario};
@@ -55,9 +57,11 @@ pub(super) struct Measured {
     pub(super) pooler_queries: Option<u64>,
     /// How it ended, if it was to end once enough was known.
     pub(super) ended: Option<Ended>,
+    pub(super) assignments: Assignments,
     pub(super) amplification: Vec<Amplification>,
     /// For each arm, the shortest round trip to its target, in ns, where that is TCP.
     pub(super) round_trips: Vec<Option<Nanos>>,
+    pub(super) hops: Vec<Hop>,
     /// What was seen beside the blocks.
     pub(super) observations: Observations,
 }
@@ -93,9 +97,9 @@ impl<'a> Experiment<'a> {
         let kinds = arms::choose(&plan.arms, |target| scenario.targets.contains_key(target));
         let kinds = kinds.map_err(RigError::Target)?;
         let processes = scenario.processes()?;
-        for (target, pid) in &processes {
-            if CpuSample::read(*pid).is_empty() {
-                let (target, pid) = (target.clone(), *pid);
+        for (target, family) in &processes {
+            if family.cpu().is_empty() {
+                let (target, pid) = (target.clone(), family.leader().unwrap_or_default());
                 return Err(ObserveError::Process { target, pid }.into());
             }
         }
@@ -173,18 +177,24 @@ impl<'a> Experiment<'a> {
         let duration_ns = self.rig.fleet.clock().now() - self.start_ns;
         let observations = observer.finish();
         self.levels.iter_mut().for_each(|level| level.lay(&observations, self.start_ns));
-        let amplification = self.amplify()?;
+        let assignments = self.assignments()?;
+        let amplification = self.amplify(assignments)?;
         let after = self.totals()?;
         let pooler_queries =
             after.zip(before).and_then(|(after, before)| after.since(&before)?.queries());
         let round_trips = self.rig.round_trips()?;
+        let kinds: Vec<_> = self.rig.arms.iter().map(|arm| arm.kind.clone()).collect();
+        let places = Places { scenario: self.scenario, processes: &self.processes };
+        let hops = hops(&kinds, &round_trips, &places, Sockets::read);
         self.summary(Measured {
             started,
             duration_ns,
             pooler_queries,
             ended,
+            assignments,
             amplification,
             round_trips,
+            hops,
             observations,
         })
     }
@@ -268,8 +278,8 @@ impl<'a> Experiment<'a> {
     /// The costs at the quantile that is to be known well, at all rates.
     fn known(&self, goal: FixedWidth) -> Vec<Estimate> {
         let of = |level: &Level| {
-            let (Level { arms, .. }, seed) = (level, self.plan.seed);
-            let (costs, _) = cost::latencies(arms, &self.pairs, None, &[goal.quantile], seed);
+            let (arms, drawn) = (&level.arms, (self.plan.confidence(), self.plan.seed));
+            let (costs, _) = cost::latencies(arms, &self.pairs, None, &[goal.quantile], drawn);
             costs.into_iter().flatten().flatten().collect::<Vec<_>>()
         };
         self.levels.iter().flat_map(of).collect()
@@ -279,9 +289,24 @@ impl<'a> Experiment<'a> {
         Ok(self.poolers.as_mut().map(Poolers::totals).transpose()?)
     }
 
+    /// Whether operations send a statement before the reply to the one before: PgBouncer counts what
+    /// comes before the first reply as one query.
+    pub(super) fn has_pipelines(&self) -> bool {
+        let mut statements = self.scenario.operations.iter().filter_map(|one| one.sql.as_ref());
+        statements.any(|statements| statements.is_pipelined())
+    }
+
+    /// What is known of server assignments, once there were transactions.
+    fn assignments(&mut self) -> Result<Assignments, RigError> {
+        let has_pipelines = self.has_pipelines();
+        let Some(poolers) = &mut self.poolers else { return Ok(Assignments::Unknown) };
+        let by_transaction = poolers.assign_by_transaction()?;
+        Ok(Assignments::new(&poolers.totals()?, by_transaction, has_pipelines))
+    }
+
     fn cpu(&self) -> Vec<(String, CpuSample)> {
         let processes = self.processes.iter();
-        processes.map(|(target, pid)| (target.clone(), CpuSample::read(*pid))).collect()
+        processes.map(|(target, family)| (target.clone(), family.cpu())).collect()
     }
 
     fn cpu_since(&self, before: &[(String, CpuSample)]) -> Vec<(String, u64)> {

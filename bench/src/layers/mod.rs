@@ -3,11 +3,12 @@
 mod accounting;
 mod amplification;
 mod arms;
-mod cost;
+pub(crate) mod cost;
 mod curve;
 #[cfg(test)]
 mod example;
 mod experiment;
+mod hops;
 mod level;
 mod schedule;
 mod summary;
@@ -18,14 +19,15 @@ mod watcher;
 
 use engine::{Gaps, MILLISECOND, Nanos};
 
-pub(crate) use self::arms::parse as parse_arm;
+pub(crate) use self::arms::{Pair, parse as parse_arm};
+pub(crate) use self::schedule::shuffled;
 pub(crate) use self::summary::Summary;
 pub(crate) use self::table::text;
 use crate::arm::ArmKind;
 use crate::generator::GeneratorOptions;
 use crate::rig::RigError;
 use crate::scenario::Scenario;
-use crate::statistics::FixedWidth;
+use crate::statistics::{CONFIDENCE, FixedWidth};
 
 /// How the comparison is run.
 #[derive(Debug, Clone)]
@@ -59,6 +61,12 @@ impl Plan {
     /// How long a round takes, about, in ns.
     fn round_ns(&self, arms: usize) -> Nanos {
         (arms * self.rates.len()) as u64 * (self.block_ns + PAUSE_NS)
+    }
+
+    /// At which confidence intervals of costs are computed, so that they hold the truth in 95 of 100
+    /// however the comparison ends.
+    fn confidence(&self) -> f64 {
+        self.until.map_or(CONFIDENCE, |_| FixedWidth::CONFIDENCE)
     }
 
     /// The quantiles whose differences are told: the usual ones, and what is to be known well.

@@ -6,13 +6,13 @@ use super::Plan;
 
 /// One block of a round: which rate and which arm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Turn {
-    pub(super) rate: usize,
-    pub(super) arm: usize,
+pub(crate) struct Turn {
+    pub(crate) rate: usize,
+    pub(crate) arm: usize,
 }
 
 /// All arms at all rates, in an order of their own for each round (Fisher and Yates).
-pub(super) fn shuffled(rates: usize, arms: usize, seed: u64, round: u64) -> Vec<Turn> {
+pub(crate) fn shuffled(rates: usize, arms: usize, seed: u64, round: u64) -> Vec<Turn> {
     let mut order: Vec<_> =
         (0..rates).flat_map(|rate| (0..arms).map(move |arm| Turn { rate, arm })).collect();
     let mut random = Random::new(!seed, round);

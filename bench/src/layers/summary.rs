@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use engine::Nanos;
 use serde::Serialize;
 
 use super::Plan;
-use super::accounting::{Accounting, ObserverCost, PoolSummary, accounting, observer_costs, pools};
+use super::accounting::{
+    Accounting, Assignments, ObserverCost, PoolSummary, accounting, observer_costs, pools,
+};
 use super::amplification::Amplification;
 use super::arms::{Pair, square};
 use super::cost::{CPU_LAYERS, Costs};
 use super::curve::{SameLatency, same_latencies};
 use super::experiment::{Ended, Experiment, Measured};
+use super::hops::Hop;
 use super::level::Level;
 use crate::arm::{Arm, ArmKind, ArmSummary, Quantiles};
 use crate::generator::GeneratorSummary;
@@ -19,7 +21,6 @@ use crate::head::Head;
 use crate::observe::{ObserversSummary, Poolers, Server};
 use crate::pace::gaps_name;
 use crate::rig::RigError;
-use crate::scenario::OperationFile;
 use crate::statistics::Estimate;
 use crate::validity::Validity;
 
@@ -48,9 +49,10 @@ pub(crate) struct Summary {
     pub(super) same_latencies: Vec<SameLatency>,
     pub(super) before_after: Option<BeforeAfter>,
     pub(super) pool: Vec<PoolSummary>,
+    /// Where the server assignments are from.
+    pub(super) assignments: Assignments,
     pub(super) accounting: Vec<Accounting>,
-    /// By target, the shortest round trip that the kernel's TCP has seen.
-    pub(super) round_trip_ns: BTreeMap<String, Nanos>,
+    pub(super) hops: Vec<Hop>,
     pub(super) amplification: Vec<Amplification>,
     pub(super) observer_costs: Vec<ObserverCost>,
     observers: ObserversSummary,
@@ -120,14 +122,11 @@ impl Experiment<'_> {
             servers.insert("postgres", version);
         }
         let names: Vec<_> = self.scenario.operations.iter().map(|op| op.name.as_str()).collect();
-        let is_pipelined = |operation: &OperationFile| {
-            operation.sql.as_ref().is_some_and(|statements| statements.is_pipelined())
-        };
         let results = Results {
             plan: self.plan,
             scenario: &self.scenario.name,
             operations: &names,
-            has_pipelines: self.scenario.operations.iter().any(is_pipelined),
+            has_pipelines: self.has_pipelines(),
             generator: self.rig.generator(),
             servers,
             pairs: &self.pairs,
@@ -162,11 +161,12 @@ impl Results<'_> {
     pub(super) fn summary(self, measured: Measured) -> Summary {
         let Self { plan, pairs, levels, .. } = self;
         let (seed, quantiles) = (plan.seed, plan.quantiles());
+        let drawn = (plan.confidence(), seed);
         let kinds: Vec<ArmKind> = levels[0].arms.iter().map(|arm| arm.kind.clone()).collect();
         let square = square(&kinds);
         let costs: Vec<_> = levels
             .iter()
-            .map(|level| Costs::new(&level.arms, pairs, square, &quantiles, seed))
+            .map(|level| Costs::new(&level.arms, pairs, square, &quantiles, drawn))
             .collect();
         let all = || levels.iter().zip(&costs);
         let arms = || levels.iter().flat_map(|level| &level.arms);
@@ -203,16 +203,13 @@ impl Results<'_> {
             cpu_costs: all().flat_map(|(level, costs)| cpu_costs(level, costs, pairs)).collect(),
             same_latencies: same_latencies(levels, pairs, named_quantile, seed),
             before_after: if let [level] = levels { before_after(&level.arms) } else { None },
-            pool: levels.iter().flat_map(pools).collect(),
+            pool: levels.iter().flat_map(|level| pools(level, measured.assignments)).collect(),
+            assignments: measured.assignments,
             accounting: levels
                 .iter()
                 .filter_map(|level| accounting(level, pairs, &measured.round_trips, seed))
                 .collect(),
-            round_trip_ns: kinds
-                .iter()
-                .zip(&measured.round_trips)
-                .filter_map(|(kind, ns)| Some((kind.target.to_string(), (*ns)?)))
-                .collect(),
+            hops: measured.hops,
             amplification: measured.amplification,
             observers: ObserversSummary::new(&measured.observations),
             observer_costs: levels
@@ -298,10 +295,11 @@ fn validity(plan: &Plan, levels: &[Level], generator: &GeneratorSummary) -> Vali
     validity.judge_generator(generator);
     levels.iter().flat_map(|level| &level.arms).for_each(|arm| validity.judge(arm));
     for level in levels {
-        validity.compare(&level.arms, level.rate, plan.block_ns, plan.connections);
+        validity.compare(&level.arms, Some((level.rate, plan.block_ns)), plan.connections);
     }
     let blocks = levels.iter().map(|level| super::cost::rounds(&level.arms)).min();
-    validity.judge_blocks(blocks.unwrap_or_default(), plan.round_ns(levels[0].arms.len()));
+    let round_ns = plan.round_ns(levels[0].arms.len());
+    validity.judge_blocks(blocks.unwrap_or_default(), round_ns, "--duration");
     let blocks = levels.iter().flat_map(|level| &level.pool).flatten();
     let watched: Vec<_> = blocks.filter(|block| block.is_watched).collect();
     let looks: usize = watched.iter().map(|block| block.looks.len()).sum();

@@ -1,13 +1,14 @@
-//! How much CPU a process's control group lets it have.
+//! Control groups: how much CPU time they let processes have, and what they say was taken.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use engine::Nanos;
+use serde::Serialize;
 
-/// The folder of a control group that limits CPU time.
+/// The folder of a control group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Cgroup {
+pub(crate) struct Cgroup {
     folder: PathBuf,
     version: Version,
 }
@@ -29,7 +30,54 @@ pub(crate) struct Quota {
     pub(crate) throttled_ns: Nanos,
 }
 
+/// What all processes of a group have taken (cgroup-v2.rst). Version 1 spreads this over several
+/// folders, and says nothing here; so does version 2 of what no controller is switched on for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Usage {
+    /// CPU time since the group was made, of processes that have ended too, in ns.
+    #[serde(skip)]
+    pub(super) cpu_ns: Option<Nanos>,
+    /// With its files in the page cache.
+    pub(crate) memory_bytes: Option<u64>,
+    /// Processes and threads.
+    pub(crate) tasks: Option<u64>,
+}
+
 impl Cgroup {
+    /// The group with this folder, if it is one.
+    pub(super) fn at(folder: &Path) -> Option<Self> {
+        let has = |name: &str| folder.join(name).exists();
+        let version = if has("cgroup.controllers") { Version::Two } else { Version::One };
+        has("cgroup.procs").then(|| Self { folder: folder.to_owned(), version })
+    }
+
+    /// The processes in it and in the groups below it.
+    pub(super) fn processes(&self) -> Vec<u32> {
+        let list = fs::read_to_string(self.folder.join("cgroup.procs")).unwrap_or_default();
+        // One of another PID namespace shows as 0.
+        let own = list.lines().filter_map(|pid| pid.trim().parse().ok()).filter(|pid| *pid > 0);
+        let mut all: Vec<_> = own.collect();
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        all.extend(below.flat_map(|entry| Self { folder: entry.path(), ..*self }.processes()));
+        all
+    }
+
+    /// What its processes have taken.
+    pub(super) fn usage(&self) -> Usage {
+        if self.version == Version::One {
+            return Usage::default();
+        }
+        let read = |name: &str| fs::read_to_string(self.folder.join(name)).ok();
+        let number = |name: &str| read(name)?.trim().parse().ok();
+        let cpu_us = read("cpu.stat").and_then(|stat| field(&stat, "usage_usec"));
+        Usage {
+            cpu_ns: cpu_us.map(|us| us * 1000),
+            memory_bytes: number("memory.current"),
+            tasks: number("pids.current"),
+        }
+    }
+
     /// The tightest of the groups that a process is in and that limit it now. A group whose limit is
     /// set later is not found.
     pub(super) fn of(pid: u32) -> Option<Self> {
@@ -117,6 +165,28 @@ mod tests {
         assert_eq!(two.len(), 2);
         assert_eq!(two[0].folder, Path::new("/sys/fs/cgroup/unified/box"));
         assert!(chain("0::/box\n", "").is_empty());
+    }
+
+    #[test]
+    fn a_groups_processes_are_those_below_it_too_and_what_it_does_not_count_is_unknown() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        assert_eq!(Cgroup::at(folder.path()), None);
+        write("cgroup.procs", "12\n0\n");
+        assert_eq!(Cgroup::at(folder.path()).unwrap().usage(), Usage::default());
+        fs::create_dir_all(folder.path().join("init/deep")).unwrap();
+        write("init/cgroup.procs", "");
+        write("init/deep/cgroup.procs", "7\n9\n");
+        write("cgroup.controllers", "\n");
+        write("cpu.stat", "usage_usec 9\nuser_usec 7\n");
+        let group = Cgroup::at(folder.path()).unwrap();
+        assert_eq!(group.processes(), [12, 7, 9]);
+        let counted = Usage { cpu_ns: Some(9000), ..Usage::default() };
+        assert_eq!(group.usage(), counted);
+        write("memory.current", "8192\n");
+        write("pids.current", "3\n");
+        let all = Usage { memory_bytes: Some(8192), tasks: Some(3), ..counted };
+        assert_eq!(group.usage(), all);
     }
 
     #[test]

@@ -14,19 +14,23 @@ pub(crate) struct CpuSample {
     clocks: BTreeMap<u32, u64>,
     /// Of children that have ended and were waited for, over all of them, in ns; in ticks of 10 ms.
     reaped_ns: u64,
+    /// What the kernel has counted for the control group that they are all of, in ns.
+    group_ns: Option<u64>,
 }
 
 impl CpuSample {
-    /// Reads the clocks of `pid` and its children (Postgres' backends are the postmaster's).
-    pub(crate) fn read(pid: u32) -> Self {
-        Self::of(pid, &children(pid))
-    }
-
-    /// Reads the clocks of `pid` and these children of it.
+    /// Reads the clocks of `pid` and of these others (Postgres' backends are the postmaster's
+    /// children).
     pub(super) fn of(pid: u32, children: &[u32]) -> Self {
         let pids = std::iter::once(pid).chain(children.iter().copied());
         let clocks = pids.filter_map(|pid| Some((pid, cpu_ns(pid)?))).collect();
-        Self { clocks, reaped_ns: reaped_ns(pid).unwrap_or_default() }
+        Self { clocks, reaped_ns: reaped_ns(pid).unwrap_or_default(), group_ns: None }
+    }
+
+    /// The same where they are all processes of a control group that has taken so much, those that
+    /// have ended included.
+    pub(super) fn within(self, group_ns: Option<u64>) -> Self {
+        Self { group_ns, ..self }
     }
 
     /// Whether there is no such process.
@@ -37,6 +41,9 @@ impl CpuSample {
     /// CPU time since an earlier sample, in ns. A process that began in between counts in full; one
     /// that ended counts with what its parent was told of it, to 10 ms.
     pub(crate) fn since(&self, earlier: &Self) -> u64 {
+        if let Some((now, then)) = self.group_ns.zip(earlier.group_ns) {
+            return now.saturating_sub(then);
+        }
         let used = |(pid, ns): (&u32, &u64)| {
             ns.saturating_sub(earlier.clocks.get(pid).copied().unwrap_or_default())
         };
@@ -82,6 +89,10 @@ pub(super) fn children(pid: u32) -> Vec<u32> {
 mod tests {
     use super::*;
 
+    fn read(pid: u32) -> CpuSample {
+        CpuSample::of(pid, &children(pid))
+    }
+
     #[test]
     fn work_of_a_child_is_seen_and_a_process_that_is_not_there_is_empty() {
         let mut child = std::process::Command::new("sh")
@@ -89,15 +100,15 @@ mod tests {
             .stdin(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        let own = CpuSample::read(std::process::id());
+        let own = read(std::process::id());
         assert!(own.clocks.contains_key(&child.id()), "children are counted");
-        let before = CpuSample::read(child.id());
-        while CpuSample::read(child.id()).since(&before) == 0 {
+        let before = read(child.id());
+        while read(child.id()).since(&before) == 0 {
             std::thread::yield_now();
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(CpuSample::read(child.id()).is_empty());
+        assert!(read(child.id()).is_empty());
     }
 
     #[test]
@@ -109,13 +120,13 @@ mod tests {
             .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        let before = CpuSample::read(parent.id());
+        let before = read(parent.id());
         let mut to = parent.stdin.take().unwrap();
         std::io::Write::write_all(&mut to, b"go\n").unwrap();
         let mut line = String::new();
         let out = std::io::BufReader::new(parent.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut { out }, &mut line).unwrap();
-        let after = CpuSample::read(parent.id());
+        let after = read(parent.id());
         assert_eq!(after.clocks.len(), 1, "the child has ended");
         assert!(after.since(&before) > TICK_NS, "{after:?}");
         drop(to);

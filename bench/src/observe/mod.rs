@@ -2,6 +2,7 @@
 
 mod cgroup;
 mod cpu;
+mod family;
 mod login;
 mod machine;
 mod network;
@@ -11,6 +12,7 @@ mod process;
 mod prometheus;
 mod server;
 mod session;
+mod sockets;
 mod source;
 mod summary;
 mod table;
@@ -20,6 +22,7 @@ mod tests;
 use thiserror::Error;
 
 pub(crate) use cpu::CpuSample;
+pub(crate) use family::Family;
 pub(crate) use machine::{MachineSample, MachineUse};
 pub(crate) use network::{Network, NetworkSample};
 pub(crate) use observer::{Look, Observations, Observed, Observer};
@@ -27,6 +30,7 @@ pub(crate) use pooler::{FullPool, Pooler, PoolerSample, Poolers, Pools, Totals, 
 pub(crate) use process::{ProcessSample, ProcessSource, ProcessUse};
 pub(crate) use prometheus::Exposition;
 pub(crate) use server::{Server, ServerSample};
+pub(crate) use sockets::{Caller, RoundTrip, Sockets};
 pub(crate) use source::{GENERATOR, Reading, Source, Subject};
 pub(crate) use summary::ObserversSummary;
 pub(crate) use table::Row;

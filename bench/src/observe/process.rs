@@ -8,21 +8,23 @@ use rustix::thread::CpuSet;
 use serde::Serialize;
 
 use super::ObserveError;
-use super::cgroup::{Cgroup, Quota};
-use super::cpu::{CpuSample, children};
-use crate::scenario;
+use super::cgroup::{Cgroup, Quota, Usage};
+use super::cpu::CpuSample;
+use super::family::Family;
 
-/// A process and its children at one instant.
+/// A process and its children, or those of a control group, at one instant.
 #[derive(Debug, Clone)]
 pub(crate) struct ProcessSample {
     pid: u32,
     cpu: CpuSample,
-    /// By thread: all of the process's own, and of each child the first.
+    /// By thread: all of the process's own, and of each child the first; all of a control group's.
     threads: BTreeMap<u32, Scheduled>,
     has_children: bool,
     /// Cores that it may run on, by their numbers.
     cores: Vec<usize>,
     quota: Option<Quota>,
+    /// Of the control group, if one is named.
+    group: Option<Usage>,
     resident_bytes: Option<u64>,
     open_files: Option<u64>,
     open_files_max: Option<u64>,
@@ -63,6 +65,9 @@ pub(crate) struct ProcessUse {
     pub(crate) has_children: bool,
     /// How often a thread was given a core, by the second.
     pub(crate) context_switches: f64,
+    /// What the control group says, where one is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<Usage>,
     /// What is shared with its children counts once.
     pub(crate) resident_bytes: Option<u64>,
     /// Of the process itself.
@@ -73,13 +78,16 @@ pub(crate) struct ProcessUse {
 /// Where a process is looked for.
 pub(crate) struct ProcessSource {
     name: String,
-    /// See [`scenario::pid`]; it is read again once the process has gone.
+    /// See [`Family::find`]; it is read again once the process has gone.
     place: String,
     found: Option<Found>,
 }
 
 struct Found {
+    family: Family,
+    /// Its leader.
     pid: u32,
+    /// The one that limits it.
     cgroup: Option<Cgroup>,
     open_files_max: Option<u64>,
 }
@@ -105,26 +113,31 @@ impl ProcessSource {
 
 impl Found {
     fn find(place: &str) -> Option<Self> {
-        let pid = scenario::pid(place)?;
-        Some(Self { pid, cgroup: Cgroup::of(pid), open_files_max: open_files_max(pid) })
+        let family = Family::find(place)?;
+        let pid = family.leader()?;
+        Some(Self { family, pid, cgroup: Cgroup::of(pid), open_files_max: open_files_max(pid) })
     }
 
     fn read(&self) -> Option<ProcessSample> {
         let pid = self.pid;
-        let children = children(pid);
-        let cpu = CpuSample::of(pid, &children);
-        let own = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
-        let own = own.filter_map(|task| task.file_name().to_str()?.parse().ok());
-        let own = own.map(|tid: u32| (tid, format!("/proc/{pid}/task/{tid}/schedstat")));
-        let theirs = children.iter().map(|pid| (*pid, format!("/proc/{pid}/schedstat")));
-        // Where the kernel keeps no such statistics nothing was waited for, as far as we know.
-        let scheduled = |path| scheduled(&fs::read_to_string(path).ok()?);
-        let threads = own.chain(theirs);
-        let threads = threads.map(|(tid, path)| (tid, scheduled(path).unwrap_or_default()));
-        let threads: BTreeMap<_, _> = threads.collect();
+        let children = self.family.others(pid);
+        let cpu = self.family.cpu_of(pid, &children);
+        let mut threads = threads(pid);
         if cpu.is_empty() || threads.is_empty() {
             return None;
         }
+        let group = match &self.family {
+            Family::Parent(_) => {
+                // Postgres has hundreds of them, each with one thread.
+                let first = |pid: &u32| (*pid, scheduled(&format!("/proc/{pid}/schedstat")));
+                threads.extend(children.iter().map(first));
+                None
+            }
+            Family::Group(group) => {
+                threads.extend(children.iter().flat_map(|pid| self::threads(*pid)));
+                Some(group.usage())
+            }
+        };
         let resident = |pid| memory(&fs::read_to_string(format!("/proc/{pid}/statm")).ok()?);
         let own_pages = resident(pid).map(|(resident, _)| resident);
         let their_pages = children.iter().filter_map(|pid| resident(*pid));
@@ -136,6 +149,7 @@ impl Found {
             has_children: !children.is_empty(),
             cores: cores(pid),
             quota: self.cgroup.as_ref().and_then(Cgroup::quota),
+            group,
             resident_bytes: own_pages.map(|pages| (pages + their_pages) * procfs::page_size()),
             open_files: open_files(pid),
             open_files_max: self.open_files_max,
@@ -175,6 +189,7 @@ impl ProcessSample {
             throttled_cores: throttled_ns.map(in_cores),
             has_children: self.has_children,
             context_switches: turns as f64 * engine::SECOND as f64 / elapsed_ns as f64,
+            group: self.group,
             resident_bytes: self.resident_bytes,
             open_files: self.open_files,
             open_files_max: self.open_files_max,
@@ -182,10 +197,20 @@ impl ProcessSample {
     }
 }
 
-fn scheduled(text: &str) -> Option<Scheduled> {
+/// The threads of a process; none where it has gone.
+fn threads(pid: u32) -> BTreeMap<u32, Scheduled> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let tids = tasks.filter_map(|task| task.file_name().to_str()?.parse().ok());
+    tids.map(|tid| (tid, scheduled(&format!("/proc/{pid}/task/{tid}/schedstat")))).collect()
+}
+
+/// Where the kernel keeps no such statistics nothing was waited for, as far as we know.
+fn scheduled(path: &str) -> Scheduled {
+    let text = fs::read_to_string(path).unwrap_or_default();
     let mut numbers = text.split_whitespace().map(|number| number.parse().ok());
     let mut next = || numbers.next().flatten();
-    Some(Scheduled { run_ns: next()?, wait_ns: next()?, turns: next()? })
+    let all = (|| Some(Scheduled { run_ns: next()?, wait_ns: next()?, turns: next()? }))();
+    all.unwrap_or_default()
 }
 
 /// Pages in memory, and those of them that are shared (proc_pid_statm(5)).
@@ -233,6 +258,7 @@ mod tests {
             has_children: false,
             cores: (0..8).collect(),
             quota: None,
+            group: None,
             resident_bytes: None,
             open_files: None,
             open_files_max: None,

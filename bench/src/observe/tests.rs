@@ -171,6 +171,30 @@ fn a_console_is_read_by_name_and_what_it_refuses_is_not_asked_again() {
     assert!(!all.iter().any(|asked| asked.contains("FDS") || asked.contains("SHOW CLIENTS")));
 }
 
+/// As PgDog has them (pgdog/src/admin).
+#[test]
+fn another_poolers_times_lists_and_settings_are_understood() {
+    let console = Console::start(vec![
+        ("SHOW VERSION", vec![Answer::Rows(&[&["version"], &["PgDog v0.1.30 [main@abc]"]])]),
+        ("SHOW CONFIG", vec![Answer::Rows(&[&["name", "value"], &["max_client_conn", "77"]])]),
+        ("SHOW POOLS", vec![POOLS]),
+        ("SHOW DATABASES", vec![DATABASES]),
+        (
+            "SHOW STATS",
+            vec![Answer::Rows(&[
+                &["database", "user", "shard", "total_query_count", "total_wait_time"],
+                &["nova", "nova", "0", "100", "12.345"],
+                &["nova", "nova", "1", "10", "0.005"],
+            ])],
+        ),
+        ("SHOW LISTS", vec![Answer::Rows(&[&["pools", "used_clients"], &["2", "9"]])]),
+    ]);
+    let seen = looks(&[&console], 1).pop().unwrap().unwrap();
+    let counted = seen.counters.unwrap();
+    assert_eq!((counted.queries(), counted.wait_ns()), (Some(110), Some(12_350_000)));
+    assert_eq!((seen.lists["used_clients"], seen.clients_max), (9, Some(77)));
+}
+
 #[test]
 fn several_processes_add_up_and_one_that_is_missing_leaves_the_sum_unknown() {
     let script = |stats: Vec<Answer>| {

@@ -1,37 +1,36 @@
 //! `poolbench pgbench`: pgbench's scripts on the engine.
 
 mod builtin;
+mod comparison;
+#[cfg(test)]
+mod example;
+mod experiment;
+mod histograms;
 mod log;
 mod progress;
 mod script;
 mod summary;
+mod target;
 mod text;
 mod workload;
 
-use std::ops::ControlFlow;
+use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Instant, SystemTime};
 
-use engine::pgbench::ScriptReport;
-use engine::{
-    DURATION_MAX_NS, Fleet, FleetError, Gaps, Interval, Load, LoadError, Nanos, Opening, Phase,
-    PhaseReport, SECOND, Script, Stream, Target,
-};
+use engine::{Arrivals, DURATION_MAX_NS, Gaps, Load, Nanos, Random};
 use thiserror::Error;
 use wire::postgres::Protocol;
 
-use crate::conninfo::{Conninfo, ConninfoError};
-use crate::generator::{GeneratorError, GeneratorOptions, GeneratorSummary, Work};
-use crate::interrupt::{self, Interrupted};
-use crate::remedy;
-use crate::scenario::Places;
-use crate::validity::MachineWatch;
+use self::experiment::Experiment;
+use self::target::Target;
+use crate::conninfo::ConninfoError;
+use crate::generator::GeneratorOptions;
+use crate::rig::RigError;
 
 pub(crate) use builtin::{BUILTINS, find};
+pub(crate) use histograms::histograms;
 pub(crate) use log::LogPlan;
-use log::{Columns, Log};
-pub(crate) use script::ScriptMistake;
+pub(crate) use script::{ScriptMistake, invalid_name};
 pub(crate) use summary::Summary;
 pub(crate) use text::text;
 pub(crate) use workload::Source;
@@ -39,7 +38,10 @@ pub(crate) use workload::Source;
 /// What is to be run.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    pub(crate) conninfo: String,
+    /// At least one.
+    pub(crate) targets: Vec<PlannedTarget>,
+    /// With several targets: how long each has its turn, about, in ns.
+    pub(crate) block_ns: Nanos,
     pub(crate) scripts: Vec<Source>,
     /// Whether one of them is a built-in, which needs pgbench's tables.
     pub(crate) has_builtin: bool,
@@ -58,7 +60,7 @@ pub(crate) struct Plan {
     pub(crate) tries_max: Option<u32>,
     pub(crate) scale: Option<i64>,
     pub(crate) variables: Vec<(String, String)>,
-    pub(crate) reports_statements: bool,
+    pub(crate) reports_commands: bool,
     pub(crate) details_failures: bool,
     pub(crate) vacuum: Vacuum,
     pub(crate) log: Option<LogPlan>,
@@ -86,6 +88,13 @@ pub(crate) enum Vacuum {
     All,
 }
 
+/// Where the load goes.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedTarget {
+    pub(crate) name: String,
+    pub(crate) conninfo: String,
+}
+
 /// Why there is no result.
 #[derive(Debug, Error)]
 pub(crate) enum PgbenchError {
@@ -93,260 +102,130 @@ pub(crate) enum PgbenchError {
     Script(#[from] ScriptMistake),
     #[error(transparent)]
     Conninfo(#[from] ConninfoError),
-    #[error("{0}")]
-    Target(String),
     #[error(transparent)]
-    Generator(#[from] GeneratorError),
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    #[error(transparent)]
-    Fleet(FleetError),
-    /// The log can't be written.
+    Rig(#[from] RigError),
+    /// A file of results can't be written.
     #[error("cannot write {}: {}", .0.display(), .1)]
-    Log(PathBuf, std::io::Error),
-    #[error("interrupted")]
-    Interrupted,
+    File(PathBuf, io::Error),
 }
 
-impl From<(PathBuf, std::io::Error)> for PgbenchError {
-    fn from((path, error): (PathBuf, std::io::Error)) -> Self {
-        Self::Log(path, error)
+impl From<(PathBuf, io::Error)> for PgbenchError {
+    fn from((path, error): (PathBuf, io::Error)) -> Self {
+        Self::File(path, error)
     }
 }
 
-impl From<Interrupted> for PgbenchError {
-    fn from(_: Interrupted) -> Self {
-        Self::Interrupted
+/// Transactions of each client are dealt out to so many blocks.
+const ROUNDS_OF_TRANSACTIONS: u64 = 20;
+
+impl Plan {
+    /// What pgbench calls the type of transaction.
+    fn title(&self) -> &str {
+        if let [script] = &*self.scripts { &script.name } else { "multiple scripts" }
+    }
+
+    /// How many times each target has its turn.
+    fn rounds(&self) -> u64 {
+        match self.length {
+            _ if self.targets.len() == 1 => 1,
+            Length::Duration(duration_ns) => (duration_ns / self.block_ns).max(2),
+            Length::Transactions(each) => each.min(ROUNDS_OF_TRANSACTIONS),
+        }
+    }
+
+    /// The load on one target in one round; for so long, in ns, if that is given by a time.
+    fn load(&self, round: u64) -> (Load, Option<Nanos>) {
+        let (vus, rounds) = (self.clients, self.rounds());
+        let iterations = match self.length {
+            Length::Duration(_) => 0,
+            Length::Transactions(each) => each * (round + 1) / rounds - each * round / rounds,
+        };
+        match (self.length, self.rate) {
+            (Length::Duration(duration_ns), None) => {
+                let duration_ns = duration_ns / rounds;
+                (Load::ConstantVus { vus, duration_ns }, Some(duration_ns))
+            }
+            (Length::Transactions(_), None) => {
+                let max_duration_ns = DURATION_MAX_NS;
+                (Load::PerVuIterations { vus, iterations, max_duration_ns }, None)
+            }
+            (length, Some(rate)) => {
+                let load = |duration_ns| Load::ConstantArrivalRate {
+                    rate,
+                    gaps: Gaps::Poisson,
+                    duration_ns,
+                    pre_allocated_vus: vus,
+                    max_vus: vus,
+                };
+                let duration_ns = match length {
+                    Length::Duration(duration_ns) => duration_ns / rounds,
+                    // Until the one behind the last would come.
+                    Length::Transactions(_) => {
+                        let all =
+                            Arrivals::new(&load(DURATION_MAX_NS), self.seed(round), 0, (0, 1));
+                        let count = iterations.saturating_mul(vus.into()) as usize;
+                        let behind = all.and_then(|mut all| all.nth(count));
+                        behind.map_or(DURATION_MAX_NS, |arrival| arrival.intended.max(2) - 1)
+                    }
+                };
+                (load(duration_ns), Some(duration_ns))
+            }
+        }
+    }
+
+    /// What a round draws, on each target the same; the first round the run's own seed.
+    fn seed(&self, round: u64) -> u64 {
+        if round == 0 { self.seed } else { Random::new(self.seed, round).draw() }
     }
 }
-
-/// What is said of the target where it has no name.
-const TARGET: &str = "pgbench";
-
-/// A request that takes longer has failed. pgbench waits for ever; a day is no limit to a load, and
-/// one to a server that is gone without a word.
-const TIMEOUT_NS: Nanos = 24 * 3600 * SECOND;
-
-/// So many arrivals of a rate wait for a client, so that a server that stands still costs bounded
-/// memory.
-const WAITING_MAX: usize = 1_000_000;
 
 /// Runs it. `say` shows progress.
 pub(crate) fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<Summary, PgbenchError> {
-    let conninfo = Conninfo::parse(&plan.conninfo)?.reached()?;
-    conninfo.warnings.iter().for_each(|line| say(line));
-    let mut presets = plan.variables.clone();
     // Scripts are read before anything is sent.
-    workload::compile(&plan.scripts, plan.protocol, &presets, plan.clients)?;
-    let scale = prepare(plan, &conninfo, say)?;
-    if !presets.iter().any(|(name, _)| name == "scale") {
-        presets.push(("scale".into(), scale.to_string()));
-    }
-    let compiled = workload::compile(&plan.scripts, plan.protocol, &presets, plan.clients)?;
-    let workload = engine::pgbench::Workload {
-        tries_max: plan.tries_max,
-        retry_within_ns: plan.latency_limit_ns.filter(|_| plan.tries_max != Some(1)),
-        records_statements: plan.reports_statements,
-        keeps_samples: plan.log.is_some(),
-        ..compiled.workload
-    };
-    let statements: Vec<_> = compiled.operations.iter().map(|one| one.name.clone()).collect();
-    let generator = plan.generator.decide()?;
-    let mut places = Places::new();
-    places.insert(TARGET.into(), conninfo.place());
-    let target = target(plan, &conninfo, compiled.operations)?;
-    let stop = interrupt::flag();
-    let mut fleet = Fleet::start(vec![target], &generator.cores, &generator.options, stop);
-    let failed = |error| match error {
-        FleetError::Refused(refusal) => {
-            PgbenchError::Target(remedy::refusal(&refusal, TARGET, &places))
-        }
-        FleetError::Interrupted => PgbenchError::Interrupted,
-        error => PgbenchError::Fleet(error),
-    };
-    let started = Instant::now();
-    fleet.open().map_err(failed)?;
-    let connecting = started.elapsed();
-    let stream = Stream {
-        target: 0,
-        script: Script::Pgbench(Arc::new(workload)),
-        load: load(plan),
-        think_time_ns: (0, 0),
-        start_ns: 0,
-        graceful_stop_ns: plan.graceful_stop_ns,
-        reconnect: plan.connects,
-        cancel: None,
-        seed: plan.seed,
-    };
-    let mut phase = Phase::new(vec![stream])?;
-    phase.waiting_max = WAITING_MAX;
-    phase.interval_ns = Some(plan.progress_ns.unwrap_or(SECOND));
-    let begun = SystemTime::now();
-    let columns = Columns {
-        has_lag: plan.rate.is_some(),
-        has_retries: plan.tries_max != Some(1),
-        has_details: plan.details_failures,
-    };
-    let now = fleet.clock().now();
-    let log = plan.log.as_ref().map(|log| Log::create(log, columns, plan.seed, now));
-    let mut log = log.transpose()?;
-    let mut log_error = None;
-    let mut tell = |interval: &Interval| {
-        let report = &interval.streams[0];
-        // The last one is as short as it happens to be.
-        let is_whole = |ns: Nanos| interval.end_ns - interval.start_ns > ns / 2;
-        if plan.progress_ns.is_some_and(is_whole) {
-            say(&progress::line(plan, interval, begun));
-        }
-        let script = report.script.as_deref();
-        script.map_or(&[][..], |script| &script.debugged).iter().for_each(|call| {
-            let mut value = String::new();
-            call.write(&mut value);
-            say(&format!("debug: {} {value}", call.type_name()));
-        });
-        if let (Some(log), Some(script)) = (&mut log, script) {
-            log_error = log_error.take().or_else(|| log.add(&script.samples).err());
-        }
-        match log_error.is_some() || script.is_some_and(|script| script.error.is_some()) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
-    };
-    let machine = MachineWatch::begin();
-    let report = fleet.run(&phase, &mut tell).map_err(failed)?;
-    if let Some(error) = log_error {
-        return Err(error.into());
-    }
-    log.map_or(Ok(()), Log::finish)?;
-    let mut work = Work::default();
-    work.add(&report, generator.cores.len());
-    let threads = generator.cores.len();
-    let connection_bytes = fleet.connection_bytes();
-    let generator = GeneratorSummary::new(&generator, connection_bytes, work, machine.machine());
-    drop(fleet);
-    let run = Run {
-        plan,
-        scale,
-        statements: &statements,
-        statements_of: &compiled.statements_of,
-        threads,
-        connecting,
-        begun,
-        report: &report,
-    };
-    Ok(Summary::new(&run, generator))
+    workload::compile(&plan.scripts, plan.protocol, &plan.variables, plan.clients)?;
+    let targets = plan.targets.iter().map(|target| Target::prepare(plan, target, say));
+    let targets = targets.collect::<Result<Vec<_>, _>>()?;
+    Experiment::open(plan, targets)?.measure(say)
 }
 
-/// What was run, and what came of it.
-struct Run<'a> {
-    plan: &'a Plan,
-    scale: i64,
-    statements: &'a [String],
-    /// How many of them each script has.
-    statements_of: &'a [usize],
-    threads: usize,
-    connecting: std::time::Duration,
-    begun: SystemTime,
-    report: &'a PhaseReport,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Run<'_> {
-    fn script(&self) -> Option<&ScriptReport> {
-        self.report.streams[0].script.as_deref()
+    fn plan(targets: &[&str], length: Length, rate: Option<f64>) -> Plan {
+        Plan { length, rate, ..Plan::example(targets) }
     }
-}
 
-fn target(
-    plan: &Plan,
-    conninfo: &Conninfo,
-    operations: Vec<wire::Operation>,
-) -> Result<Target, PgbenchError> {
-    let login = conninfo.login().map_err(|error| PgbenchError::Target(error.to_string()))?;
-    let opening = Opening::Postgres(Arc::new(login));
-    let opening = match conninfo.tls()? {
-        Some(config) => Opening::Secured(config, Box::new(opening)),
-        None => opening,
-    };
-    Ok(Target {
-        name: TARGET.into(),
-        address: conninfo.address()?,
-        opening,
-        operations: operations.into(),
-        connections: plan.clients,
-        connections_max: plan.clients,
-        opening_at_once: 1,
-        timeout_ns: TIMEOUT_NS,
-    })
-}
+    #[test]
+    fn one_target_has_one_block_and_the_seed_that_was_given() {
+        let plan = plan(&["pgbench"], Length::Transactions(7), None);
+        assert_eq!((plan.rounds(), plan.seed(0)), (1, plan.seed));
+        assert!(matches!(plan.load(0), (Load::PerVuIterations { iterations: 7, .. }, None)));
+    }
 
-fn load(plan: &Plan) -> Load {
-    let vus = plan.clients;
-    match (plan.length, plan.rate) {
-        (Length::Duration(duration_ns), None) => Load::ConstantVus { vus, duration_ns },
-        (Length::Transactions(iterations), None) => {
-            Load::PerVuIterations { vus, iterations, max_duration_ns: DURATION_MAX_NS }
+    #[test]
+    fn blocks_of_several_targets_are_together_what_was_asked_for() {
+        let by_time = plan(&["a", "b"], Length::Duration(engine::SECOND), None);
+        let rounds = by_time.rounds();
+        let time: Nanos = (0..rounds).filter_map(|round| by_time.load(round).1).sum();
+        assert!((engine::SECOND - rounds..=engine::SECOND).contains(&time), "{time}");
+        for each in [1, 7, 20, 333] {
+            let plan = plan(&["a", "b"], Length::Transactions(each), None);
+            let iterations = (0..plan.rounds()).map(|round| match plan.load(round) {
+                (Load::PerVuIterations { iterations, .. }, None) => iterations,
+                load => panic!("{load:?}"),
+            });
+            let iterations: Vec<_> = iterations.collect();
+            assert_eq!(iterations.iter().sum::<u64>(), each);
+            assert!(iterations.iter().all(|count| *count > 0), "{iterations:?}");
         }
-        (length, Some(rate)) => Load::ConstantArrivalRate {
-            rate,
-            gaps: Gaps::Poisson,
-            duration_ns: match length {
-                Length::Duration(duration_ns) => duration_ns,
-                // As long as so many take at this rate.
-                Length::Transactions(each) => {
-                    let count = each.saturating_mul(vus.into()) as f64;
-                    ((count / rate * SECOND as f64) as Nanos).clamp(1, DURATION_MAX_NS)
-                }
-            },
-            pre_allocated_vus: vus,
-            max_vus: vus,
-        },
     }
-}
 
-/// Asks for the scale, and has the tables vacuumed: what pgbench does before it starts.
-fn prepare(
-    plan: &Plan,
-    conninfo: &Conninfo,
-    say: &mut dyn FnMut(&str),
-) -> Result<i64, PgbenchError> {
-    let wants_scale = plan.has_builtin;
-    if !wants_scale && plan.vacuum == Vacuum::None {
-        return Ok(plan.scale.unwrap_or(1));
+    #[test]
+    fn a_number_of_transactions_at_a_rate_is_that_number() {
+        let plan = plan(&["pgbench"], Length::Transactions(50), Some(1000.0));
+        let (load, _) = plan.load(0);
+        let arrivals = Arrivals::new(&load, plan.seed(0), 0, (0, 1)).expect("an open loop");
+        assert_eq!(arrivals.count(), 50 * plan.clients as usize);
     }
-    let failed = |error: String| PgbenchError::Target(format!("{}: {error}", conninfo.place()));
-    let mut client = conninfo.clone().connect().map_err(failed)?;
-    let mut scale = plan.scale.unwrap_or(1);
-    if wants_scale {
-        let missing = |error: postgres::Error| {
-            let words = error.as_db_error().map_or(error.to_string(), |db| db.message().into());
-            PgbenchError::Target(format!(
-                "{}: {words}; `pgbench -i` makes the tables that built-in scripts need",
-                conninfo.place()
-            ))
-        };
-        let counted = client.query_one("SELECT count(*) FROM pgbench_branches", &[]);
-        let found: i64 = counted.map_err(missing)?.get(0);
-        if plan.scale.is_some_and(|scale| scale != found) {
-            say(&format!(
-                "scale option ignored, using count from pgbench_branches table ({found})"
-            ));
-        }
-        scale = found;
-    }
-    let mut ignoring = |sql: &str| {
-        if let Err(error) = client.batch_execute(sql) {
-            let words = error.as_db_error().map_or(error.to_string(), |db| db.message().into());
-            say(&format!("{words} (ignored: -n leaves the vacuum out)"));
-        }
-    };
-    if plan.vacuum != Vacuum::None {
-        ignoring("VACUUM pgbench_branches");
-        ignoring("VACUUM pgbench_tellers");
-        ignoring("TRUNCATE pgbench_history");
-    }
-    if plan.vacuum == Vacuum::All {
-        ignoring("VACUUM ANALYZE pgbench_accounts");
-    }
-    interrupt::check()?;
-    Ok(scale)
 }

@@ -2,10 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use engine::pgbench::Conflicts;
 use engine::{Interval, Nanos, SECOND};
 
-use super::Plan;
+use super::experiment::Scripts;
 use super::summary::{merged, milliseconds};
+use super::{Plan, PlannedTarget};
 
 /// What happened in an interval; `begun` is when the run did.
 pub(super) fn line(plan: &Plan, interval: &Interval, begun: SystemTime) -> String {
@@ -28,9 +30,50 @@ pub(super) fn line(plan: &Plan, interval: &Interval, begun: SystemTime) -> Strin
     );
     if plan.rate.is_some() {
         line += &format!(", lag {:.3} ms", milliseconds(whole.lateness.mean()));
+        // None is left out for being late.
+        line += if plan.latency_limit_ns.is_some() { ", 0 skipped" } else { "" };
     }
     if let Some(script) = report.script.as_deref().filter(|_| plan.tries_max != Some(1)) {
-        line += &format!(", {} retried, {} retries", script.retried, script.retries);
+        let Conflicts { retried, retries, .. } = script.all_conflicts();
+        line += &format!(", {retried} retried, {retries} retries");
     }
     line
+}
+
+/// What each target did since the line before, where several have their turns.
+#[derive(Debug)]
+pub(super) struct Turns {
+    /// Blocks that were told of, of each target.
+    told: usize,
+    at_ns: Nanos,
+}
+
+impl Turns {
+    pub(super) fn new() -> Self {
+        Self { told: 0, at_ns: 0 }
+    }
+
+    /// A line, if it is time for one; `elapsed_ns` since the start.
+    pub(super) fn line(
+        &mut self,
+        plan: &Plan,
+        scripts: &[Scripts],
+        elapsed_ns: Nanos,
+    ) -> Option<String> {
+        let progress_ns = plan.progress_ns.filter(|_| scripts.len() > 1)?;
+        if elapsed_ns - self.at_ns < progress_ns {
+            return None;
+        }
+        let of = |(target, scripts): (&PlannedTarget, &Scripts)| {
+            let blocks = scripts.blocks.get(self.told..).unwrap_or_default();
+            let sum = |sum: (f64, f64), block: &(f64, f64)| (sum.0 + block.0, sum.1 + block.1);
+            let (count, length_ns) = blocks.iter().fold((0.0, 0.0), sum);
+            format!("{} {:.1} tps", target.name, count * 1e9 / length_ns.max(1.0))
+        };
+        let each: Vec<_> = plan.targets.iter().zip(scripts).map(of).collect();
+        self.told = scripts.iter().map(|scripts| scripts.blocks.len()).min().unwrap_or_default();
+        self.at_ns = elapsed_ns;
+        let seconds = elapsed_ns as f64 / SECOND as f64;
+        Some(format!("progress: {seconds:.1} s, {}", each.join(", ")))
+    }
 }

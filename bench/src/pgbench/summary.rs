@@ -1,34 +1,29 @@
 //! The result as it is written to JSON: everything that the text shows.
 
 use std::collections::BTreeMap;
-use std::time::UNIX_EPOCH;
 
-use engine::{Nanos, OperationRecording};
+use engine::pgbench::Conflicts;
+use engine::{Nanos, OperationRecording, Recording};
 use serde::Serialize;
-use wire::Code;
 
-use super::{Length, Run};
-use crate::arm::Quantiles;
-use crate::generator::GeneratorSummary;
+use super::comparison::{Comparison, CostSummary, ThroughputCost};
+use super::experiment::Scripts;
+use super::target::Target;
+use super::workload::CommandLine;
+use super::{Length, Plan};
+use crate::arm::{Arm, ArmSummary, Quantiles};
+use crate::head::Head;
+use crate::validity::Validity;
 
 /// The result of `pgbench`. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
-    schema: u32,
-    command: &'static str,
-    /// Seconds since 1970.
-    started: f64,
-    /// From the start to the last outcome.
-    pub(super) duration_ns: Nanos,
-    /// What was asked for.
-    pub(super) phase_ns: Option<Nanos>,
-    pub(super) transactions_per_client: Option<u64>,
-    pub(super) seed: u64,
+    /// A phase is one target's; 0 where a number of transactions was asked for.
     #[serde(flatten)]
-    pub(super) generator: GeneratorSummary,
+    pub(super) head: Head,
+    pub(super) transactions_per_client: Option<u64>,
     #[serde(skip)]
     pub(super) threads: usize,
-    pub(super) scale: i64,
     pub(super) protocol: &'static str,
     pub(super) clients: u32,
     pub(super) connects: bool,
@@ -36,27 +31,38 @@ pub(crate) struct Summary {
     pub(super) tries_max: Option<u32>,
     pub(super) rate: Option<f64>,
     pub(super) latency_limit_ns: Option<Nanos>,
-    pub(super) initial_connection_ns: Nanos,
     #[serde(flatten)]
-    pub(super) all: Transactions,
-    /// Transactions that were tried more than once, and how often in all.
-    pub(super) retried: u64,
-    pub(super) retries: u64,
-    /// Transactions in flight that were broken off at the end: their clients still waited.
-    pub(super) interrupted: u64,
-    /// Of a rate: those that no client had begun by the end.
-    pub(super) unserved: u64,
-    /// Connections that were opened again.
-    pub(super) reopened: u64,
-    pub(super) scripts: Vec<ScriptSummary>,
+    pub(crate) validity: Validity,
+    /// The targets.
+    pub(super) arms: Vec<PgbenchArm>,
+    pub(super) costs: Vec<CostSummary>,
+    pub(super) throughput_costs: Vec<ThroughputCost>,
     #[serde(skip)]
-    pub(super) reports_statements: bool,
+    pub(super) reports_commands: bool,
     #[serde(skip)]
     pub(super) details_failures: bool,
     /// Why a script could not go on.
     pub(crate) script_error: Option<String>,
     /// Whether a signal ended it.
     pub(crate) is_interrupted: bool,
+}
+
+/// What came of the scripts on one target. Its requests are the transactions.
+#[derive(Debug, Serialize)]
+pub(super) struct PgbenchArm {
+    #[serde(flatten)]
+    pub(super) arm: ArmSummary,
+    pub(super) scale: i64,
+    /// Until every client had its connection.
+    pub(super) initial_connection_ns: Nanos,
+    #[serde(flatten)]
+    pub(super) all: Transactions,
+    /// Transactions in flight that were broken off at the end: their clients still waited.
+    pub(super) interrupted: u64,
+    pub(super) scripts: Vec<ScriptSummary>,
+    /// By script.
+    #[serde(skip)]
+    pub(super) recording: Recording,
 }
 
 /// Transactions, of one script or of all.
@@ -66,14 +72,15 @@ pub(super) struct Transactions {
     pub(super) transactions: u64,
     pub(super) failed: u64,
     pub(super) tps: f64,
-    pub(super) errors: BTreeMap<&'static str, u64>,
-    pub(super) first_errors: BTreeMap<&'static str, String>,
-    /// Of those that took longer than the limit, if there is one.
+    /// Those that were tried more than once, and how often in all.
+    pub(super) retried: u64,
+    pub(super) retries: u64,
+    /// Those that failed so in the end.
+    pub(super) serialization_failures: u64,
+    pub(super) deadlock_failures: u64,
+    /// Those that took longer than the limit, if there is one.
     pub(super) above_latency_limit: Option<u64>,
-    pub(super) response_ns: Quantiles,
     pub(super) response_stddev_ns: f64,
-    pub(super) service_ns: Quantiles,
-    pub(super) lateness_ns: Quantiles,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,76 +89,109 @@ pub(super) struct ScriptSummary {
     pub(super) weight: u32,
     #[serde(flatten)]
     pub(super) all: Transactions,
+    errors: BTreeMap<&'static str, u64>,
+    pub(super) response_ns: Quantiles,
+    service_ns: Quantiles,
+    lateness_ns: Quantiles,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) statements: Vec<StatementSummary>,
+    pub(super) commands: Vec<CommandSummary>,
 }
 
+/// A command of a script. Those that neither wait for a reply nor sleep have a count of 0.
 #[derive(Debug, Serialize)]
-pub(super) struct StatementSummary {
-    pub(super) sql: String,
+pub(super) struct CommandSummary {
+    pub(super) text: String,
+    /// Failures that ended their transaction.
     pub(super) failed: u64,
+    /// Failures after which it was tried again.
+    pub(super) retries: u64,
     pub(super) service_ns: Quantiles,
 }
 
-impl Summary {
-    pub(super) fn new(run: &Run<'_>, generator: GeneratorSummary) -> Self {
-        let Run { plan, report, .. } = run;
-        let stream = &report.streams[0];
-        let duration_ns = report.end.saturating_sub(report.start).max(1);
-        let (own, statements) = stream.recording.operations.split_at(plan.scripts.len());
-        let transactions = |recording: &OperationRecording| {
-            Transactions::new(recording, duration_ns, plan.latency_limit_ns)
-        };
-        let mut left = statements.iter().zip(run.statements);
-        let script = |(number, recording): (usize, &OperationRecording)| ScriptSummary {
-            name: plan.scripts[number].name.clone(),
-            weight: plan.scripts[number].weight,
-            all: transactions(recording),
-            statements: left
-                .by_ref()
-                .take(run.statements_of[number])
-                .map(|(recording, sql)| StatementSummary {
-                    sql: sql.clone(),
-                    failed: recording.failed.len(),
-                    service_ns: Quantiles::new(&recording.service),
-                })
-                .collect(),
-        };
-        Self {
-            schema: 1,
-            command: "pgbench",
-            started: run.begun.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
-            duration_ns,
-            phase_ns: match plan.length {
-                Length::Duration(duration_ns) => Some(duration_ns),
-                Length::Transactions(_) => None,
-            },
+/// What a summary is made of.
+pub(super) struct Results<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) arms: &'a [Arm],
+    pub(super) targets: &'a [Target],
+    pub(super) scripts: &'a [Scripts],
+    pub(super) threads: usize,
+}
+
+impl Results<'_> {
+    pub(super) fn summary(self, head: Head) -> Summary {
+        let Self { plan, arms, targets, scripts, threads } = self;
+        let mut validity = Validity::default();
+        validity.judge_generator(&head.generator);
+        arms.iter().for_each(|arm| validity.judge(arm));
+        let Comparison { costs, throughput } = Comparison::new(plan, arms, scripts, &mut validity);
+        let all = arms.iter().zip(targets).zip(scripts);
+        let error = scripts.iter().find_map(|scripts| scripts.report.error.as_ref());
+        Summary {
+            head,
             transactions_per_client: match plan.length {
                 Length::Duration(_) => None,
                 Length::Transactions(count) => Some(count),
             },
-            seed: plan.seed,
-            threads: run.threads,
-            generator,
-            scale: run.scale,
+            threads,
             protocol: plan.protocol.name(),
             clients: plan.clients,
             connects: plan.connects,
             tries_max: plan.tries_max,
             rate: plan.rate,
             latency_limit_ns: plan.latency_limit_ns,
-            initial_connection_ns: run.connecting.as_nanos() as Nanos,
-            all: transactions(&merged(own)),
-            retried: run.script().map_or(0, |script| script.retried),
-            retries: run.script().map_or(0, |script| script.retries),
-            interrupted: stream.interrupted,
-            unserved: stream.unserved + stream.dropped,
-            reopened: stream.reopened,
-            scripts: own.iter().enumerate().map(script).collect(),
-            reports_statements: plan.reports_statements,
+            validity,
+            arms: all
+                .map(|((arm, target), scripts)| {
+                    PgbenchArm::new(plan, arm, target, scripts, threads)
+                })
+                .collect(),
+            costs,
+            throughput_costs: throughput,
+            reports_commands: plan.reports_commands,
             details_failures: plan.details_failures,
-            script_error: run.script().and_then(|script| Some(script.error.as_ref()?.to_string())),
-            is_interrupted: report.is_interrupted,
+            script_error: error.map(ToString::to_string),
+            is_interrupted: false,
+        }
+    }
+}
+
+impl PgbenchArm {
+    fn new(plan: &Plan, arm: &Arm, target: &Target, scripts: &Scripts, threads: usize) -> Self {
+        let names: Vec<_> = plan.scripts.iter().map(|script| script.name.as_str()).collect();
+        let empty = Recording::new(names.len());
+        let recording = arm.whole.as_ref().unwrap_or(&empty);
+        let transactions = |recording: &OperationRecording, conflicts: Conflicts| {
+            Transactions::new(recording, conflicts, arm.measured_ns, plan.latency_limit_ns)
+        };
+        let script = |(number, recording): (usize, &OperationRecording)| {
+            let conflicts = scripts.report.conflicts.get(number).copied().unwrap_or_default();
+            let errors = recording.failures().map(|(class, count, _)| (class.name(), count));
+            let commands =
+                target.commands[number].iter().map(|one| CommandSummary::new(one, scripts));
+            ScriptSummary {
+                name: names[number].into(),
+                weight: plan.scripts[number].weight,
+                all: transactions(recording, conflicts),
+                errors: errors.collect(),
+                response_ns: Quantiles::new(&recording.response),
+                service_ns: Quantiles::new(&recording.service),
+                lateness_ns: Quantiles::new(&recording.lateness),
+                commands: if plan.reports_commands { commands.collect() } else { Vec::new() },
+            }
+        };
+        // Each thread opens one connection after the other.
+        let connecting = arm
+            .connect
+            .as_ref()
+            .map_or(0.0, |connect| connect.mean() * connect.len() as f64 / threads.max(1) as f64);
+        Self {
+            arm: ArmSummary::new(arm, &names),
+            scale: target.scale,
+            initial_connection_ns: connecting as Nanos,
+            all: transactions(&recording.whole(), scripts.report.all_conflicts()),
+            interrupted: scripts.interrupted,
+            scripts: recording.operations.iter().enumerate().map(script).collect(),
+            recording: recording.clone(),
         }
     }
 }
@@ -159,6 +199,7 @@ impl Summary {
 impl Transactions {
     fn new(
         recording: &OperationRecording,
+        conflicts: Conflicts,
         duration_ns: Nanos,
         latency_limit_ns: Option<Nanos>,
     ) -> Self {
@@ -167,33 +208,39 @@ impl Transactions {
             let above = response.iter_recorded().filter(|value| value.value_iterated_to() > limit);
             above.map(|value| value.count_since_last_iteration()).sum()
         };
+        let Conflicts { retried, retries, serialization_failures, deadlock_failures } = conflicts;
         Self {
             transactions: response.len(),
             failed: recording.failed.len(),
-            tps: response.len() as f64 * 1e9 / duration_ns as f64,
-            errors: recording.failures().map(|(class, count, _)| (class.name(), count)).collect(),
-            first_errors: first_errors(recording),
+            tps: response.len() as f64 * 1e9 / duration_ns.max(1) as f64,
+            retried,
+            retries,
+            serialization_failures,
+            deadlock_failures,
             above_latency_limit: latency_limit_ns.map(above),
-            response_ns: Quantiles::new(response),
             response_stddev_ns: if response.is_empty() { 0.0 } else { response.stdev() },
-            service_ns: Quantiles::new(&recording.service),
-            lateness_ns: Quantiles::new(&recording.lateness),
         }
     }
 }
 
-fn first_errors(recording: &OperationRecording) -> BTreeMap<&'static str, String> {
-    let words = |failure: &wire::Failure| match failure.code {
-        Code::None => failure.message.clone(),
-        code => format!("{code} {}", failure.message),
-    };
-    let failures = recording.failures().filter_map(|(class, _, first)| Some((class, first?)));
-    failures.map(|(class, first)| (class.name(), words(first))).collect()
+impl CommandSummary {
+    fn new(line: &CommandLine, scripts: &Scripts) -> Self {
+        let at = line.recording.map(|recording| recording as usize);
+        let recording = at.and_then(|at| scripts.commands.operations.get(at));
+        let retries = at.and_then(|at| scripts.report.command_retries.get(at)).copied();
+        let retries = retries.unwrap_or_default();
+        Self {
+            text: line.text.clone(),
+            failed: recording.map_or(0, |own| own.failed.len()).saturating_sub(retries),
+            retries,
+            service_ns: recording.map(|own| Quantiles::new(&own.service)).unwrap_or_default(),
+        }
+    }
 }
 
 /// Several recordings in one.
 pub(super) fn merged(recordings: &[OperationRecording]) -> OperationRecording {
-    let all = engine::Recording { operations: recordings.to_vec(), above_top: 0 };
+    let all = Recording { operations: recordings.to_vec(), above_top: 0 };
     all.whole()
 }
 

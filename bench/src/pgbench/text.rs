@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 
 use engine::SECOND;
 
-use super::summary::{ScriptSummary, Summary, Transactions, milliseconds};
+use super::summary::{PgbenchArm, ScriptSummary, Summary, Transactions, milliseconds};
 use crate::arm::Quantiles;
+use crate::duration::show_interval;
+use crate::table::{Columns, errors, verdict};
 
 /// All of it.
 pub(crate) fn text(summary: &Summary) -> String {
@@ -15,11 +17,27 @@ pub(crate) fn text(summary: &Summary) -> String {
 }
 
 fn write(summary: &Summary, out: &mut String) -> std::fmt::Result {
-    let all = &summary.all;
-    let names: Vec<_> = summary.scripts.iter().map(|script| script.name.as_str()).collect();
-    let kind = if let [name] = *names { name } else { "multiple scripts" };
-    writeln!(out, "transaction type: {kind}")?;
-    writeln!(out, "scaling factor: {}", summary.scale)?;
+    for (number, arm) in summary.arms.iter().enumerate() {
+        if summary.arms.len() > 1 {
+            let empty = if number > 0 { "\n" } else { "" };
+            writeln!(out, "{empty}target: {}", arm.arm.name)?;
+        }
+        target(summary, arm, out)?;
+    }
+    if let Some(error) = &summary.script_error {
+        writeln!(out, "Run was aborted; the above results are incomplete: {error}")?;
+    }
+    if !summary.costs.is_empty() {
+        write!(out, "\n{}\n\n", costs(summary))?;
+    }
+    writeln!(out, "{}", summary.head.generator.note())?;
+    writeln!(out, "{}", verdict(&summary.validity))
+}
+
+fn target(summary: &Summary, arm: &PgbenchArm, out: &mut String) -> std::fmt::Result {
+    let all = &arm.all;
+    writeln!(out, "transaction type: {}", summary.head.scenario)?;
+    writeln!(out, "scaling factor: {}", arm.scale)?;
     writeln!(out, "query mode: {}", summary.protocol)?;
     writeln!(out, "number of clients: {}", summary.clients)?;
     writeln!(out, "number of threads: {}", summary.threads)?;
@@ -27,29 +45,32 @@ fn write(summary: &Summary, out: &mut String) -> std::fmt::Result {
         Some(most) => writeln!(out, "maximum number of tries: {most}")?,
         None => writeln!(out, "maximum number of tries: unlimited")?,
     }
-    let planned = match (summary.phase_ns, summary.transactions_per_client) {
-        (Some(duration_ns), _) => {
-            writeln!(out, "duration: {} s", duration_ns as f64 / SECOND as f64)?;
+    let planned = match summary.transactions_per_client {
+        None => {
+            writeln!(out, "duration: {} s", summary.head.phase_ns as f64 / SECOND as f64)?;
             String::new()
         }
-        (None, each) => {
-            let each = each.unwrap_or_default();
+        Some(each) => {
             writeln!(out, "number of transactions per client: {each}")?;
             format!("/{}", each * u64::from(summary.clients))
         }
     };
     writeln!(out, "number of transactions actually processed: {}{planned}", all.transactions)?;
-    failures(all, summary, out)?;
-    if summary.tries_max != Some(1) {
-        writeln!(out, "number of transactions retried: {}", share(summary.retried, all))?;
-        writeln!(out, "total number of retries: {}", summary.retries)?;
+    failures("", summary, all, out)?;
+    if !arm.arm.errors.is_empty() {
+        writeln!(out, "errors: {}", errors(&arm.arm))?;
     }
-    above_limit(all, summary, out)?;
+    if let (Some(limit_ns), Some(count)) = (summary.latency_limit_ns, all.above_latency_limit) {
+        let limit_ms = milliseconds(limit_ns as f64);
+        let share = count as f64 * 100.0 / all.transactions.max(1) as f64;
+        let count = format!("{count}/{} ({share:.3}%)", all.transactions);
+        writeln!(out, "number of transactions above the {limit_ms:.1} ms latency limit: {count}")?;
+    }
     if all.transactions > 0 {
-        latency(all, out)?;
+        latency(arm, out)?;
     }
     if summary.rate.is_some() {
-        let Quantiles { mean, max, .. } = all.lateness_ns;
+        let Quantiles { mean, max, .. } = arm.arm.lateness_ns;
         writeln!(
             out,
             "rate limit schedule lag: avg {:.3} (max {:.3}) ms",
@@ -57,7 +78,7 @@ fn write(summary: &Summary, out: &mut String) -> std::fmt::Result {
             milliseconds(max as f64)
         )?;
     }
-    let connecting_ms = milliseconds(summary.initial_connection_ns as f64);
+    let connecting_ms = milliseconds(arm.initial_connection_ns as f64);
     writeln!(out, "initial connection time = {connecting_ms:.3} ms")?;
     let what = if summary.connects {
         "including reconnection times"
@@ -65,12 +86,9 @@ fn write(summary: &Summary, out: &mut String) -> std::fmt::Result {
         "without initial connection time"
     };
     writeln!(out, "tps = {:.6} ({what})", all.tps)?;
-    not_ended(summary, out)?;
-    if names.len() > 1 || summary.reports_statements {
-        summary.scripts.iter().enumerate().try_for_each(|one| script(summary, one, out))?;
-    }
-    if let Some(error) = &summary.script_error {
-        writeln!(out, "Run was aborted; the above results are incomplete: {error}")?;
+    not_ended(summary, arm, out)?;
+    if arm.scripts.len() > 1 || summary.reports_commands {
+        arm.scripts.iter().enumerate().try_for_each(|one| script(summary, arm, one, out))?;
     }
     Ok(())
 }
@@ -81,33 +99,34 @@ fn share(count: u64, all: &Transactions) -> String {
     format!("{count} ({:.3}%)", count as f64 * 100.0 / whole as f64)
 }
 
-fn failures(all: &Transactions, summary: &Summary, out: &mut String) -> std::fmt::Result {
-    writeln!(out, "number of failed transactions: {}", share(all.failed, all))?;
-    for (class, count) in &all.errors {
-        let words = all.first_errors.get(class).map(|words| format!(": {words}"));
-        let words = words.filter(|_| summary.details_failures || *class != "retryable");
-        writeln!(out, "  {class}: {}{}", share(*count, all), words.unwrap_or_default())?;
+/// What failed, and what was tried again; each line begins with `mark`.
+fn failures(
+    mark: &str,
+    summary: &Summary,
+    all: &Transactions,
+    out: &mut String,
+) -> std::fmt::Result {
+    writeln!(out, "{mark}number of failed transactions: {}", share(all.failed, all))?;
+    if summary.details_failures {
+        let (serialization, deadlock) = (all.serialization_failures, all.deadlock_failures);
+        writeln!(out, "{mark}number of serialization failures: {}", share(serialization, all))?;
+        writeln!(out, "{mark}number of deadlock failures: {}", share(deadlock, all))?;
+    }
+    if summary.tries_max != Some(1) {
+        writeln!(out, "{mark}number of transactions retried: {}", share(all.retried, all))?;
+        writeln!(out, "{mark}total number of retries: {}", all.retries)?;
+    }
+    if summary.rate.is_some() && summary.latency_limit_ns.is_some() {
+        // None is left out for being late.
+        writeln!(out, "{mark}number of transactions skipped: {}", share(0, all))?;
     }
     Ok(())
 }
 
-fn above_limit(all: &Transactions, summary: &Summary, out: &mut String) -> std::fmt::Result {
-    let (Some(limit_ns), Some(count)) = (summary.latency_limit_ns, all.above_latency_limit) else {
-        return Ok(());
-    };
-    writeln!(
-        out,
-        "number of transactions above the {:.1} ms latency limit: {count}/{} ({:.3}%)",
-        milliseconds(limit_ns as f64),
-        all.transactions,
-        count as f64 * 100.0 / all.transactions.max(1) as f64
-    )
-}
-
-fn latency(all: &Transactions, out: &mut String) -> std::fmt::Result {
-    let own = &all.response_ns;
+fn latency(arm: &PgbenchArm, out: &mut String) -> std::fmt::Result {
+    let own = &arm.arm.response_ns;
     writeln!(out, "latency average = {:.3} ms", milliseconds(own.mean))?;
-    writeln!(out, "latency stddev = {:.3} ms", milliseconds(all.response_stddev_ns))?;
+    writeln!(out, "latency stddev = {:.3} ms", milliseconds(arm.all.response_stddev_ns))?;
     let each = [
         ("p50", own.p50),
         ("p90", own.p90),
@@ -121,31 +140,30 @@ fn latency(all: &Transactions, out: &mut String) -> std::fmt::Result {
 }
 
 /// What had no end by the end.
-fn not_ended(summary: &Summary, out: &mut String) -> std::fmt::Result {
-    if summary.interrupted > 0 && summary.script_error.is_none() {
-        writeln!(
-            out,
-            "clients that still waited at the end: {} of {}",
-            summary.interrupted, summary.clients
-        )?;
+fn not_ended(summary: &Summary, arm: &PgbenchArm, out: &mut String) -> std::fmt::Result {
+    if arm.interrupted > 0 && summary.script_error.is_none() {
+        let most = u64::from(summary.clients) * arm.arm.blocks as u64;
+        writeln!(out, "clients that still waited at the end: {} of {most}", arm.interrupted)?;
     }
-    if summary.unserved > 0 {
-        writeln!(out, "transactions that were due and never began: {}", summary.unserved)?;
+    let unserved = arm.arm.unserved + arm.arm.dropped;
+    if unserved > 0 {
+        writeln!(out, "transactions that were due and never began: {unserved}")?;
     }
-    if summary.reopened > 0 {
-        writeln!(out, "connections opened again: {}", summary.reopened)?;
+    if arm.arm.reopened > 0 {
+        writeln!(out, "connections opened again: {}", arm.arm.reopened)?;
     }
     Ok(())
 }
 
 fn script(
     summary: &Summary,
+    arm: &PgbenchArm,
     (number, script): (usize, &ScriptSummary),
     out: &mut String,
 ) -> std::fmt::Result {
     let all = &script.all;
-    if summary.scripts.len() > 1 {
-        let weights: u32 = summary.scripts.iter().map(|script| script.weight).sum();
+    if arm.scripts.len() > 1 {
+        let weights: u32 = arm.scripts.iter().map(|script| script.weight).sum();
         writeln!(out, "SQL script {}: {}", number + 1, script.name)?;
         writeln!(
             out,
@@ -153,23 +171,76 @@ fn script(
             script.weight,
             f64::from(script.weight) * 100.0 / f64::from(weights.max(1))
         )?;
-        let part = all.transactions as f64 * 100.0 / summary.all.transactions.max(1) as f64;
+        let part = all.transactions as f64 * 100.0 / arm.all.transactions.max(1) as f64;
         writeln!(
             out,
             " - {} transactions ({part:.1}% of total, tps = {:.6})",
             all.transactions, all.tps
         )?;
-        writeln!(out, " - number of failed transactions: {}", share(all.failed, all))?;
-        writeln!(out, " - latency average = {:.3} ms", milliseconds(all.response_ns.mean))?;
+        failures(" - ", summary, all, out)?;
+        writeln!(out, " - latency average = {:.3} ms", milliseconds(script.response_ns.mean))?;
         writeln!(out, " - latency stddev = {:.3} ms", milliseconds(all.response_stddev_ns))?;
     }
-    if summary.reports_statements {
-        writeln!(out, "statement latencies in milliseconds and failures:")?;
-        for statement in &script.statements {
-            let sql = statement.sql.split_whitespace().collect::<Vec<_>>().join(" ");
-            let mean = milliseconds(statement.service_ns.mean);
-            writeln!(out, "{mean:14.3} {:11}  {sql}", statement.failed)?;
-        }
+    if summary.reports_commands {
+        commands(summary, arm.scripts.len() > 1, script, out)?;
     }
     Ok(())
+}
+
+fn commands(
+    summary: &Summary,
+    has_several: bool,
+    script: &ScriptSummary,
+    out: &mut String,
+) -> std::fmt::Result {
+    let has_retries = summary.tries_max != Some(1);
+    let what = if has_retries { ", failures and retries" } else { " and failures" };
+    let mark = if has_several { " - " } else { "" };
+    writeln!(out, "{mark}statement latencies in milliseconds{what}:")?;
+    for command in &script.commands {
+        let mean = milliseconds(command.service_ns.mean);
+        write!(out, "   {mean:11.3}  {:10}", command.failed)?;
+        if has_retries {
+            write!(out, "  {:10}", command.retries)?;
+        }
+        writeln!(out, "  {}", command.text)?;
+    }
+    Ok(())
+}
+
+/// What the other targets cost more than the first.
+fn costs(summary: &Summary) -> Columns {
+    let against = &summary.costs[0].against;
+    let rows: Vec<_> = summary.costs.chunk_by(|one, next| one.layer == next.layer).collect();
+    let mut header = vec![format!("cost against {against} (95 % interval)")];
+    header.extend(rows[0].iter().map(|cost| format!("p{}", cost.quantile * 100.0)));
+    header.push("tps".into());
+    let mut table = Columns::new(&header.iter().map(String::as_str).collect::<Vec<_>>());
+    for row in rows {
+        let mut cells = vec![row[0].layer.clone()];
+        cells.extend(row.iter().map(|cost| show_interval(cost.ns, cost.ci_ns)));
+        let mut throughput = summary.throughput_costs.iter();
+        let throughput = throughput.find(|cost| cost.layer == row[0].layer);
+        cells.push(throughput.map_or("-".into(), |cost| {
+            let [low, high] = cost.ci_tps;
+            format!("{:+.0} [{low:+.0}, {high:+.0}]", cost.tps)
+        }));
+        table.row(cells);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_target() {
+        insta::assert_snapshot!(text(&Summary::example(&["pgbench"])));
+    }
+
+    #[test]
+    fn two_targets_and_what_the_second_costs() {
+        insta::assert_snapshot!(text(&Summary::example(&["direct", "pooler"])));
+    }
 }

@@ -24,8 +24,16 @@ pub(super) struct Compiled {
     pub(super) workload: Workload,
     /// Every statement, in the order of the scripts.
     pub(super) operations: Vec<Operation>,
-    /// How many of them each script has.
-    pub(super) statements_of: Vec<usize>,
+    /// The lines of each script.
+    pub(super) commands: Vec<Vec<CommandLine>>,
+}
+
+/// A command as it stands in its script.
+#[derive(Clone, Debug)]
+pub(super) struct CommandLine {
+    pub(super) text: String,
+    /// Where it is recorded, if it takes time ([`Command::recording`]).
+    pub(super) recording: Option<u32>,
 }
 
 /// Parameters that a statement can have (MAX_ARGS of pgbench, less the statement itself).
@@ -45,21 +53,28 @@ pub(super) fn compile(
     }
     let mut operations = Vec::new();
     let mut programs = Vec::new();
-    let mut statements_of = Vec::new();
+    let mut recorded_commands = 0;
+    let mut command_lines = Vec::new();
     for source in sources {
-        let lines = script::read(&source.name, &source.text, &names)?;
+        // A byte order mark is no SQL, and editors put it there.
+        let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
+        let lines = script::read(&source.name, text, &names)?;
         let mut compiler = Compiler {
-            source,
+            name: &source.name,
+            text,
             number: programs.len(),
+            line: 0,
             protocol,
             names: &names,
             operations: &mut operations,
+            recorded_commands: &mut recorded_commands,
+            lines: Vec::new(),
             commands: Vec::new(),
             branches: Vec::new(),
         };
         lines.into_iter().try_for_each(|line| compiler.line(line))?;
-        let commands = compiler.finish()?;
-        statements_of.push(operations.len() - statements_of.iter().sum::<usize>());
+        let (commands, lines) = compiler.finish()?;
+        command_lines.push(lines);
         let (name, weight) = (source.name.clone(), source.weight);
         programs.push(Program { name, weight, commands });
     }
@@ -70,21 +85,26 @@ pub(super) fn compile(
         clients,
         tries_max: Some(1),
         retry_within_ns: None,
-        records_statements: false,
+        records_commands: false,
         keeps_samples: false,
-        statements: operations.len() as u32,
+        recorded_commands,
         is_verbatim: protocol == Protocol::Simple,
     };
-    Ok(Compiled { workload, operations, statements_of })
+    Ok(Compiled { workload, operations, commands: command_lines })
 }
 
 struct Compiler<'a> {
-    source: &'a Source,
+    name: &'a str,
+    text: &'a str,
     /// Which script it is.
     number: usize,
+    /// How many of its lines are compiled, with the one that is.
+    line: u32,
     protocol: Protocol,
     names: &'a Names,
     operations: &'a mut Vec<Operation>,
+    recorded_commands: &'a mut u32,
+    lines: Vec<CommandLine>,
     commands: Vec<Command>,
     branches: Vec<Branches>,
 }
@@ -101,16 +121,30 @@ struct Branches {
 
 impl Compiler<'_> {
     fn mistake(&self, at: usize, message: impl Into<String>) -> ScriptMistake {
-        ScriptMistake::new(&self.source.name, &self.source.text, at, message)
+        ScriptMistake::new(self.name, self.text, at, message)
     }
 
     fn push(&mut self, at: usize, step: Step) -> usize {
-        let (line, column) = script::place(&self.source.text, at);
-        self.commands.push(Command { line: line as u32, column: column as u32, step });
+        let (line, column) = script::place(self.text, at);
+        let (line, column, number) = (line as u32, column as u32, self.line);
+        let takes_time =
+            matches!(step, Step::Statement { .. } | Step::Sleep(..) | Step::EndPipeline);
+        let recording = takes_time.then_some(*self.recorded_commands);
+        *self.recorded_commands += u32::from(takes_time);
+        self.commands.push(Command { line, column, number, recording, step });
         self.commands.len() - 1
     }
 
-    fn line(&mut self, Line { at, what }: Line) -> Result<(), ScriptMistake> {
+    fn line(&mut self, Line { at, text, what }: Line) -> Result<(), ScriptMistake> {
+        self.line += 1;
+        let before = self.commands.len();
+        self.command(at, what)?;
+        let recording = self.commands[before..].iter().find_map(|command| command.recording);
+        self.lines.push(CommandLine { text, recording });
+        Ok(())
+    }
+
+    fn command(&mut self, at: usize, what: What) -> Result<(), ScriptMistake> {
         match what {
             What::Statement(sql, rows) => {
                 let (operation, parameters) = self.statement(at, &sql, rows.is_some())?;
@@ -123,6 +157,7 @@ impl Compiler<'_> {
                 return Err(self.mistake(at, message));
             }
             What::StartPipeline => _ = self.push(at, Step::StartPipeline),
+            What::SyncPipeline => _ = self.push(at, Step::SyncPipeline),
             What::EndPipeline => _ = self.push(at, Step::EndPipeline),
             What::If(condition) => {
                 let condition = Some(self.push(at, Step::Unless(condition, 0)));
@@ -156,7 +191,7 @@ impl Compiler<'_> {
             Some(branches) => branches.condition.take(),
         };
         let Some(condition) = condition else {
-            return Err(self.mistake(at, format!("{name} after \\else")));
+            return Err(self.mistake(at, format!("{name} after \\else, which is the last branch")));
         };
         let end = self.push(at, Step::Jump(0));
         self.lead(condition, end + 1);
@@ -174,14 +209,15 @@ impl Compiler<'_> {
         }
     }
 
-    fn finish(self) -> Result<Vec<Command>, ScriptMistake> {
+    fn finish(self) -> Result<(Vec<Command>, Vec<CommandLine>), ScriptMistake> {
         if let Some(branches) = self.branches.last() {
             return Err(self.mistake(branches.at, "\\if without \\endif"));
         }
         if self.commands.is_empty() {
-            return Err(self.mistake(0, "the script is empty"));
+            let message = "the script is empty: it has neither a statement nor a command";
+            return Err(self.mistake(0, message));
         }
-        Ok(self.commands)
+        Ok((self.commands, self.lines))
     }
 
     /// Encodes a statement: which operation it is, and its variables.
@@ -210,7 +246,13 @@ impl Compiler<'_> {
             let (place, message) = match error {
                 StatementError::UnusedParameter(number) => (
                     at + found[number - 1].start - 1,
-                    "a variable in a string, a comment or a quoted name needs -M simple".into(),
+                    "a variable in a string, a comment or a quoted name needs -M simple: with the \
+                     other protocols it is a parameter"
+                        .into(),
+                ),
+                StatementError::MissingParameter(number) => (
+                    at,
+                    format!("the SQL has a parameter ${number}: write a variable, as in :name"),
                 ),
                 error => (at, error.to_string()),
             };
@@ -272,4 +314,88 @@ fn numbered(sql: &str, variables: &[Range<usize>]) -> String {
         at = range.end;
     }
     text + &sql[at..]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A piece of a script, whole or not.
+    fn piece() -> impl Strategy<Value = String> {
+        let word = prop::sample::select(vec![
+            "\\set a ",
+            "\\if ",
+            "\\elif ",
+            "\\else",
+            "\\endif",
+            "\\gset ",
+            "\\aset p_",
+            "\\sleep ",
+            "\\",
+            "\\startpipeline",
+            "\\syncpipeline",
+            "\\endpipeline",
+            "\n",
+            "\\\n",
+            "\r\n",
+            ";",
+            "\\;",
+            ":a",
+            "::",
+            "SELECT ",
+            "CREATE FUNCTION ",
+            "BEGIN ",
+            "CASE ",
+            "WHEN ",
+            "THEN ",
+            "END ",
+            "NOT ",
+            "IS NULL",
+            "(",
+            ")",
+            "'",
+            "E'\\'",
+            "\"",
+            "$a$",
+            "$1",
+            "--",
+            "/*",
+            "*/",
+            "1",
+            "1e5",
+            "9223372036854775808",
+            "random(1, 2)",
+            "é",
+            "\u{feff}",
+            " ms",
+        ]);
+        prop_oneof![9 => word.prop_map(String::from), 1 => ".{0,3}"]
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_script_or_a_mistake_with_its_place(
+            pieces in prop::collection::vec(piece(), 0..30),
+        ) {
+            let text = pieces.concat();
+            let source = Source { name: "script".into(), text: text.clone(), weight: 1 };
+            for protocol in [Protocol::Simple, Protocol::Extended, Protocol::Prepared] {
+                match compile(std::slice::from_ref(&source), protocol, &[], 1) {
+                    Ok(compiled) => {
+                        let lines = text.split('\n').count() as u32;
+                        let commands = &compiled.workload.programs[0].commands;
+                        prop_assert!(commands.iter().all(|command| command.line <= lines));
+                        let targets = commands.iter().filter_map(|command| match command.step {
+                            Step::Unless(_, to) | Step::Jump(to) => Some(to),
+                            _ => None,
+                        });
+                        prop_assert!(targets.into_iter().all(|to| (1..=commands.len()).contains(&to)));
+                    }
+                    Err(mistake) => prop_assert!(mistake.to_string().starts_with("script:")),
+                }
+            }
+        }
+    }
 }

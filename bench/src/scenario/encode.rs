@@ -29,6 +29,8 @@ pub(crate) struct Places {
     by_target: BTreeMap<String, String>,
     /// When the gateways' token expires, if it says so.
     pub(crate) token_expiry: Option<SystemTime>,
+    /// Whether they were given as pgbench takes them, and not in a scenario file.
+    pub(crate) are_of_pgbench: bool,
 }
 
 impl Places {

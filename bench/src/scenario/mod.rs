@@ -55,6 +55,7 @@ use self::node::Node;
 use crate::band::BandFile;
 use crate::check::CheckFile;
 use crate::conninfo::ConninfoError;
+use crate::observe::Family;
 use crate::threshold::ThresholdsFile;
 
 /// Where `${NAME}` in a scenario is looked up.
@@ -302,8 +303,8 @@ fn section<T: DeserializeOwned + Default>(root: &Fields<'_>, name: &'static str)
     })
 }
 
-/// A pid, given as such or by the path of a file that holds it.
-pub(crate) type Processes = BTreeMap<String, u32>;
+/// The processes of the targets.
+pub(crate) type Processes = BTreeMap<String, Family>;
 
 impl Scenario {
     /// The processes whose CPU time is to be read, by target.
@@ -314,22 +315,8 @@ impl Scenario {
                 let problem =
                     || format!("{place} is no pid, no file that holds one, and no control group");
                 let wrong = || ScenarioError::value(format!("processes.{target}"), problem());
-                Ok((target.clone(), pid(place).ok_or_else(wrong)?))
+                Ok((target.clone(), Family::find(place).ok_or_else(wrong)?))
             })
             .collect()
     }
-}
-
-/// A pid: given as such, by the path of a file whose first line it is, or by the folder of a control
-/// group, whose oldest process is meant (a container's first; cgroup.procs is in no order).
-pub(crate) fn pid(place: &str) -> Option<u32> {
-    place.parse().ok().or_else(|| {
-        let path = Path::new(place);
-        if path.is_dir() {
-            let pids = std::fs::read_to_string(path.join("cgroup.procs")).ok()?;
-            return pids.lines().filter_map(|pid| pid.trim().parse().ok()).min();
-        }
-        let text = std::fs::read_to_string(path).ok()?;
-        text.lines().next()?.trim().parse().ok()
-    })
 }

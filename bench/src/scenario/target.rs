@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use socket2::SockAddr;
 use ureq::http::Uri;
 
+use super::Scenario;
 use super::fields::{self, Fields};
 use super::mistake::{Mistake, Mistakes};
 use super::node::{Node, Value};
+use crate::address;
 use crate::conninfo::{Conninfo, ConninfoError};
 
 /// One server. Either `url` or `conninfo` says where.
@@ -29,6 +32,19 @@ pub(crate) struct TargetFile {
     pub(crate) backends: Option<String>,
     /// Where it is given, for mistakes that only the server knows of.
     pub(super) node: Node,
+}
+
+impl Scenario {
+    /// The first address of the target called `name`; `None` where there is no such target, and
+    /// where its host has none.
+    pub(crate) fn address(&self, name: &str) -> Option<SockAddr> {
+        let target = self.targets.get(name)?;
+        if let Some(url) = &target.url {
+            let Endpoint { host, port, .. } = Endpoint::parse(url).ok()?;
+            return address::resolve(&host, port).ok()?.into_iter().next();
+        }
+        Conninfo::parse(target.conninfo.as_deref()?).ok()?.reached().ok()?.address().ok()
+    }
 }
 
 /// Reads `[targets]`.

@@ -35,6 +35,7 @@ impl Second {
                 throttled_cores: None,
                 has_children,
                 context_switches: 3000.0,
+                group: None,
                 resident_bytes: Some(1 << 20),
                 open_files: Some(100),
                 open_files_max: Some(1024),

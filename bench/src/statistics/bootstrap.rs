@@ -4,7 +4,7 @@ use engine::Random;
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF as _, Normal, StudentsT};
 
-/// An estimate with its 95 % confidence interval.
+/// An estimate with its confidence interval: 95 %, if nothing else is said.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Estimate {
     pub(crate) value: f64,
@@ -26,14 +26,27 @@ impl Estimate {
 /// Enough for a 95 % interval by the percentile method.
 const RESAMPLES: u64 = 2000;
 
-/// Figures that `statistic` computes from rounds, each with its interval.
+/// How often an interval holds the truth, 0 to 1.
+pub(crate) const CONFIDENCE: f64 = 0.95;
+
+/// Figures that `statistic` computes from rounds, each with its interval at [`CONFIDENCE`].
+pub(crate) fn estimates(
+    rounds: usize,
+    seed: u64,
+    statistic: impl FnMut(&[u32]) -> Option<Vec<f64>>,
+) -> Option<Vec<Estimate>> {
+    estimates_at(CONFIDENCE, rounds, seed, statistic)
+}
+
+/// Figures that `statistic` computes from rounds, each with its interval at this confidence.
 ///
 /// Rounds are drawn whole, with replacement: blocks of all arms in one round ran side by side, so
 /// what disturbed the one disturbed the others, and they stay together. `statistic` is told how
 /// often each round was drawn, and gives the same figures in the same order each time, or `None`
 /// where these rounds hold too little to compute them. `None` where that is so for all rounds
 /// together.
-pub(crate) fn estimates(
+pub(crate) fn estimates_at(
+    confidence: f64,
     rounds: usize,
     seed: u64,
     mut statistic: impl FnMut(&[u32]) -> Option<Vec<f64>>,
@@ -49,7 +62,7 @@ pub(crate) fn estimates(
             resampled.iter_mut().zip(values).for_each(|(all, value)| all.push(value));
         }
     }
-    let tail = tail(rounds);
+    let tail = tail(confidence, rounds);
     let estimates = values.into_iter().zip(&mut resampled).map(|(value, resampled)| {
         resampled.sort_by(f64::total_cmp);
         let at = |share: f64| {
@@ -61,16 +74,15 @@ pub(crate) fn estimates(
     Some(estimates.collect())
 }
 
-/// What share of the resampled figures lies below a 95 % interval. With few rounds it is less than
-/// 2.5 %: resampled figures spread too little by a factor of sqrt((n - 1) / n), and their spread is
+/// What share of the resampled figures lies below an interval. With few rounds it is less than half
+/// of what lies outside of a normal distribution's: resampled figures spread too little by a factor of sqrt((n - 1) / n), and their spread is
 /// itself an estimate, for which Student's t stands (Hesterberg 2015, "expanded percentile
 /// interval").
-fn tail(rounds: usize) -> f64 {
-    const TAIL: f64 = 0.025;
+fn tail(confidence: f64, rounds: usize) -> f64 {
     let degrees = rounds.saturating_sub(1) as f64;
     // It has no distribution without a degree of freedom: one round says nothing.
     let Ok(student) = StudentsT::new(0.0, 1.0, degrees) else { return 0.0 };
-    let expanded = student.inverse_cdf(TAIL) * (rounds as f64 / degrees).sqrt();
+    let expanded = student.inverse_cdf((1.0 - confidence) / 2.0) * (rounds as f64 / degrees).sqrt();
     Normal::standard().cdf(expanded)
 }
 
@@ -133,6 +145,7 @@ mod tests {
 
     #[test]
     fn few_rounds_leave_more_outside_of_what_was_resampled() {
+        let tail = |rounds| tail(CONFIDENCE, rounds);
         assert!((tail(100_000) - 0.025).abs() < 1e-4, "{}", tail(100_000));
         // 23 rounds: t of 22 degrees is 2.074, and so the normal's 2.121.
         assert!((tail(23) - 0.016_97).abs() < 1e-4, "{}", tail(23));

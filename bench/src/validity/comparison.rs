@@ -22,11 +22,18 @@ const CHANGE_P_MAX: f64 = 0.001;
 const CHANGE_SHARE_MIN: f64 = 0.2;
 
 impl Validity {
-    /// Looks through the arms of one rate, each asked for `rate` requests a second in blocks of
-    /// `block_ns`, on as many connections.
-    pub(crate) fn compare(&mut self, arms: &[Arm], rate: f64, block_ns: Nanos, connections: u32) {
+    /// Looks through arms that had the same load on as many connections; in an open loop `offered`
+    /// is what each was asked for, in requests a second and in blocks of so many ns.
+    pub(crate) fn compare(
+        &mut self,
+        arms: &[Arm],
+        offered: Option<(f64, Nanos)>,
+        connections: u32,
+    ) {
         for (number, one) in arms.iter().enumerate() {
-            self.suspect_if(offered(one, rate, block_ns));
+            if let Some((rate, block_ns)) = offered {
+                self.suspect_if(came_due(one, rate, block_ns));
+            }
             self.suspect_if(stationary(one));
             self.suspect_if(multiplexing(one, connections));
             for other in &arms[number + 1..] {
@@ -50,12 +57,13 @@ impl Validity {
         self.suspect_if(login_difference(arms));
     }
 
-    /// Whether there are enough blocks for the intervals; a round of them takes `round_ns`.
-    pub(crate) fn judge_blocks(&mut self, blocks: usize, round_ns: Nanos) {
+    /// Whether there are enough blocks for the intervals; a round of them takes `round_ns` of what
+    /// `option` gives.
+    pub(crate) fn judge_blocks(&mut self, blocks: usize, round_ns: Nanos, option: &str) {
         if blocks < BLOCKS_MIN {
             let seconds = (BLOCKS_MIN as u64 * round_ns).div_ceil(engine::SECOND);
             self.suspect(format!(
-                "{blocks} blocks an arm are too few for the intervals: give --duration {seconds}s \
+                "{blocks} blocks an arm are too few for the intervals: give {option} {seconds}s \
                  or more"
             ));
         }
@@ -67,7 +75,7 @@ impl Validity {
 }
 
 /// What came due is what was asked for; how many that is in a Poisson process varies by itself.
-fn offered(arm: &Arm, rate: f64, block_ns: Nanos) -> Option<String> {
+fn came_due(arm: &Arm, rate: f64, block_ns: Nanos) -> Option<String> {
     let expected = rate * block_ns as f64 / 1e9 * arm.blocks.len() as f64;
     let allowed = OFFERED_DIFFERENCE_MAX * expected + 5.0 * expected.sqrt();
     ((arm.planned as f64 - expected).abs() > allowed).then(|| {
@@ -206,7 +214,7 @@ mod tests {
 
     fn reasons(arms: &[Arm]) -> Vec<String> {
         let mut validity = Validity::default();
-        validity.compare(arms, 1000.0, 100 * MILLISECOND, 50);
+        validity.compare(arms, Some((1000.0, 100 * MILLISECOND)), 50);
         assert_eq!(validity.valid == Level::Valid, validity.reasons.is_empty());
         validity.reasons
     }
@@ -303,7 +311,7 @@ mod tests {
     fn few_blocks_are_too_few() {
         let reasons = |blocks| {
             let mut validity = Validity::default();
-            validity.judge_blocks(blocks, 1260 * MILLISECOND);
+            validity.judge_blocks(blocks, 1260 * MILLISECOND, "--duration");
             validity.reasons
         };
         assert_eq!(reasons(20), [] as [&str; 0]);

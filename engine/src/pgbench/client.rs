@@ -4,9 +4,10 @@ use wire::Values;
 use wire::postgres::Rows;
 
 use super::Xoroshiro;
-use super::expression::Context;
+use super::expression::{Context, EvaluationError};
 use super::{
-    Amount, Command, Fault, KeepRows, ScriptError, Slot, Step, Value, Variables, Workload,
+    Amount, Command, Debugged, Fault, KeepRows, ScriptError, Slot, Step, Variables, Workload,
+    is_variable_name,
 };
 use crate::Nanos;
 
@@ -18,7 +19,9 @@ pub enum Action {
     Send(u32),
     /// Set this operation aside, whose values are filled in, and go on.
     Queue(u32),
-    /// Send what was set aside.
+    /// Set a Sync aside, and go on.
+    QueueSync,
+    /// Send what was set aside, with a Sync behind it.
     Sync,
     /// Go on after so many ns.
     Sleep(Nanos),
@@ -91,12 +94,9 @@ impl Client {
         (self.count - 1, self.tries - 1)
     }
 
-    /// The statement that was sent last, if there is one, as one of all scripts'.
-    pub(super) fn statement(&self, workload: &Workload) -> Option<u32> {
-        match &self.last(workload)?.step {
-            Step::Statement { operation, .. } => Some(*operation),
-            _ => None,
-        }
+    /// The recording of the command that was carried out last, if it has one.
+    pub(super) fn recording(&self, workload: &Workload) -> Option<u32> {
+        self.last(workload)?.recording
     }
 
     fn rewind(&mut self) {
@@ -130,30 +130,35 @@ impl Client {
         }
         if !keep.is_single {
             for result in rows.results().filter(|result| result.count() > 0) {
-                self.keep(keep, result.last());
+                self.keep(keep, result.last())?;
             }
             return Ok(());
         }
         match rows.results().next_back() {
             Some(result) if result.count() == 1 => self.keep(keep, result.last()),
-            Some(result) => return Err(Fault::Rows(result.count())),
-            None => return Err(Fault::Rows(0)),
+            Some(result) => Err(Fault::Rows(result.count())),
+            None => Err(Fault::Rows(0)),
         }
-        Ok(())
     }
 
     fn keep<'a>(
         &mut self,
         keep: &KeepRows,
         row: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
-    ) {
+    ) -> Result<(), Fault> {
         for (column, value) in row {
-            let text = std::str::from_utf8(value.unwrap_or_default()).unwrap_or_default();
+            let name = || format!("{}{}", keep.prefix, String::from_utf8_lossy(column)).into();
+            if !is_variable_name(keep.prefix.bytes().chain(column.iter().copied())) {
+                return Err(Fault::VariableName(name()));
+            }
+            let text = std::str::from_utf8(value.unwrap_or_default())
+                .map_err(|_| Fault::Encoding(name()))?;
             let is_it = |name: &str| {
                 name.strip_prefix(&*keep.prefix).is_some_and(|rest| rest.as_bytes() == column)
             };
             self.variables.set_text_of(is_it, text);
         }
+        Ok(())
     }
 
     /// What is to be done next; where a statement is to be sent, `values` are filled in.
@@ -161,7 +166,7 @@ impl Client {
         &mut self,
         workload: &Workload,
         values: &mut Values,
-        debugged: &mut Vec<Value>,
+        debugged: &mut Vec<Debugged>,
     ) -> Result<Action, Fault> {
         let commands = &workload.programs[self.program].commands;
         loop {
@@ -186,11 +191,11 @@ impl Client {
                     return Ok(Action::Queue(*operation));
                 }
                 Step::Set(slot, expression) => {
-                    let value = expression.evaluate(&mut self.context(debugged))?;
+                    let value = expression.evaluate(&mut self.context(command, debugged))?;
                     self.variables.set(*slot, value);
                 }
                 Step::Unless(condition, otherwise) => {
-                    if !condition.evaluate(&mut self.context(debugged))?.is_true() {
+                    if !condition.evaluate(&mut self.context(command, debugged))?.is_true() {
                         self.at = *otherwise;
                     }
                 }
@@ -201,7 +206,15 @@ impl Client {
                 }
                 Step::StartPipeline if self.is_in_pipeline => return Err(Fault::Nested),
                 Step::StartPipeline => self.is_in_pipeline = true,
-                Step::EndPipeline if !self.is_in_pipeline => return Err(Fault::NoPipeline),
+                Step::SyncPipeline if !self.is_in_pipeline => {
+                    return Err(Fault::NoPipeline("syncpipeline"));
+                }
+                // Where nothing was sent, there is nothing that a Sync would end.
+                Step::SyncPipeline if self.has_queued => return Ok(Action::QueueSync),
+                Step::SyncPipeline => {}
+                Step::EndPipeline if !self.is_in_pipeline => {
+                    return Err(Fault::NoPipeline("endpipeline"));
+                }
                 Step::EndPipeline => {
                     self.is_in_pipeline = false;
                     if std::mem::take(&mut self.has_queued) {
@@ -212,8 +225,18 @@ impl Client {
         }
     }
 
-    fn context<'a>(&'a mut self, debugged: &'a mut Vec<Value>) -> Context<'a> {
-        Context { variables: &self.variables, random: &mut self.random, debugged }
+    fn context<'a>(
+        &'a mut self,
+        command: &Command,
+        debugged: &'a mut Vec<Debugged>,
+    ) -> Context<'a> {
+        Context {
+            variables: &self.variables,
+            random: &mut self.random,
+            script: self.program as u32,
+            command: command.number,
+            debugged,
+        }
     }
 
     /// A variable's leading digits, as C's atoi reads them.
@@ -222,11 +245,17 @@ impl Client {
             Amount::Constant(amount) => return Ok(amount),
             Amount::Variable(slot) => slot,
         };
-        let undefined = || Fault::Undefined(self.variables.name(slot).into());
-        let text = self.variables.text(slot).ok_or_else(undefined)?.trim_start();
-        let digits = text.strip_prefix('+').unwrap_or(text);
+        let name = || self.variables.name(slot).into();
+        let undefined = || EvaluationError::Undefined(name());
+        let text = self.variables.text(slot).ok_or_else(undefined)?;
+        let number = text.trim_start();
+        let digits = number.strip_prefix(['+', '-']).unwrap_or(number);
         let end = digits.bytes().take_while(u8::is_ascii_digit).count();
-        Ok(digits[..end].parse().unwrap_or_default())
+        if end == 0 {
+            return Err(Fault::SleepTime { name: name(), text: text.into() });
+        }
+        let amount = digits[..end].parse().unwrap_or(i64::MAX);
+        Ok(if number.starts_with('-') { -amount } else { amount })
     }
 
     fn fill(&self, parameters: &[Slot], is_verbatim: bool, values: &mut Values) {

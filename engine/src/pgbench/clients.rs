@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use wire::postgres::Rows;
-use wire::{Code, Failure, Values};
+use wire::{Failure, Values};
 
 use super::client::{Action, Client};
-use super::{Fault, Sample, ScriptError, ScriptReport, Value, Variables, Workload, Xoroshiro};
+use super::{
+    Conflict, Debugged, Fault, Sample, ScriptError, ScriptReport, Seeds, Variables, Workload,
+    Xoroshiro,
+};
 use crate::Nanos;
 
 /// One worker's clients. Each belongs to a place for a connection, and whoever has the place runs the
@@ -20,12 +23,8 @@ pub struct Clients {
     /// Which script comes next.
     choice: Xoroshiro,
     total_weight: u64,
-    debugged: Vec<Value>,
+    debugged: Vec<Debugged>,
 }
-
-/// The SQLSTATEs after which a transaction may be tried again: serialization_failure and
-/// deadlock_detected.
-const RETRIED: [&[u8; 5]; 2] = [b"40001", b"40P01"];
 
 impl Clients {
     /// As many as there are places, each client `lane` + n times `workers` of the run with this seed.
@@ -36,35 +35,28 @@ impl Clients {
         (lane, workers): (u32, u32),
     ) -> Self {
         let name_is = |wanted: &'static str| move |name: &str| name == wanted;
-        let is_preset = |wanted: &str| {
-            workload.presets.iter().any(|(slot, _)| *workload.variables[slot.0 as usize] == *wanted)
-        };
-        // In the order in which pgbench draws them.
-        let mut base = Xoroshiro::new(seed);
         let count = (workload.clients as usize).max(places * workers as usize);
-        let seeds: Vec<_> = (0..count).map(|_| base.draw()).collect();
+        let seeds = Seeds::new(&workload, seed, count);
         let mut variables = Variables::new(Arc::clone(&workload.variables));
         for (slot, text) in &workload.presets {
             let name = &workload.variables[slot.0 as usize];
             variables.set_text_of(|other| *other == **name, text);
         }
-        if !is_preset("default_seed") {
-            let text = (base.draw() as i64).to_string();
-            variables.set_text_of(name_is("default_seed"), &text);
+        if let Some(default) = seeds.default {
+            variables.set_text_of(name_is("default_seed"), &(default as i64).to_string());
         }
-        if !is_preset("random_seed") {
+        if !workload.presets("random_seed") {
             variables.set_text_of(name_is("random_seed"), &(seed as i64).to_string());
         }
-        let has_number = is_preset("client_id");
-        // pgbench draws three seeds for each thread: for scripts, for its schedule, for its samples.
-        let own = (0..=3 * lane).map(|_| base.draw()).last().unwrap_or_default();
+        let has_number = workload.presets("client_id");
+        let [own, ..] = seeds.thread(lane as usize);
         let client = |place: usize| {
             let number = place * workers as usize + lane as usize;
             let mut variables = variables.clone();
             if !has_number {
                 variables.set_text_of(name_is("client_id"), &number.to_string());
             }
-            Client::new(variables, Xoroshiro::new(seeds[number]))
+            Client::new(variables, Xoroshiro::new(seeds.clients[number]))
         };
         Self {
             lane,
@@ -120,14 +112,13 @@ impl Clients {
     /// The transaction of the client in `place` failed: whether it is tried again, from its script's
     /// beginning.
     pub fn retries(&mut self, place: usize, failure: &Failure, now: Nanos) -> bool {
-        let Code::SqlState(state) = &failure.code else { return false };
-        RETRIED.contains(&state) && self.clients[place].retries(&self.workload, now)
+        Conflict::of(failure).is_some() && self.clients[place].retries(&self.workload, now)
     }
 
     /// The transaction of the client in `place` has come to its end: counts it.
     pub fn end(&mut self, place: usize, report: &mut ScriptReport, sample: Sample) {
         let (number, retries) = self.clients[place].end();
-        report.retried += u64::from(retries > 0);
+        report.ended(sample.script, retries, sample.conflict);
         report.debugged(self.debugged.drain(..));
         if self.workload.keeps_samples {
             let client = self.number(place) as u32;
@@ -139,11 +130,11 @@ impl Clients {
         place * self.workers as usize + self.lane as usize
     }
 
-    /// Where the statement that the client in `place` sent last is recorded, if it is.
-    pub fn recording(&self, place: usize) -> Option<usize> {
-        let statement = self.clients[place].statement(&self.workload)?;
-        let is_recorded = self.workload.records_statements;
-        is_recorded.then(|| self.workload.programs.len() + statement as usize)
+    /// Where the command that the client in `place` carried out last is recorded, if it is
+    /// ([`super::Command::recording`]).
+    pub fn recording(&self, place: usize) -> Option<u32> {
+        let recording = self.clients[place].recording(&self.workload);
+        recording.filter(|_| self.workload.records_commands)
     }
 
     /// What is wrong with the script of the client in `place`, with the place in it.

@@ -4,7 +4,7 @@
 use thiserror::Error;
 
 use super::random::{fnv1a, murmur2, permute};
-use super::{Slot, Value, Variables, Xoroshiro};
+use super::{Debugged, Slot, Value, Variables, Xoroshiro};
 
 /// An expression.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,16 +74,22 @@ const ZIPFIAN: std::ops::RangeInclusive<f64> = 1.001..=1000.0;
 #[derive(Clone, Debug, Error, PartialEq)]
 pub enum EvaluationError {
     /// A whole number came out that has no room in 64 bits.
-    #[error("bigint {0} out of range")]
+    #[error("bigint {0} out of range: double(..) of an operand has room for more")]
     OutOfRange(&'static str),
     /// A division by 0, or its remainder.
-    #[error("division by zero")]
+    #[error("division by zero: CASE WHEN .. <> 0 THEN .. END keeps it from being done")]
     DivisionByZero,
     /// A double that is no 64-bit whole number.
-    #[error("double to int overflow for {0}")]
+    #[error("double to int overflow for {0:e}: an int has 64 bits")]
     DoubleToInteger(f64),
     /// A value of one type where another is needed.
-    #[error("cannot coerce {from} to {to}")]
+    #[error(
+        "cannot coerce {from} to {to}: {}",
+        match *to {
+            "boolean" => "compare it, as in .. <> 0",
+            _ => "CASE WHEN .. THEN 1 ELSE 0 END makes a number of it",
+        }
+    )]
     Coercion {
         /// The type that it has.
         from: &'static str,
@@ -91,11 +97,11 @@ pub enum EvaluationError {
         to: &'static str,
     },
     /// The first bound is above the second.
-    #[error("empty range given to random")]
-    EmptyRange,
+    #[error("empty range given to random: {0} is above {1}")]
+    EmptyRange(i64, i64),
     /// There are more numbers in it than 64 bits can count.
-    #[error("random range is too large")]
-    RangeTooLarge,
+    #[error("random range is too large: from {0} to {1} are more numbers than 63 bits can count")]
+    RangeTooLarge(i64, i64),
     /// `random_gaussian`.
     #[error("gaussian parameter must be at least 2.0 (not {0})")]
     Gaussian(f64),
@@ -106,13 +112,13 @@ pub enum EvaluationError {
     #[error("zipfian parameter must be in range [1.001, 1000] (not {0})")]
     Zipfian(f64),
     /// `permute`.
-    #[error("permute size parameter must be greater than zero")]
-    PermuteSize,
+    #[error("permute size parameter must be greater than zero (not {0})")]
+    PermuteSize(i64),
     /// A variable that was never set.
-    #[error("undefined variable \"{0}\"")]
+    #[error("undefined variable \"{0}\": \\set, \\gset, \\aset and -D set one")]
     Undefined(Box<str>),
     /// A variable whose text is no value.
-    #[error("malformed variable \"{name}\" value: \"{text}\"")]
+    #[error("malformed variable \"{name}\" value: \"{text}\" is no number, boolean or NULL")]
     Malformed {
         /// The variable.
         name: Box<str>,
@@ -126,8 +132,11 @@ pub enum EvaluationError {
 pub(super) struct Context<'a> {
     pub(super) variables: &'a Variables,
     pub(super) random: &'a mut Xoroshiro,
+    /// Where the expression stands: in which script, and in which of its commands.
+    pub(super) script: u32,
+    pub(super) command: u32,
     /// What `debug` was given.
-    pub(super) debugged: &'a mut Vec<Value>,
+    pub(super) debugged: &'a mut Vec<Debugged>,
 }
 
 impl Expression {
@@ -190,7 +199,8 @@ impl Function {
         match (self, values) {
             (F::Is, [left, right]) => Ok(Value::Boolean(left == right)),
             (F::Debug, [value]) => {
-                context.debugged.push(*value);
+                let Context { script, command, .. } = *context;
+                context.debugged.push(Debugged { script, command, value: *value });
                 Ok(*value)
             }
             (F::Not, [value]) => Ok(Value::Boolean(!value.boolean()?)),
@@ -217,7 +227,7 @@ impl Function {
             }
             (F::Permute, [value, size, seed]) => match size.integer()? {
                 size @ 1.. => Ok(Value::Integer(permute(value.integer()?, size, seed.integer()?))),
-                _ => Err(EvaluationError::PermuteSize),
+                size => Err(EvaluationError::PermuteSize(size)),
             },
             (F::Random, [low, high]) => {
                 let (low, high) = range(*low, *high)?;
@@ -242,7 +252,8 @@ impl Function {
         let (low, high) = range(low, high)?;
         let parameter = parameter.double()?;
         Ok(Value::Integer(match self {
-            Self::RandomGaussian if parameter < GAUSSIAN_MIN => {
+            // NaN is none of these: pgbench would draw for ever.
+            Self::RandomGaussian if parameter < GAUSSIAN_MIN || parameter.is_nan() => {
                 return Err(EvaluationError::Gaussian(parameter));
             }
             Self::RandomGaussian => random.gaussian(low, high, parameter),
@@ -250,7 +261,9 @@ impl Function {
                 return Err(EvaluationError::Zipfian(parameter));
             }
             Self::RandomZipfian => random.zipfian(low, high, parameter),
-            _ if parameter <= 0.0 => return Err(EvaluationError::Exponential(parameter)),
+            _ if parameter <= 0.0 || parameter.is_nan() => {
+                return Err(EvaluationError::Exponential(parameter));
+            }
             _ => random.exponential(low, high, parameter),
         }))
     }
@@ -300,10 +313,10 @@ impl Function {
 fn range(low: Value, high: Value) -> Result<(i64, i64), EvaluationError> {
     let (low, high) = (low.integer()?, high.integer()?);
     if low > high {
-        return Err(EvaluationError::EmptyRange);
+        return Err(EvaluationError::EmptyRange(low, high));
     }
     let count = high.checked_sub(low).and_then(|span| span.checked_add(1));
-    count.map(|_| (low, high)).ok_or(EvaluationError::RangeTooLarge)
+    count.map(|_| (low, high)).ok_or(EvaluationError::RangeTooLarge(low, high))
 }
 
 fn extreme(values: &[Value], is_better: fn(f64, f64) -> bool) -> Result<Value, EvaluationError> {

@@ -9,6 +9,7 @@ mod clients;
 mod expression;
 mod random;
 mod report;
+mod seeds;
 mod value;
 mod variables;
 
@@ -20,9 +21,10 @@ pub use client::{Action, Client};
 pub use clients::Clients;
 pub use expression::{ARGUMENTS_MAX, EvaluationError, Expression, Function};
 pub use random::Xoroshiro;
-pub use report::{Sample, ScriptReport};
+pub use report::{Conflict, Conflicts, Debugged, Sample, ScriptReport};
+pub use seeds::Seeds;
 pub use value::Value;
-pub use variables::{Slot, Variables};
+pub use variables::{Slot, Variables, is_variable_name};
 
 use crate::Nanos;
 
@@ -42,12 +44,12 @@ pub struct Workload {
     pub tries_max: Option<u32>,
     /// A transaction is not tried again when so much time has passed since its beginning, in ns.
     pub retry_within_ns: Option<Nanos>,
-    /// Whether each statement is recorded too: statement n as operation n behind the scripts.
-    pub records_statements: bool,
+    /// Whether commands are recorded too: see [`Command::recording`].
+    pub records_commands: bool,
     /// Whether every transaction is told of by itself.
     pub keeps_samples: bool,
-    /// How many statements there are.
-    pub statements: u32,
+    /// How many commands have a recording.
+    pub recorded_commands: u32,
     /// Whether an undefined variable stays in the text as it is written (the simple protocol), or is
     /// NULL.
     pub is_verbatim: bool,
@@ -71,6 +73,10 @@ pub struct Command {
     pub line: u32,
     /// Its place in that line, in characters from 1 on.
     pub column: u32,
+    /// Which of the script's commands it is as pgbench counts them, from 1 on.
+    pub number: u32,
+    /// If it is one that takes time: as which operation behind the scripts it is recorded.
+    pub recording: Option<u32>,
     /// What it does.
     pub step: Step,
 }
@@ -97,6 +103,8 @@ pub enum Step {
     Sleep(Amount, Nanos),
     /// `\startpipeline`.
     StartPipeline,
+    /// `\syncpipeline`.
+    SyncPipeline,
     /// `\endpipeline`.
     EndPipeline,
 }
@@ -140,11 +148,20 @@ pub enum Fault {
     #[error(transparent)]
     Evaluation(#[from] EvaluationError),
     /// `\gset` needs one row.
-    #[error("\\gset needs one row, and there were {0}")]
+    #[error(
+        "\\gset needs one row, and the last statement gave {0}: \\aset takes the last of several, and \
+         goes on without one"
+    )]
     Rows(u64),
     /// A row is too long to be kept.
-    #[error("the reply is too long for \\gset and \\aset: 16 KiB a row is the limit")]
+    #[error("the reply is too long for \\gset and \\aset: 16 MiB a row is the limit")]
     RowTooLong,
+    /// A column's name is none for a variable.
+    #[error("\\gset and \\aset cannot make a variable {0:?}: name the column, as in 1 AS one")]
+    VariableName(Box<str>),
+    /// A value that is no text.
+    #[error("the value for the variable {0:?} is not UTF-8: cast or encode it in SQL")]
+    Encoding(Box<str>),
     /// The script ends in the middle of a transaction.
     #[error("the script ends with its transaction still open: end it with COMMIT or ROLLBACK")]
     OpenTransaction,
@@ -155,20 +172,30 @@ pub enum Fault {
     #[error("\\startpipeline in a pipeline: end the one before with \\endpipeline")]
     Nested,
     /// A pipeline's end without its beginning.
-    #[error("\\endpipeline without \\startpipeline")]
-    NoPipeline,
+    #[error("\\{0} without \\startpipeline before it")]
+    NoPipeline(&'static str),
     /// `\gset` and `\aset` need the reply at once.
-    #[error("\\gset and \\aset cannot be used in a pipeline")]
+    #[error("\\gset and \\aset cannot be used in a pipeline: end it before with \\endpipeline")]
     RowsInPipeline,
-    /// `\sleep` of a variable that was never set.
-    #[error("undefined variable \"{0}\"")]
-    Undefined(Box<str>),
+    /// `\sleep` of a variable that is no number.
+    #[error("\\sleep needs a number, and the variable \"{name}\" is \"{text}\"")]
+    SleepTime {
+        /// The variable.
+        name: Box<str>,
+        /// Its text.
+        text: Box<str>,
+    },
 }
 
 impl Workload {
-    /// How many operations are recorded: the scripts, and their statements if those are asked for.
+    /// Whether a variable is set from the start.
+    pub fn presets(&self, name: &str) -> bool {
+        self.presets.iter().any(|(slot, _)| *self.variables[slot.0 as usize] == *name)
+    }
+
+    /// How many operations are recorded: the scripts, and their commands if those are asked for.
     pub fn recordings(&self) -> usize {
-        let statements = if self.records_statements { self.statements as usize } else { 0 };
-        self.programs.len() + statements
+        let commands = if self.records_commands { self.recorded_commands as usize } else { 0 };
+        self.programs.len() + commands
     }
 }

@@ -1,9 +1,33 @@
 //! What came of scripts, beside what every load has.
 
-use wire::Outcome;
+use std::fmt;
 
-use super::{ScriptError, Value};
+use wire::{Code, Failure, Outcome};
+
+use super::{ScriptError, Value, Workload};
 use crate::Nanos;
+
+/// Why a transaction that failed may be tried again (manual page of pgbench, "Failures and
+/// Serialization/Deadlock Retries").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    /// SQLSTATE 40001, serialization_failure.
+    Serialization,
+    /// SQLSTATE 40P01, deadlock_detected.
+    Deadlock,
+}
+
+impl Conflict {
+    /// What a failure says, if it is one of those.
+    pub fn of(failure: &Failure) -> Option<Self> {
+        let Code::SqlState(state) = &failure.code else { return None };
+        match state {
+            b"40001" => Some(Self::Serialization),
+            b"40P01" => Some(Self::Deadlock),
+            _ => None,
+        }
+    }
+}
 
 /// One transaction, with instants on the run's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +40,8 @@ pub struct Sample {
     pub script: u32,
     /// What came of it.
     pub outcome: Outcome,
+    /// If it failed so.
+    pub conflict: Option<Conflict>,
     /// When it was due.
     pub intended: Nanos,
     /// When it began.
@@ -26,18 +52,70 @@ pub struct Sample {
     pub retries: u32,
 }
 
-/// What came of scripts, beside what every load has.
-#[derive(Clone, Debug, Default)]
-pub struct ScriptReport {
+/// A call of `debug`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Debugged {
+    /// In which script, from 0 on.
+    pub script: u32,
+    /// In which of its commands, from 1 on.
+    pub command: u32,
+    /// What it was given.
+    pub value: Value,
+}
+
+impl fmt::Display for Debugged {
+    /// As pgbench writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { script, command, value } = self;
+        write!(f, "debug(script={script},command={command}): {}", value.type_name())?;
+        if *value == Value::Null {
+            return Ok(());
+        }
+        let mut text = String::new();
+        value.write(&mut text);
+        write!(f, " {text}")
+    }
+}
+
+/// How often a script's transactions were in one another's way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Conflicts {
     /// Transactions that were tried more than once.
     pub retried: u64,
     /// How often they were tried again, all together.
     pub retries: u64,
+    /// Transactions that failed in the end by [`Conflict::Serialization`].
+    pub serialization_failures: u64,
+    /// Transactions that failed in the end by [`Conflict::Deadlock`].
+    pub deadlock_failures: u64,
+}
+
+impl Conflicts {
+    /// Adds another's.
+    pub fn add(&mut self, other: &Self) {
+        self.retried += other.retried;
+        self.retries += other.retries;
+        self.serialization_failures += other.serialization_failures;
+        self.deadlock_failures += other.deadlock_failures;
+    }
+}
+
+/// What came of scripts, beside what every load has.
+#[derive(Clone, Debug, Default)]
+pub struct ScriptReport {
+    /// By script.
+    pub conflicts: Vec<Conflicts>,
+    /// How often a failure of each command had its transaction tried again, by
+    /// [`super::Command::recording`]; empty where commands are not recorded.
+    pub command_retries: Vec<u64>,
     /// Why the first script that could not go on stopped.
     pub error: Option<ScriptError>,
     /// The first calls of `debug`, at most [`ScriptReport::DEBUGGED_MAX`] in the time reported on.
-    pub debugged: Vec<Value>,
-    /// Every transaction, where that was asked for.
+    pub debugged: Vec<Debugged>,
+    /// How many calls of `debug` came after those.
+    pub debugged_more: u64,
+    /// Every transaction, where that was asked for, in the interval in which it ended; the report on
+    /// a whole phase has none.
     pub samples: Vec<Sample>,
 }
 
@@ -45,31 +123,70 @@ impl ScriptReport {
     /// So many calls of `debug` are kept.
     pub const DEBUGGED_MAX: usize = 1000;
 
-    pub(crate) fn debugged(&mut self, calls: impl Iterator<Item = Value>) {
-        let room = Self::DEBUGGED_MAX.saturating_sub(self.debugged.len());
-        // Those past the limit are taken too: they must not come up later.
-        for (number, call) in calls.enumerate() {
-            if number < room {
-                self.debugged.push(call);
+    /// An empty one for these scripts.
+    pub(crate) fn new(workload: &Workload) -> Self {
+        let scripts = workload.programs.len();
+        Self {
+            conflicts: vec![Conflicts::default(); scripts],
+            command_retries: vec![0; workload.recordings() - scripts],
+            ..Self::default()
+        }
+    }
+
+    /// Of all scripts together.
+    pub fn all_conflicts(&self) -> Conflicts {
+        let mut all = Conflicts::default();
+        self.conflicts.iter().for_each(|conflicts| all.add(conflicts));
+        all
+    }
+
+    /// A transaction of this script was tried again so often, and in the end failed by a conflict if
+    /// it is given.
+    pub(super) fn ended(&mut self, script: u32, retries: u32, conflict: Option<Conflict>) {
+        let Some(own) = self.conflicts.get_mut(script as usize) else { return };
+        own.retried += u64::from(retries > 0);
+        own.retries += u64::from(retries);
+        own.serialization_failures += u64::from(conflict == Some(Conflict::Serialization));
+        own.deadlock_failures += u64::from(conflict == Some(Conflict::Deadlock));
+    }
+
+    /// A failure of the command with this recording has its transaction tried again.
+    pub(crate) fn retries(&mut self, recording: u32) {
+        if let Some(count) = self.command_retries.get_mut(recording as usize) {
+            *count += 1;
+        }
+    }
+
+    pub(crate) fn debugged(&mut self, calls: impl Iterator<Item = Debugged>) {
+        for call in calls {
+            match self.debugged.len() < Self::DEBUGGED_MAX {
+                true => self.debugged.push(call),
+                false => self.debugged_more += 1,
             }
         }
     }
 
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.retried += other.retried;
-        self.retries += other.retries;
+    /// Adds another one of the same scripts.
+    pub fn add(&mut self, other: &Self) {
+        self.conflicts.resize_with(other.conflicts.len(), Conflicts::default);
+        self.conflicts.iter_mut().zip(&other.conflicts).for_each(|(own, other)| own.add(other));
+        self.command_retries.resize(other.command_retries.len(), 0);
+        let retries = self.command_retries.iter_mut().zip(&other.command_retries);
+        retries.for_each(|(own, other)| *own += other);
         if self.error.is_none() {
             self.error.clone_from(&other.error);
         }
         self.debugged(other.debugged.iter().copied());
+        self.debugged_more += other.debugged_more;
         self.samples.extend_from_slice(&other.samples);
     }
 
     pub(crate) fn reset(&mut self) {
-        let mut debugged = std::mem::take(&mut self.debugged);
-        let mut samples = std::mem::take(&mut self.samples);
-        debugged.clear();
-        samples.clear();
-        *self = Self { debugged, samples, ..Self::default() };
+        self.conflicts.fill(Conflicts::default());
+        self.command_retries.fill(0);
+        self.error = None;
+        self.debugged.clear();
+        self.debugged_more = 0;
+        self.samples.clear();
     }
 }

@@ -8,6 +8,14 @@ use super::{EvaluationError, Value};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Slot(pub u32);
 
+/// Whether a variable can be called so: letters, also others than Latin ones, digits and underscores,
+/// and no digit first.
+pub fn is_variable_name(name: impl IntoIterator<Item = u8>) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80;
+    let mut name = name.into_iter();
+    name.next().is_some_and(is_letter) && name.all(|byte| is_letter(byte) || byte.is_ascii_digit())
+}
+
 /// A client's variables. Setting one does not allocate once it has held its longest text.
 #[derive(Clone, Debug)]
 pub struct Variables {

@@ -7,7 +7,7 @@ use wire::{Class, Code, Failure, Outcome};
 use super::{Timer, Worker};
 use crate::{
     ConnectionId, Nanos, Transport,
-    pgbench::{Action, Clients, Fault, Sample, ScriptError, ScriptReport},
+    pgbench::{Action, Clients, Conflict, Fault, Sample, ScriptError, ScriptReport},
     pool::{Flight, State},
 };
 
@@ -56,15 +56,17 @@ impl Worker {
                     let operations = &self.targets[connection.target].operations;
                     connection.session.queue(&operations[operation as usize], &values);
                 }
+                Ok(Action::QueueSync) => self.connections[id as usize].session.queue_sync(),
                 action => break action,
             }
         };
         self.values = values;
         match action {
-            Ok(Action::Send(_) | Action::Sync | Action::Queue(_)) => {}
+            Ok(Action::Send(_) | Action::Sync | Action::Queue(_) | Action::QueueSync) => {}
             Ok(Action::Sleep(sleep_ns)) => {
                 let until = now.saturating_add(sleep_ns);
                 let connection = &mut self.connections[id as usize];
+                connection.step_since = now;
                 (connection.state, connection.deadline) = (State::Asleep, until);
                 self.timers.push(Reverse((until, Timer::Wake(id))));
                 return false;
@@ -114,7 +116,7 @@ impl Worker {
     ) {
         let connection = &self.connections[id as usize];
         let (sent, is_reusable) = (connection.step_since, connection.session.is_reusable());
-        self.record_statement(id, outcome, sent, now);
+        let recording = self.record_command(id, outcome, sent, now);
         let connection = &self.connections[id as usize];
         let place = (id - self.pools[connection.target].members.start) as usize;
         let stream = connection.flight.job.stream as usize;
@@ -129,8 +131,8 @@ impl Worker {
                 }
             }
             Outcome::Failed(_) if is_reusable && clients.retries(place, session.failure(), now) => {
-                if let Some(report) = share.report.script.as_deref_mut() {
-                    report.retries += 1;
+                if let (Some(report), Some(recording)) = (&mut share.report.script, recording) {
+                    report.retries(recording);
                 }
             }
             Outcome::Failed(_) => {
@@ -143,14 +145,22 @@ impl Worker {
         }
     }
 
-    fn record_statement(&mut self, id: ConnectionId, outcome: Outcome, sent: Nanos, now: Nanos) {
-        let recording = self.client(id).and_then(|(all, place)| all.recording(place));
+    /// Records the command that was carried out last, if commands are recorded; as which.
+    fn record_command(
+        &mut self,
+        id: ConnectionId,
+        outcome: Outcome,
+        began: Nanos,
+        now: Nanos,
+    ) -> Option<u32> {
+        let (clients, place) = self.client(id)?;
+        let recording = clients.recording(place)?;
+        let operation = clients.workload().programs.len() + recording as usize;
         let stream = self.connections[id as usize].flight.job.stream as usize;
-        if let (Some(recording), Some(phase)) = (recording, &mut self.phase) {
-            let failure = self.connections[id as usize].session.failure();
-            let times = (sent, sent, now);
-            phase.shares[stream].report.recording.record(recording, outcome, failure, times);
-        }
+        let failure = self.connections[id as usize].session.failure();
+        let report = &mut self.phase.as_mut()?.shares[stream].report;
+        report.recording.record(operation, outcome, failure, (began, began, now));
+        Some(recording)
     }
 
     /// The client of the connection has slept until `at`.
@@ -163,9 +173,11 @@ impl Worker {
     ) {
         let connection = &self.connections[id as usize];
         // It may have been interrupted since, and even have fallen asleep again.
-        if (connection.state, connection.deadline) == (State::Asleep, at)
-            && self.go_on(id, now, transport)
-        {
+        if (connection.state, connection.deadline) != (State::Asleep, at) {
+            return;
+        }
+        self.record_command(id, Outcome::Ok, connection.step_since, now);
+        if self.go_on(id, now, transport) {
             self.release(id, now, transport);
         }
     }
@@ -187,6 +199,10 @@ impl Worker {
         let connection = &self.connections[id as usize];
         let place = (id - self.pools[connection.target].members.start) as usize;
         let Flight { job, operation, sent } = connection.flight;
+        let conflict = match outcome {
+            Outcome::Ok => None,
+            Outcome::Failed(_) => Conflict::of(failure.unwrap_or(connection.session.failure())),
+        };
         if let Some(share) = self.share(job.stream)
             && let (Some(clients), Some(report)) = (&mut share.clients, &mut share.report.script)
         {
@@ -196,7 +212,17 @@ impl Worker {
             clients.end(
                 place,
                 report,
-                Sample { client, number, script, outcome, intended, sent, done: now, retries },
+                Sample {
+                    client,
+                    number,
+                    script,
+                    outcome,
+                    conflict,
+                    intended,
+                    sent,
+                    done: now,
+                    retries,
+                },
             );
         }
         self.conclude(id, outcome, failure, now);

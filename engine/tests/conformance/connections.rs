@@ -8,7 +8,7 @@ use engine::driver::{self, Clock, Driver, Options, Pump, Setup};
 use engine::{Fleet, Gaps, MILLISECOND, SECOND, Target, Worker};
 use wire::{Class, Outcome};
 
-use crate::peer::{Act, Greeting, full, nobody, reply, serve, serve_unix};
+use crate::peer::{Act, Greeting, full, nobody, reply, serve, serve_from_the_second, serve_unix};
 use crate::rig::{
     Case, On, assert_all_ok, closed_loop, failures, fleet, open_loop, rate, refusal, run, target,
 };
@@ -120,6 +120,7 @@ impl Pump for Sources {
         let clock = Clock::start();
         self.worker.open(clock.now(), driver.transport());
         while self.worker.opened().is_none() {
+            assert!(self.worker.refusal().is_none(), "{:?}", self.worker.refusal());
             let deadline = clock.now() + MILLISECOND;
             driver.turn(&mut self.worker, &clock, deadline).unwrap();
         }
@@ -150,12 +151,9 @@ pub(crate) fn dropping_the_fleet_closes_every_connection(on: On) {
     assert_eq!(server.wait_for_connections(0), 0);
 }
 
-#[expect(clippy::disallowed_methods, reason = "the peer is slow, not the worker")]
 pub(crate) fn connections_are_opened_during_the_phase_when_all_are_busy(on: On) {
-    let address = serve(|_, id| {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        vec![Act::Write(reply(id))]
-    });
+    // The first request has no reply before the second one has come.
+    let address = serve_from_the_second(|_, id| vec![Act::Write(reply(id))]);
     let target = Target { connections_max: 20, ..target(address, 1, 10) };
     let (mut fleet, _) = fleet(on.kind(), target, 0);
     assert_eq!(fleet.open().unwrap()[0].connections, 1);

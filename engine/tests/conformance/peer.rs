@@ -121,13 +121,28 @@ fn serve_stream(mut stream: impl Stream, answer: Answer) {
 pub(crate) fn serve(answer: Answer) -> SockAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || serve_each(listener.incoming().flatten(), answer));
+    address.into()
+}
+
+/// The same, that serves nobody before a request has come on the second connection.
+pub(crate) fn serve_from_the_second(answer: Answer) -> SockAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            stream.set_nodelay(true).unwrap();
-            std::thread::spawn(move || serve_stream(stream, answer));
-        }
+        let mut streams = listener.incoming().flatten();
+        let two: Vec<_> = streams.by_ref().take(2).collect();
+        two[1].peek(&mut [0]).unwrap();
+        serve_each(two.into_iter().chain(streams), answer);
     });
     address.into()
+}
+
+fn serve_each(streams: impl Iterator<Item = TcpStream>, answer: Answer) {
+    for stream in streams {
+        stream.set_nodelay(true).unwrap();
+        std::thread::spawn(move || serve_stream(stream, answer));
+    }
 }
 
 /// The same over TLS, whose records are sent in pieces of so many bytes.

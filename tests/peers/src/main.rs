@@ -35,7 +35,7 @@ use work::Work;
 /// by more than the rounds' spread, or poolbench itself fails
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Short rounds: the same table in a few minutes
+    /// Short rounds, and fewer where there is no goal: the same goals in under five minutes
     #[arg(long)]
     quick: bool,
     /// Only these experiments
@@ -74,6 +74,7 @@ fn say(line: &str) {
 
 fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let work = Work::read()?;
+    let work = if arguments.quick { work.shortened() } else { work };
     let cores = Cores::choose()?;
     let cores = cores.ok_or("one core is not enough: servers and clients need one each")?;
     let machine = Machine::this(cores);
@@ -88,7 +89,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let open = std::fs::Permissions::from_mode(0o711);
     let folder = tempfile::Builder::new().prefix("poolbench-peers").permissions(open).tempdir()?;
     let rounds = if arguments.quick { work.quick } else { work.full };
-    let bench = Bench { ours: &work.ours, rounds, cores, folder: folder.path(), stop };
+    let (is_full, folder) = (!arguments.quick, folder.path());
+    let bench = Bench { ours: &work.ours, rounds, is_full, cores, folder, stop };
     let sections = sections(&bench, &work, arguments)?;
     let how = format!(
         "Medians of {} rounds, in an order that turns round, with quartiles in brackets. A round is \

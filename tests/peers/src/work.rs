@@ -41,6 +41,8 @@ pub(crate) struct Rounds {
 pub(crate) struct Http {
     pub(crate) reply_bytes: usize,
     pub(crate) connections: Vec<u32>,
+    /// Those of them that short rounds have time for.
+    pub(crate) quick_connections: Vec<u32>,
     pub(crate) peers: Vec<Client>,
     pub(crate) goals: Vec<Ratio>,
 }
@@ -49,10 +51,17 @@ pub(crate) struct Http {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Postgres {
+    /// Ours, if it is not as everywhere.
+    pub(crate) ours: Option<Client>,
+    /// Whether short rounds leave it out.
+    #[serde(default)]
+    pub(crate) full_only: bool,
     pub(crate) script: Script,
     pub(crate) protocols: Vec<Protocol>,
     pub(crate) routes: Vec<Route>,
     pub(crate) connections: Vec<u32>,
+    /// As for [`Http`].
+    pub(crate) quick_connections: Vec<u32>,
     pub(crate) peers: Vec<Client>,
     pub(crate) goals: Vec<Ratio>,
 }
@@ -152,6 +161,8 @@ pub(crate) enum ChurnServer {
 pub(crate) struct Drivers {
     pub(crate) server: Server,
     pub(crate) connections: Vec<u32>,
+    /// As for [`Http`].
+    pub(crate) quick_connections: Vec<u32>,
     /// Beside the one that is chosen by itself.
     pub(crate) others: Vec<Client>,
 }
@@ -169,6 +180,21 @@ impl Work {
     pub(crate) fn read() -> Result<Self, String> {
         toml::from_str(include_str!("../work.toml")).map_err(|error| format!("work.toml: {error}"))
     }
+
+    /// What there is time for in short rounds.
+    pub(crate) fn shortened(self) -> Self {
+        let Self { mut http, mut postgres, mut drivers, .. } = self;
+        for Http { connections, quick_connections, .. } in &mut http {
+            connections.clone_from(quick_connections);
+        }
+        for Postgres { connections, quick_connections, .. } in &mut postgres {
+            connections.clone_from(quick_connections);
+        }
+        for Drivers { connections, quick_connections, .. } in &mut drivers {
+            connections.clone_from(quick_connections);
+        }
+        Self { http, postgres, drivers, ..self }
+    }
 }
 
 #[cfg(test)]
@@ -177,7 +203,12 @@ mod tests {
 
     #[test]
     fn every_goal_is_about_something_that_is_measured() {
-        let work = Work::read().unwrap();
+        for work in [Work::read().unwrap(), Work::read().unwrap().shortened()] {
+            assert_goals_are_measured(&work);
+        }
+    }
+
+    fn assert_goals_are_measured(work: &Work) {
         let http = work.http.iter().map(|http| (&http.connections, &http.peers, &http.goals));
         let postgres = work.postgres.iter().map(|sql| (&sql.connections, &sql.peers, &sql.goals));
         for (connections, peers, goals) in http.chain(postgres) {

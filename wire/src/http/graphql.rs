@@ -10,6 +10,7 @@ use memchr::memchr2;
 use super::expect::Path;
 use super::json::Unescape;
 use super::nesting::{Nesting, Passed, Skip};
+use super::number::Number;
 use crate::{Class, Failure, Outcome};
 
 /// Reads one response after another: `begin`, `feed` with the body in any pieces, then `verdict`.
@@ -452,41 +453,6 @@ impl Scanner {
             Member::Errors => 0,
             _ => self.path.index(self.nesting.depth() - 1),
         }
-    }
-}
-
-/// How far a number is (RFC 8259, section 6).
-#[derive(Clone, Copy, Debug)]
-enum Number {
-    Start,
-    Minus,
-    Zero,
-    Integer,
-    Point,
-    Fraction,
-    Exponent,
-    Sign,
-    Power,
-}
-
-impl Number {
-    /// Where `byte` leads; `None` where it does not belong to the number.
-    fn next(self, byte: u8) -> Option<Self> {
-        Some(match (self, byte) {
-            (Self::Start, b'-') => Self::Minus,
-            (Self::Start | Self::Minus, b'0') => Self::Zero,
-            (Self::Start | Self::Minus | Self::Integer, b'0'..=b'9') => Self::Integer,
-            (Self::Zero | Self::Integer, b'.') => Self::Point,
-            (Self::Point | Self::Fraction, b'0'..=b'9') => Self::Fraction,
-            (Self::Zero | Self::Integer | Self::Fraction, b'e' | b'E') => Self::Exponent,
-            (Self::Exponent, b'+' | b'-') => Self::Sign,
-            (Self::Exponent | Self::Sign | Self::Power, b'0'..=b'9') => Self::Power,
-            _ => return None,
-        })
-    }
-
-    fn is_complete(self) -> bool {
-        matches!(self, Self::Zero | Self::Integer | Self::Fraction | Self::Power)
     }
 }
 

@@ -7,6 +7,7 @@ mod head;
 mod json;
 mod known;
 mod nesting;
+mod number;
 mod request;
 mod server_timing;
 mod session;

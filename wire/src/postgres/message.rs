@@ -1,9 +1,9 @@
 //! Finding message borders in a byte stream (Postgres manual, 55.2.1 "Messaging Overview"): one
 //! type byte, a four-byte length that counts itself, the body.
 
-/// At most this much of a body is held when a message comes in pieces; the rest of a longer one
-/// is passed over. Everything we read of a message (an error's fields, the first column of a row)
-/// stands at its front.
+/// At most this much of a body is held when a message comes in pieces, unless all of it is asked for;
+/// the rest of a longer one is passed over. What we read of most messages (an error's fields, the
+/// first column of a row) stands at its front.
 pub(super) const HELD_BYTES_MAX: usize = 16 * 1024;
 
 /// The longest message that Postgres itself accepts or sends (PQ_LARGE_MESSAGE_LIMIT).
@@ -11,7 +11,7 @@ const BODY_BYTES_MAX: usize = 0x3fff_ffff;
 
 const HEADER_BYTES: usize = 5;
 
-/// A message's type byte and its body, or the first [`HELD_BYTES_MAX`] bytes of it.
+/// A message's type byte and its body, or the first bytes of it that were held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Message<'a> {
     pub(super) kind: u8,
@@ -48,9 +48,13 @@ impl Walk {
     }
 
     /// Takes what is at the front of `input` of a message that comes in pieces; gives it once the
-    /// last one has come.
+    /// last one has come, with `held_max` bytes of its body at most.
     #[cold]
-    pub(super) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Message<'_>>, BadLength> {
+    pub(super) fn next(
+        &mut self,
+        input: &mut &[u8],
+        held_max: usize,
+    ) -> Result<Option<Message<'_>>, BadLength> {
         if self.header_len < HEADER_BYTES {
             if self.header_len == 0 {
                 self.held.clear();
@@ -65,7 +69,7 @@ impl Walk {
         }
         let taken = take(input, self.missing);
         self.missing -= taken.len();
-        let room = HELD_BYTES_MAX - self.held.len();
+        let room = held_max.saturating_sub(self.held.len());
         self.held.extend_from_slice(&taken[..taken.len().min(room)]);
         if self.missing > 0 {
             return Ok(None);
@@ -121,7 +125,8 @@ mod tests {
             let mut bytes = vec![b'D'];
             bytes.extend(length.to_be_bytes());
             assert_eq!(whole(&mut &bytes[..]), Err(BadLength), "{length}");
-            assert_eq!(Walk::default().next(&mut &bytes[..]), Err(BadLength), "{length}");
+            let walked = Walk::default().next(&mut &bytes[..], HELD_BYTES_MAX).map(|_| ());
+            assert_eq!(walked, Err(BadLength), "{length}");
         }
     }
 
@@ -135,7 +140,7 @@ mod tests {
         bytes.extend([b'Z', 0, 0, 0, 5, b'I']);
         let mut kinds = Vec::new();
         for mut piece in bytes.chunks(1000) {
-            while let Some(message) = walk.next(&mut piece).unwrap() {
+            while let Some(message) = walk.next(&mut piece, HELD_BYTES_MAX).unwrap() {
                 kinds.push((message.kind, message.body.len(), message.length));
             }
         }

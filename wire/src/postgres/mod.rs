@@ -22,5 +22,5 @@ pub use method::Method;
 pub use parameters::Parameters;
 pub use rows::{ResultRows, Rows};
 pub use session::Session;
-pub use sql::{Command, commands, renumbered};
+pub use sql::{Command, Token, Tokens, commands, renumbered};
 pub use statement::{Parameter, Protocol, Statement, StatementError, parameter_type};

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 #[derive(Debug, Default)]
 pub(super) struct Preparation {
     known: Vec<bool>,
-    /// Those whose Parse messages are on their way, in order.
-    sent: VecDeque<u32>,
+    /// Those whose Parse messages are on their way, in order; `None` where a Sync is among them.
+    sent: VecDeque<Option<u32>>,
 }
 
 impl Preparation {
@@ -28,17 +28,27 @@ impl Preparation {
         if self.known.len() <= place {
             self.known.resize(place + 1, false);
         }
-        let is_needed = !self.known[place] && !self.sent.contains(&number);
+        let is_needed = !self.known[place] && !self.sent.contains(&Some(number));
         if is_needed {
-            self.sent.push_back(number);
+            self.sent.push_back(Some(number));
         }
         is_needed
     }
 
     /// A ParseComplete came.
     pub(super) fn completed(&mut self) {
-        if let Some(number) = self.sent.pop_front() {
+        if let Some(Some(number)) = self.sent.pop_front() {
             self.known[number as usize] = true;
         }
+    }
+
+    /// A Sync is sent.
+    pub(super) fn sync(&mut self) {
+        self.sent.push_back(None);
+    }
+
+    /// A Sync was answered. Where a request before it failed, the server passed over what followed.
+    pub(super) fn synced(&mut self) {
+        while let Some(Some(_)) = self.sent.pop_front() {}
     }
 }

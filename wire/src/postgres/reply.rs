@@ -1,7 +1,7 @@
 //! What has come of the reply to the request in flight.
 
-use super::message::{Message, first_column};
-use super::rows::Rows;
+use super::message::{HELD_BYTES_MAX, Message, first_column};
+use super::rows::{ROW_BYTES_MAX, Rows};
 use super::statement::Statement;
 use crate::{Class, Code, Failure, Outcome, Values};
 
@@ -77,6 +77,21 @@ impl Reply {
     #[inline]
     pub(super) fn describe(&mut self, message: Message<'_>) {
         self.keep(message, Rows::describe);
+    }
+
+    /// A statement has come to its end.
+    #[inline]
+    pub(super) fn complete(&mut self) {
+        if self.keeps_rows
+            && let Some(rows) = &mut self.rows
+        {
+            rows.complete();
+        }
+    }
+
+    /// How much of a message's body is needed.
+    pub(super) fn held_bytes_max(&self) -> usize {
+        if self.keeps_rows { ROW_BYTES_MAX } else { HELD_BYTES_MAX }
     }
 
     #[inline]

@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use super::message::Message;
 
+/// The longest row that is kept, in bytes as they come: each connection may hold one.
+pub(super) const ROW_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// The results of one request, in order. Reused from request to request, so that keeping a reply
 /// does not allocate once it has held its largest.
 #[derive(Debug, Default)]
@@ -11,6 +14,8 @@ pub struct Rows {
     bytes: Vec<u8>,
     columns: Vec<Column>,
     results: Vec<Result>,
+    /// Whether the last of the results has not come to its end.
+    is_open: bool,
     is_cut: bool,
 }
 
@@ -37,12 +42,13 @@ pub struct ResultRows<'a> {
 }
 
 impl Rows {
-    /// The results that had columns.
+    /// The results, one for each statement that came to its end; of those without rows some have no
+    /// columns either.
     pub fn results(&self) -> impl DoubleEndedIterator<Item = ResultRows<'_>> {
         self.results.iter().map(|result| ResultRows { rows: self, result })
     }
 
-    /// Whether a message came in pieces and was longer than what is held of one: values are missing.
+    /// Whether a row was longer than what is kept of one: values are missing.
     pub fn is_cut(&self) -> bool {
         self.is_cut
     }
@@ -51,6 +57,7 @@ impl Rows {
         self.bytes.clear();
         self.columns.clear();
         self.results.clear();
+        self.is_open = false;
         self.is_cut = false;
     }
 
@@ -66,14 +73,28 @@ impl Rows {
             self.columns.push(Column { name, value: None });
             rest = rest.get(end + 1 + REST_BYTES..).unwrap_or_default();
         }
-        let columns = first..self.columns.len();
+        self.begin(first);
+    }
+
+    fn begin(&mut self, first_column: usize) {
+        let columns = first_column..self.columns.len();
         self.results.push(Result { rows: 0, columns, values: self.bytes.len() });
+        self.is_open = true;
+    }
+
+    /// A statement has come to its end: CommandComplete or EmptyQueryResponse. It had no columns where
+    /// it was not described.
+    pub(super) fn complete(&mut self) {
+        if !std::mem::take(&mut self.is_open) {
+            self.begin(self.columns.len());
+            self.is_open = false;
+        }
     }
 
     /// DataRow: takes the place of the row before.
     pub(super) fn row(&mut self, message: Message<'_>) {
         self.is_cut |= message.body.len() < message.length;
-        let Some(result) = self.results.last_mut() else { return };
+        let Some(result) = self.results.last_mut().filter(|_| self.is_open) else { return };
         result.rows += 1;
         self.bytes.truncate(result.values);
         let mut rest = message.body.get(2..).unwrap_or_default();
@@ -140,17 +161,24 @@ mod tests {
     }
 
     #[test]
-    fn the_last_row_of_each_result_is_kept() {
+    fn the_last_row_of_each_statement_is_kept() {
         let mut rows = Rows::default();
         rows.clear();
         rows.describe(message(b'T', &description(&["a", "b"])));
         rows.row(message(b'D', &[0, 2, 0, 0, 0, 3, b'o', b'n', b'e', 0, 0, 0, 0]));
         rows.row(message(b'D', &[0, 2, 0, 0, 0, 1, b'2', 0xff, 0xff, 0xff, 0xff]));
+        rows.complete();
         rows.describe(message(b'T', &description(&["c"])));
+        rows.complete();
+        rows.complete();
         let pair = |name: &str, value: Option<&str>| (name.into(), value.map(Into::into));
         assert_eq!(
             shown(&rows),
-            [(2, vec![pair("a", Some("2")), pair("b", None)]), (0, vec![pair("c", None)])]
+            [
+                (2, vec![pair("a", Some("2")), pair("b", None)]),
+                (0, vec![pair("c", None)]),
+                (0, vec![]),
+            ]
         );
         assert!(!rows.is_cut());
     }

@@ -55,6 +55,8 @@ pub struct Session {
     preparation: Option<Box<Preparation>>,
     /// Statements that wait for their common Sync.
     queued: BytesMut,
+    /// Syncs between them, each of which is answered too.
+    inner_syncs: u32,
     is_in_transaction: bool,
     failure: Failure,
 }
@@ -124,6 +126,7 @@ impl Session {
             counts: None,
             preparation: None,
             queued: BytesMut::new(),
+            inner_syncs: 0,
             is_in_transaction: false,
             failure: Failure::default(),
         }
@@ -144,6 +147,7 @@ impl Session {
         self.key = None;
         self.counts = None;
         self.queued.clear();
+        self.inner_syncs = 0;
         self.is_in_transaction = false;
         if let Some(preparation) = &mut self.preparation {
             preparation.reset();
@@ -186,6 +190,16 @@ impl Session {
             }
         }
         encode_without_sync(statement, values, &mut self.queued);
+    }
+
+    /// See [`crate::Session::queue_sync`].
+    pub(crate) fn queue_sync(&mut self) {
+        debug_assert!(self.state == State::Idle && !self.queued.is_empty());
+        frontend::sync(&mut self.queued);
+        self.inner_syncs += 1;
+        if let Some(preparation) = &mut self.preparation {
+            preparation.sync();
+        }
     }
 
     /// See [`crate::Session::sync`].
@@ -244,7 +258,7 @@ impl Session {
     fn receive_piece(&mut self, input: &mut &[u8], out: &mut BytesMut) -> Option<Progress> {
         // The walk lends out the message while the rest of the session takes it.
         let mut walk = std::mem::take(&mut self.walk);
-        let progress = match walk.next(input) {
+        let progress = match walk.next(input, self.reply.held_bytes_max()) {
             Ok(None) => Some(Progress::NeedMore),
             Ok(Some(message)) => self.message(message, out),
             Err(BadLength) => Some(self.impossible_length(input)),
@@ -325,7 +339,9 @@ impl Session {
             (State::Busy | State::Batch, b'D') => self.reply.row(message, &mut self.failure),
             (State::Busy, b'T') => self.reply.describe(message),
             (State::Busy, b'1') => self.parsed(),
-            (State::Busy, b'2' | b'C') => {}
+            (State::Busy, b'C' | b'I') => self.reply.complete(),
+            (State::Busy, b'2') => {}
+            (State::Busy, b'Z') if self.inner_syncs > 0 => self.synced(),
             (State::Busy, b'Z') => return Some(self.ready(message.body, out)),
             (State::Batch, b'C' | b'I') => self.completed(),
             (State::Batch, b'Z') => return self.ready_in_batch(message.body, out),
@@ -375,6 +391,15 @@ impl Session {
                 self.is_in_transaction = status == b"T";
                 self.response()
             }
+        }
+    }
+
+    /// A part of what was queued was answered.
+    #[cold]
+    fn synced(&mut self) {
+        self.inner_syncs -= 1;
+        if let Some(preparation) = &mut self.preparation {
+            preparation.synced();
         }
     }
 

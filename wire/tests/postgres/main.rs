@@ -3,4 +3,5 @@
 mod batches;
 mod peer;
 mod properties;
+mod scripts;
 mod session;

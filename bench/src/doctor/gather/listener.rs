@@ -7,6 +7,7 @@ use procfs::net::{TcpState, tcp, tcp6};
 use procfs::process::{self, FDTarget};
 
 use super::super::facts::Process;
+use crate::address::is_here;
 
 /// The process that listens at `address`, where that is this machine's own and its process may be
 /// looked at (one's own, or root looks).
@@ -46,11 +47,6 @@ fn takes(local: SocketAddr, address: SocketAddr) -> bool {
     let canonical = |ip: IpAddr| ip.to_canonical();
     let (ip, other) = (canonical(local.ip()), canonical(address.ip()));
     local.port() == address.port() && (ip.is_unspecified() || ip == other)
-}
-
-/// Whether an address is this machine's: only its own can be bound.
-fn is_here(ip: IpAddr) -> bool {
-    ip.is_loopback() || std::net::UdpSocket::bind((ip, 0)).is_ok()
 }
 
 fn describe(process: process::Process) -> Process {

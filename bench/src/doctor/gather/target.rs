@@ -19,10 +19,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What can be seen of each.
 pub(super) fn look(scenario: &Scenario) -> BTreeMap<String, TargetFacts> {
     // What a pid is worth is the run's business; here, no pid is no process to look at.
-    let pids = scenario.processes().unwrap_or_default();
+    let processes = scenario.processes().unwrap_or_default();
     let look = |(name, target): (&String, &TargetFile)| {
         let mut facts = one(target);
-        if let Some(process) = pids.get(name).and_then(|pid| listener::by_pid(*pid)) {
+        if let Some(process) =
+            processes.get(name).and_then(|family| listener::by_pid(family.leader()?))
+        {
             facts.listener = Some(process);
         }
         (name.clone(), facts)

@@ -1,5 +1,6 @@
 //! The comparison for a person at a terminal.
 
+mod hops;
 mod pool;
 
 use std::fmt::Write as _;
@@ -21,6 +22,7 @@ pub(crate) fn text(summary: &Summary) -> String {
         Some(arms(summary)),
         Some(cpu(summary)),
         Some(costs(summary)),
+        hops::table(summary),
         square(summary),
         cpu_costs(summary),
         same_latencies(summary),
@@ -49,10 +51,12 @@ pub(crate) fn text(summary: &Summary) -> String {
         );
     }
     text += &limiters(summary.arms.iter());
-    for line in [pool::amplification(summary), pool::observers(summary)].into_iter().flatten() {
+    let lines =
+        [pool::amplification(summary), pool::assignments(summary), pool::observers(summary)];
+    for line in lines.into_iter().flatten() {
         let _ = writeln!(text, "{line}");
     }
-    if let Some(line) = round_trips(summary) {
+    for line in hops::gaps(summary) {
         let _ = writeln!(text, "{line}");
     }
     let _ = writeln!(text, "{}", summary.head.generator.note());
@@ -255,13 +259,6 @@ fn before_after(summary: &Summary) -> Option<String> {
         table.row(vec![name.to_owned(), before, after]);
     }
     Some(table.to_string())
-}
-
-/// What the network has of all times.
-fn round_trips(summary: &Summary) -> Option<String> {
-    let each = summary.round_trip_ns.iter();
-    let each: Vec<_> = each.map(|(target, ns)| format!("{target} {}", show(*ns as f64))).collect();
-    (!each.is_empty()).then(|| format!("shortest round trips (TCP): {}", each.join(", ")))
 }
 
 /// What ended a comparison that was to end once enough was known.

@@ -1,6 +1,6 @@
 //! The pool's part of the table.
 
-use super::super::accounting::Accounting;
+use super::super::accounting::{Accounting, Assignments};
 use super::super::summary::Summary;
 use super::at_rate;
 use crate::duration::{show, show_interval};
@@ -43,6 +43,16 @@ pub(super) fn table(summary: &Summary) -> Option<String> {
         ]);
     }
     (!summary.pool.is_empty()).then(|| table.to_string())
+}
+
+/// Where the assignments are from, if the pooler does not count them itself.
+pub(super) fn assignments(summary: &Summary) -> Option<String> {
+    let is_derived = summary.assignments == Assignments::Transactions && !summary.pool.is_empty();
+    is_derived.then(|| {
+        "assignments: one a transaction, by the pool mode; this pooler does not count them (a client \
+         that pipelines transactions has fewer)"
+            .into()
+    })
 }
 
 /// What the pool's cost consists of.

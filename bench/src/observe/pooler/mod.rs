@@ -1,5 +1,6 @@
 //! The pooler's admin console.
 
+mod dialect;
 mod pools;
 mod processes;
 mod sample;
@@ -7,6 +8,7 @@ mod totals;
 
 use postgres::Client;
 
+use self::dialect::Dialect;
 pub(crate) use self::pools::{FullPool, Pools};
 pub(crate) use self::processes::Poolers;
 pub(crate) use self::sample::PoolerSample;
@@ -25,6 +27,7 @@ const REMEDY: &str =
 pub(crate) struct Pooler {
     client: Client,
     place: String,
+    dialect: Dialect,
 }
 
 /// The pool mode of a database, as its row of SHOW DATABASES or else SHOW CONFIG tells it.
@@ -37,17 +40,25 @@ impl Pooler {
     /// Logs in.
     pub(crate) fn connect(conninfo: &str) -> Result<Self, ObserveError> {
         let (client, place) = login(WHAT, conninfo, REMEDY)?;
-        Ok(Self { client, place })
+        let mut pooler = Self { client, place, dialect: Dialect::default() };
+        pooler.dialect = Dialect::of(&pooler.version()?);
+        Ok(pooler)
     }
 
     /// What it has counted.
     pub(crate) fn totals(&mut self) -> Result<Totals, ObserveError> {
-        Ok(Totals::new(&self.table("SHOW STATS_TOTALS")?))
+        // SHOW STATS_TOTALS is PgBouncer's alone.
+        Ok(Totals::new(&self.table("SHOW STATS")?))
     }
 
     /// Its connections at this instant.
     pub(crate) fn pools(&mut self) -> Result<Pools, ObserveError> {
         Ok(Pools::new(&self.table("SHOW POOLS")?))
+    }
+
+    /// Whether each transaction has a server connection assigned to it.
+    pub(crate) fn assigns_by_transaction(&mut self) -> Result<bool, ObserveError> {
+        Ok(pools::assign_by_transaction(&self.table("SHOW POOLS")?))
     }
 
     /// Its version, as it says it.
@@ -78,7 +89,8 @@ impl Pooler {
     pub(crate) fn table(&mut self, command: &str) -> Result<Vec<Row>, ObserveError> {
         let messages = self.client.simple_query(command);
         let messages = messages.map_err(|error| self.fault(with_sources(&error)))?;
-        Ok(tables(messages).into_iter().next().unwrap_or_default())
+        let rows = tables(messages).into_iter().next().unwrap_or_default();
+        Ok(rows.into_iter().map(|row| self.dialect.translate(row)).collect())
     }
 
     fn fault(&self, problem: String) -> ObserveError {
@@ -97,8 +109,9 @@ fn version(rows: &[Row]) -> Option<String> {
     rows.first()?.values().next().cloned()
 }
 
-/// The answer to SHOW CONFIG, by name (PgBouncer manual, "SHOW CONFIG").
+/// The answer to SHOW CONFIG, by name (PgBouncer manual, "SHOW CONFIG"; PgDog calls the key a name).
 fn settings(rows: &[Row]) -> Row {
-    let pair = |row: &Row| Some((row.get("key")?.clone(), row.get("value")?.clone()));
+    let key = |row: &Row| row.get("key").or_else(|| row.get("name")).cloned();
+    let pair = |row: &Row| Some((key(row)?, row.get("value")?.clone()));
     rows.iter().filter_map(pair).collect()
 }

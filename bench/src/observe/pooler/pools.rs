@@ -99,6 +99,18 @@ impl Pools {
 const TAKEN: [&str; 5] =
     ["sv_active", "sv_active_cancel", "sv_being_canceled", "sv_tested", "sv_login"];
 
+/// Whether every pool assigns a server connection to each transaction anew: in the modes
+/// `transaction` and `statement` (PgBouncer manual, "pool_mode"). Not where there is no pool yet, and
+/// not where a pool does not show its mode.
+pub(super) fn assign_by_transaction(pools: &[Row]) -> bool {
+    let mut modes = pools.iter().filter(|row| !is_own(row)).map(|row| row.get("pool_mode"));
+    let is_either = |mode: Option<&String>| {
+        mode.is_some_and(|mode| mode == "transaction" || mode == "statement")
+    };
+    let first = modes.next();
+    first.is_some_and(is_either) && modes.all(is_either)
+}
+
 impl FullPool {
     /// Those among the rows of SHOW POOLS, by the sizes in SHOW DATABASES, or by the pool's own where
     /// the console shows that.
@@ -170,6 +182,22 @@ mod tests {
             Pools { sv_active: Some(0), sv_idle: Some(0), ..pools }.multiplexing_ratio(),
             None
         );
+    }
+
+    #[test]
+    fn servers_are_assigned_by_transaction_where_all_pools_do_so() {
+        let pool = |database: &str, mode: &str| {
+            let mut row = row(database, &[]);
+            row.insert("pool_mode".into(), mode.into());
+            row
+        };
+        let (transaction, session) = (pool("nova", "transaction"), pool("jobs", "session"));
+        let own = pool("pgbouncer", "statement");
+        let shared = [transaction.clone(), own.clone(), pool("other", "statement")];
+        assert!(assign_by_transaction(&shared));
+        assert!(!assign_by_transaction(&[transaction.clone(), session]));
+        assert!(!assign_by_transaction(&[transaction, row("nova", &[])]), "not shown");
+        assert!(!assign_by_transaction(&[own]));
     }
 
     #[test]

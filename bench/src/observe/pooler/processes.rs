@@ -36,6 +36,12 @@ impl Poolers {
         Ok(Pools::sum(&each))
     }
 
+    /// Whether each transaction has a server connection assigned to it, in all of them.
+    pub(crate) fn assign_by_transaction(&mut self) -> Result<bool, ObserveError> {
+        let mut each = self.0.iter_mut().map(Pooler::assigns_by_transaction);
+        each.try_fold(true, |all, one| Ok(all && one?))
+    }
+
     /// Their version, as they say it.
     pub(crate) fn version(&mut self) -> Result<String, ObserveError> {
         self.0[0].version()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::dialect::Dialect;
 use super::{FullPool, Pools, REMEDY, Totals, WHAT, settings, version};
 use crate::observe::ObserveError;
 use crate::observe::session::Session;
@@ -33,6 +34,7 @@ struct Console {
     refused: Vec<&'static str>,
     settings: Row,
     version: Option<String>,
+    dialect: Dialect,
 }
 
 impl PoolerSource {
@@ -40,7 +42,8 @@ impl PoolerSource {
     pub(crate) fn new(conninfos: &[String]) -> Result<Self, ObserveError> {
         let console = |conninfo: &String| {
             let session = Session::new(WHAT, conninfo, REMEDY)?;
-            Ok(Console { session, refused: Vec::new(), settings: Row::new(), version: None })
+            let (settings, dialect) = (Row::new(), Dialect::default());
+            Ok(Console { session, refused: Vec::new(), settings, version: None, dialect })
         };
         Ok(Self { consoles: conninfos.iter().map(console).collect::<Result<_, _>>()? })
     }
@@ -72,18 +75,18 @@ impl Console {
             self.refused.clear();
             self.settings = settings(&self.show("SHOW CONFIG").await?);
             self.version = version(&self.show("SHOW VERSION").await?);
+            self.dialect = self.version.as_deref().map(Dialect::of).unwrap_or_default();
         }
         let pools = self.show("SHOW POOLS").await?;
         let databases = self.show("SHOW DATABASES").await?;
         let counters = self.show("SHOW STATS").await?;
         // How many clients and servers there are; SHOW CLIENTS would be a row for each of them.
         let lists = self.show("SHOW LISTS").await?;
-        let pair = |row: &Row| Some((row.get("list")?.clone(), number(row, "items")?));
         Ok(PoolerSample {
             pools: (!pools.is_empty()).then(|| Pools::new(&pools)),
             full: FullPool::find(&pools, &databases),
             counters: (!counters.is_empty()).then(|| Totals::new(&counters)),
-            lists: lists.iter().filter_map(pair).collect(),
+            lists: lists.iter().flat_map(lengths).collect(),
             clients_max: number(&self.settings, "max_client_conn"),
         })
     }
@@ -97,7 +100,18 @@ impl Console {
             self.refused.push(command);
             return Ok(Vec::new());
         };
-        Ok(tables.into_iter().next().unwrap_or_default())
+        let rows = tables.into_iter().next().unwrap_or_default();
+        Ok(rows.into_iter().map(|row| self.dialect.translate(row)).collect())
+    }
+}
+
+/// Lengths by their lists' names, from a row of SHOW LISTS: one in each, or all in one (PgDog).
+fn lengths(row: &Row) -> Vec<(String, u64)> {
+    match row.get("list") {
+        Some(name) => {
+            number(row, "items").map(|length| (name.clone(), length)).into_iter().collect()
+        }
+        None => row.keys().filter_map(|name| Some((name.clone(), number(row, name)?))).collect(),
     }
 }
 

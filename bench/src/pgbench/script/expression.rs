@@ -4,28 +4,29 @@ use std::cell::Cell;
 
 use engine::pgbench::{ARGUMENTS_MAX, Expression, Function, Value};
 use winnow::Parser;
-use winnow::ascii::{digit1, multispace1};
+use winnow::ascii::digit1;
 use winnow::combinator::{
-    Infix, Postfix, Prefix, alt, delimited, empty, expression, fail, not, opt, preceded, repeat,
+    Infix, Postfix, Prefix, alt, delimited, expression, fail, not, opt, peek, preceded, repeat,
     separated,
 };
 use winnow::error::ParserError;
 use winnow::stream::{LocatingSlice, Location, Stateful, Stream};
 use winnow::token::{literal, one_of, take_while};
 
-use super::{Names, Problem};
+use super::{Names, Problem, is_space};
 
-/// What variables are called, and how many operands there were.
+/// What variables are called, and how many operators and operands there were.
 #[derive(Debug)]
 struct State<'a> {
     names: &'a Names,
-    operands: &'a Cell<usize>,
+    parts: &'a Cell<usize>,
 }
 
 type Input<'a> = Stateful<LocatingSlice<&'a str>, State<'a>>;
 
-/// An expression may have so many operands: evaluating it takes stack for each.
-const OPERANDS_MAX: usize = 1000;
+/// An expression may have so many operands and operators with one: reading and evaluating it take
+/// stack for each.
+const PARTS_MAX: usize = 1000;
 
 /// Binding powers, as Postgres has them. A prefix operator takes what binds at least so tightly.
 mod power {
@@ -45,13 +46,20 @@ mod power {
 /// Reads all of `text`; the offset of a problem is one in `text`.
 pub(super) fn read(text: &str, names: &Names) -> Result<Expression, Problem> {
     let text = text.trim_end();
-    let operands = Cell::new(0);
-    let state = State { names, operands: &operands };
+    let parts = Cell::new(0);
+    let state = State { names, parts: &parts };
     let mut input = Stateful { input: LocatingSlice::new(text), state };
     let result = whole.parse_next(&mut input)?;
     space.parse_next(&mut input)?;
     if input.eof_offset() > 0 {
-        return Err(Problem::from_input(&input));
+        let rest: &str = input.input.as_ref();
+        let problem = Problem::from_input(&input);
+        return Err(if rest.starts_with(['<', '>', '=', '!']) {
+            let message = "comparisons have no order among one another: put brackets around one";
+            Problem::new(problem.at, format!("{}: {message}", problem.message))
+        } else {
+            problem.expecting("an operator or the end of the line")
+        });
     }
     Ok(result)
 }
@@ -84,7 +92,7 @@ impl<'a> ParserError<Input<'a>> for Problem {
 
 fn space(input: &mut Input<'_>) -> Result<(), Problem> {
     let continued = (literal("\\"), opt(literal("\r")), literal("\n")).void();
-    repeat(0.., alt((multispace1.void(), continued))).parse_next(input)
+    repeat(0.., alt((take_while(1.., is_space).void(), continued))).parse_next(input)
 }
 
 /// A sign, with the space before it.
@@ -111,6 +119,19 @@ fn whole(input: &mut Input<'_>) -> Result<Expression, Problem> {
         .parse_next(input)
 }
 
+fn count(input: &Input<'_>) -> Result<(), Problem> {
+    let parts = input.state.parts;
+    parts.set(parts.get() + 1);
+    match parts.get() > PARTS_MAX {
+        true => {
+            let message =
+                format!("an expression can have {PARTS_MAX} operands and operators at most");
+            Err(Problem::new(input.current_token_start(), message))
+        }
+        false => Ok(()),
+    }
+}
+
 fn call<const N: usize>(function: Function, arguments: [Expression; N]) -> Expression {
     Expression::Call(function, Box::new(arguments))
 }
@@ -133,6 +154,7 @@ fn prefix<'a>(input: &mut Input<'a>) -> Result<Prefix<Input<'a>, Expression, Pro
         word("not").value(Prefix(power::NOT, |_, operand| Ok(negated(operand)))),
     ))
     .parse_next(input)
+    .and_then(|prefix| count(input).map(|()| prefix))
 }
 
 fn postfix<'a>(input: &mut Input<'a>) -> Result<Postfix<Input<'a>, Expression, Problem>, Problem> {
@@ -142,9 +164,10 @@ fn postfix<'a>(input: &mut Input<'a>) -> Result<Postfix<Input<'a>, Expression, P
     let (is_negated, value) = alt((
         word("isnull").value((false, Value::Null)),
         word("notnull").value((true, Value::Null)),
-        preceded(word("is"), (opt(word("not")).map(|found| found.is_some()), constant_word)),
+        preceded(word("is"), (opt(word("not")).map(|found| found.is_some()), tested)),
     ))
     .parse_next(input)?;
+    count(input)?;
     Ok(Postfix(
         power::IS,
         match (is_negated, value) {
@@ -160,6 +183,11 @@ fn postfix<'a>(input: &mut Input<'a>) -> Result<Postfix<Input<'a>, Expression, P
             (true, _) => |_, operand| Ok(negated(is(Value::Null, operand))),
         },
     ))
+}
+
+/// What stands behind IS and IS NOT.
+fn tested(input: &mut Input<'_>) -> Result<Value, Problem> {
+    constant_word.parse_next(input).map_err(|problem| problem.expecting("NULL, TRUE or FALSE"))
 }
 
 fn infix<'a>(input: &mut Input<'a>) -> Result<Infix<Input<'a>, Expression, Problem>, Problem> {
@@ -202,21 +230,32 @@ fn infix<'a>(input: &mut Input<'a>) -> Result<Infix<Input<'a>, Expression, Probl
 }
 
 fn operand(input: &mut Input<'_>) -> Result<Expression, Problem> {
-    let operands = input.state.operands;
-    operands.set(operands.get() + 1);
-    if operands.get() > OPERANDS_MAX {
-        let message = format!("an expression can have {OPERANDS_MAX} operands at most");
-        return Err(Problem::new(input.current_token_start(), message));
-    }
-    alt((number, bracketed, variable, case, constant_word.map(Expression::Constant), function))
-        .parse_next(input)
+    count(input)?;
+    let at = input.current_token_start();
+    let constant = constant_word.map(Expression::Constant);
+    alt((number, bracketed, variable, case, constant, function)).parse_next(input).map_err(
+        |problem| match problem.is_final || problem.at > at {
+            true => problem,
+            // A sign may stand here.
+            false => Problem { is_final: false, ..problem.expecting("a value") },
+        },
+    )
+}
+
+/// An expression where nothing else can stand.
+fn committed(input: &mut Input<'_>) -> Result<Expression, Problem> {
+    whole.parse_next(input).map_err(|problem| Problem { is_final: true, ..problem })
 }
 
 fn bracketed(input: &mut Input<'_>) -> Result<Expression, Problem> {
     literal("(").parse_next(input)?;
-    let inner = whole.parse_next(input).map_err(Problem::last)?;
-    sign(")").parse_next(input).map_err(Problem::last)?;
+    let inner = committed.parse_next(input)?;
+    close.parse_next(input)?;
     Ok(inner)
+}
+
+fn close(input: &mut Input<'_>) -> Result<(), Problem> {
+    sign(")").parse_next(input).map_err(|problem| problem.expecting("an operator or \")\""))
 }
 
 fn variable(input: &mut Input<'_>) -> Result<Expression, Problem> {
@@ -259,21 +298,32 @@ fn number(input: &mut Input<'_>) -> Result<Expression, Problem> {
     ))
     .parse_next(input)?;
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        let value = text.parse().map_err(|_| Problem::new(at, "bigint constant overflow"))?;
+        let overflow = || {
+            format!(
+                "bigint constant overflow: \"{text}\" needs more than 64 bits; {text}.0 is a double"
+            )
+        };
+        let value = text.parse().map_err(|_| Problem::new(at, overflow()))?;
         return Ok(Expression::Constant(Value::Integer(value)));
     }
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() => Ok(Expression::Constant(Value::Double(value))),
-        _ => Err(Problem::new(at, "double constant overflow")),
+        _ => {
+            let message = format!("double constant overflow: \"{text}\" is above {:e}", f64::MAX);
+            Err(Problem::new(at, message))
+        }
     }
 }
 
 fn case(input: &mut Input<'_>) -> Result<Expression, Problem> {
     word("case").parse_next(input)?;
-    let when = (preceded(word("when"), whole), preceded(word("then"), whole));
-    let pairs: Vec<_> = repeat(1.., when).parse_next(input).map_err(Problem::last)?;
-    let otherwise = opt(preceded(word("else"), whole)).parse_next(input)?;
-    word("end").parse_next(input).map_err(Problem::last)?;
+    let then = word("then").map_err(|problem: Problem| problem.expecting("an operator or THEN"));
+    let when = (preceded(word("when"), committed), preceded(then, committed));
+    let pairs: Vec<_> = repeat(1.., when)
+        .parse_next(input)
+        .map_err(|problem: Problem| problem.expecting("WHEN"))?;
+    let otherwise = opt(preceded(word("else"), committed)).parse_next(input)?;
+    word("end").parse_next(input).map_err(|problem| problem.expecting("an operator or END"))?;
     let otherwise = otherwise.unwrap_or(Expression::Constant(Value::Null));
     let pairs = pairs.into_iter().flat_map(|(condition, result)| [condition, result]);
     Ok(Expression::Call(Function::Case, pairs.chain([otherwise]).collect()))
@@ -290,16 +340,29 @@ fn function(input: &mut Input<'_>) -> Result<Expression, Problem> {
         return Err(Problem { at, message: format!("syntax error at {name:?}"), is_final: false });
     }
     let Some((_, function, arity)) = FUNCTIONS.iter().find(|(known, ..)| *known == lower) else {
-        return Err(Problem::new(at, format!("unexpected function name \"{name}\"")));
+        let is_called = (space, literal("(")).parse_next(input).is_ok();
+        let message = if is_called {
+            let known: Vec<_> = FUNCTIONS.iter().map(|(known, ..)| *known).collect();
+            format!("unexpected function name \"{name}\": there are {}", known.join(", "))
+        } else {
+            format!("unexpected word \"{name}\": a variable is written :{name}")
+        };
+        return Err(Problem::new(at, message));
     };
-    let arguments = alt((separated(1.., whole, sign(",")), empty.map(|()| Vec::new())));
-    let arguments: Result<Vec<Expression>, _> =
-        delimited(sign("("), arguments, sign(")")).parse_next(input);
-    let mut arguments = arguments.map_err(Problem::last)?;
+    let arguments =
+        alt((peek(sign(")")).map(|()| Vec::new()), separated(1.., committed, sign(","))));
+    let open = sign("(").map_err(|problem: Problem| problem.expecting("\"(\""));
+    let mut arguments: Vec<Expression> = delimited(open, arguments, close).parse_next(input)?;
     let count = arguments.len();
     if !arity.contains(&count) {
         let message = match arity.start() == arity.end() || count > *arity.end() {
-            true => format!("unexpected number of arguments ({name})"),
+            true => format!(
+                "unexpected number of arguments ({name}): {count}, and it takes {}",
+                match (arity.start(), arity.end()) {
+                    (least, most) if least == most => least.to_string(),
+                    (least, most) => format!("{least} to {most}"),
+                }
+            ),
             false => format!("at least {} argument(s) expected ({name})", arity.start()),
         };
         return Err(Problem::new(at, message));
@@ -337,3 +400,31 @@ const FUNCTIONS: &[(&str, Function, std::ops::RangeInclusive<usize>)] = &[
     ("random_zipfian", Function::RandomZipfian, 3..=3),
     ("sqrt", Function::Sqrt, 1..=1),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_nested_too_deeply_is_refused_and_overflows_no_stack() {
+        for (before, within, after) in [
+            ("(", "1", ")"),
+            ("abs(", "1", ")"),
+            ("case when true then ", "1", " end"),
+            ("- ", "1", ""),
+            ("+", "1", ""),
+            ("~", "1", ""),
+            ("not ", "true", ""),
+            ("", "1", " is null"),
+            ("", "1", " isnull"),
+            ("", "1", " + 1"),
+            ("1 + ", "1", ""),
+        ] {
+            let nested = |depth| before.repeat(depth) + within + &after.repeat(depth);
+            let names = Names::default();
+            assert!(read(&nested(400), &names).is_ok(), "{before}{within}{after}");
+            let problem = read(&nested(100_000), &names).expect_err("too deep");
+            assert!(problem.message.contains("at most"), "{problem:?}");
+        }
+    }
+}

@@ -1,9 +1,9 @@
 //! Backslash commands.
 
 use engine::Nanos;
-use engine::pgbench::{Amount, KeepRows};
+use engine::pgbench::{Amount, KeepRows, is_variable_name};
 
-use super::{Names, Problem, What, expression};
+use super::{Names, Problem, What, expression, invalid_name, is_space};
 
 /// What a backslash command is.
 #[derive(Debug)]
@@ -21,35 +21,47 @@ pub(super) fn read(text: &str, from: usize, names: &Names) -> Result<(Meta, usiz
     let next = end_of_line(text, from);
     let mut rest = Words { text: &text[..next], at: from };
     let Some((at, name)) = rest.next() else {
-        return Err(Problem::new(from - 1, "a backslash without a command"));
+        let message = format!("a backslash without a command: {COMMANDS}");
+        return Err(Problem::new(from - 1, message));
     };
     let at = at - 1;
     let meta = match &*name.to_ascii_lowercase() {
         "set" => set(at, rest, names)?,
         "if" => Meta::Command(What::If(rest.expression(names)?)),
         "elif" => Meta::Command(What::Elif(rest.expression(names)?)),
-        "else" => rest.none(What::Else)?,
-        "endif" => rest.none(What::Endif)?,
-        "startpipeline" => rest.none(What::StartPipeline)?,
-        "endpipeline" => rest.none(What::EndPipeline)?,
+        "else" => rest.none(name, What::Else)?,
+        "endif" => rest.none(name, What::Endif)?,
+        "startpipeline" => rest.none(name, What::StartPipeline)?,
+        "syncpipeline" => rest.none(name, What::SyncPipeline)?,
+        "endpipeline" => rest.none(name, What::EndPipeline)?,
         "sleep" => sleep(at, rest, names)?,
-        "gset" => keep_rows(rest, true)?,
-        "aset" => keep_rows(rest, false)?,
+        "gset" => keep_rows(name, rest, true)?,
+        "aset" => keep_rows(name, rest, false)?,
         "setshell" | "shell" => {
-            let message = format!("\\{name} starts a program, which is not done here");
+            let message = format!(
+                "\\{name} starts a program, which is not done here: let SQL find the value, and keep \
+                 it with \\gset"
+            );
             return Err(Problem::new(at, message));
         }
-        _ => return Err(Problem::new(at, format!("invalid command \"\\{name}\""))),
+        _ => {
+            let message = format!("invalid command \"\\{name}\": {COMMANDS}");
+            return Err(Problem::new(at, message));
+        }
     };
     Ok((meta, next))
 }
 
+const COMMANDS: &str = "the commands are \\set, \\gset, \\aset, \\if, \\elif, \\else, \\endif, \
+                        \\sleep, \\startpipeline, \\syncpipeline and \\endpipeline";
+
 fn set(at: usize, mut rest: Words<'_>, names: &Names) -> Result<Meta, Problem> {
     let Some((place, name)) = rest.next() else {
-        return Err(Problem::new(at, "missing argument in command \"set\""));
+        let message = "missing argument in command \"set\": \\set NAME EXPRESSION";
+        return Err(Problem::new(at, message));
     };
-    if !Names::is_valid(name) {
-        return Err(Problem::new(place, format!("invalid variable name: \"{name}\"")));
+    if !is_variable_name(name.bytes()) {
+        return Err(Problem::new(place, invalid_name(name)));
     }
     let slot = names.slot(name);
     Ok(Meta::Command(What::Set(slot, rest.expression(names)?)))
@@ -58,7 +70,10 @@ fn set(at: usize, mut rest: Words<'_>, names: &Names) -> Result<Meta, Problem> {
 fn sleep(at: usize, rest: Words<'_>, names: &Names) -> Result<Meta, Problem> {
     let words: Vec<_> = rest.collect();
     let (amount, unit) = match *words {
-        [] => return Err(Problem::new(at, "missing argument in command \"sleep\"")),
+        [] => {
+            let message = "missing argument in command \"sleep\": \\sleep NUMBER [us | ms | s]";
+            return Err(Problem::new(at, message));
+        }
         [amount] => match amount.1.strip_prefix(':') {
             Some(_) => (amount, None),
             // The unit may stand at the number.
@@ -88,7 +103,7 @@ fn sleep(at: usize, rest: Words<'_>, names: &Names) -> Result<Meta, Problem> {
         },
     };
     let amount = match (amount.1.strip_prefix(':'), amount.1.parse::<i64>()) {
-        (Some(name), _) if Names::is_valid(name) => Amount::Variable(names.slot(name)),
+        (Some(name), _) if is_variable_name(name.bytes()) => Amount::Variable(names.slot(name)),
         (None, Ok(number)) => Amount::Constant(number),
         _ => {
             let message = format!("invalid sleep time \"{}\": a number or a variable", amount.1);
@@ -98,10 +113,14 @@ fn sleep(at: usize, rest: Words<'_>, names: &Names) -> Result<Meta, Problem> {
     Ok(Meta::Command(What::Sleep(amount, unit_ns)))
 }
 
-fn keep_rows(mut rest: Words<'_>, is_single: bool) -> Result<Meta, Problem> {
-    let prefix = rest.next().map_or("", |(_, prefix)| prefix).into();
-    rest.end()?;
-    Ok(Meta::KeepRows(KeepRows { prefix, is_single }))
+fn keep_rows(name: &str, mut rest: Words<'_>, is_single: bool) -> Result<Meta, Problem> {
+    let prefix = match rest.next() {
+        None => "",
+        Some((_, prefix)) if is_variable_name(prefix.bytes()) => prefix,
+        Some((at, prefix)) => return Err(Problem::new(at, invalid_name(prefix))),
+    };
+    rest.end(|| format!("\\{name} takes one prefix"))?;
+    Ok(Meta::KeepRows(KeepRows { prefix: prefix.into(), is_single }))
 }
 
 /// A command ends with its line, unless a backslash is the line's last character.
@@ -130,9 +149,8 @@ impl<'a> Iterator for Words<'a> {
     fn next(&mut self) -> Option<Word<'a>> {
         self.skip_space();
         let rest = &self.text[self.at..];
-        let is_end = |(at, c): (usize, char)| {
-            (c.is_ascii_whitespace() || is_continued(&rest[at..])).then_some(at)
-        };
+        let is_end =
+            |(at, c): (usize, char)| (is_space(c) || is_continued(&rest[at..])).then_some(at);
         let length = rest.char_indices().find_map(is_end).unwrap_or(rest.len());
         let word = (self.at, &rest[..length]);
         self.at += length;
@@ -147,7 +165,7 @@ fn is_continued(text: &str) -> bool {
 impl Words<'_> {
     fn skip_space(&mut self) {
         while let Some(c) = self.text[self.at..].chars().next()
-            && (c.is_ascii_whitespace() || is_continued(&self.text[self.at..]))
+            && (is_space(c) || is_continued(&self.text[self.at..]))
         {
             self.at += c.len_utf8();
         }
@@ -160,15 +178,17 @@ impl Words<'_> {
             .map_err(|problem| Problem { at: self.at + problem.at, ..problem })
     }
 
-    fn end(mut self) -> Result<(), Problem> {
+    fn end(mut self, why: impl Fn() -> String) -> Result<(), Problem> {
         match self.next() {
-            Some((at, word)) => Err(Problem::new(at, format!("unexpected argument \"{word}\""))),
+            Some((at, word)) => {
+                Err(Problem::new(at, format!("unexpected argument \"{word}\": {}", why())))
+            }
             None => Ok(()),
         }
     }
 
-    fn none(self, what: What) -> Result<Meta, Problem> {
-        self.end()?;
+    fn none(self, name: &str, what: What) -> Result<Meta, Problem> {
+        self.end(|| format!("\\{name} takes none"))?;
         Ok(Meta::Command(what))
     }
 }

@@ -11,6 +11,7 @@ use engine::pgbench::{Amount, Expression, KeepRows, Slot};
 use thiserror::Error;
 
 pub(super) use self::names::Names;
+pub(crate) use self::names::invalid_name;
 use self::sql::{End, cut};
 
 /// One command of a script.
@@ -18,6 +19,8 @@ use self::sql::{End, cut};
 pub(super) struct Line {
     /// Where it begins, as an offset in the text.
     pub(super) at: usize,
+    /// As pgbench shows it: a statement's first line, or a backslash command.
+    pub(super) text: String,
     pub(super) what: What,
 }
 
@@ -32,6 +35,7 @@ pub(super) enum What {
     Endif,
     Sleep(Amount, Nanos),
     StartPipeline,
+    SyncPipeline,
     EndPipeline,
 }
 
@@ -49,8 +53,12 @@ impl Problem {
         Self { at, message: message.into(), is_final: true }
     }
 
-    fn last(self) -> Self {
-        Self { is_final: true, ..self }
+    /// Nothing else is to be tried: `what` is missing.
+    fn expecting(self, what: &str) -> Self {
+        match self.is_final {
+            true => self,
+            false => Self::new(self.at, format!("{}: {what} would fit here", self.message)),
+        }
     }
 }
 
@@ -86,6 +94,11 @@ impl ScriptMistake {
     }
 }
 
+/// What stands between the words of a command; a vertical tab does too (exprscan.l).
+fn is_space(c: char) -> bool {
+    c.is_ascii_whitespace() || c == '\x0b'
+}
+
 /// The line and the column of an offset, both from 1 on.
 pub(super) fn place(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
@@ -105,7 +118,8 @@ fn lines(text: &str, names: &Names) -> Result<Vec<Line>, Problem> {
     loop {
         let cut = cut(text, at);
         if !cut.sql.is_empty() {
-            lines.push(Line { at: cut.start, what: What::Statement(cut.sql, None) });
+            let text = cut.sql.lines().next().unwrap_or_default().into();
+            lines.push(Line { at: cut.start, text, what: What::Statement(cut.sql, None) });
         }
         at = cut.next;
         match cut.end {
@@ -114,7 +128,10 @@ fn lines(text: &str, names: &Names) -> Result<Vec<Line>, Problem> {
             End::Backslash => {
                 let (command, next) = meta::read(text, at, names)?;
                 match command {
-                    meta::Meta::Command(what) => lines.push(Line { at: at - 1, what }),
+                    meta::Meta::Command(what) => {
+                        let text = text[at - 1..next].trim_end().into();
+                        lines.push(Line { at: at - 1, text, what });
+                    }
                     meta::Meta::KeepRows(keep) => match lines.last_mut() {
                         Some(Line { what: What::Statement(_, rows @ None), .. }) => {
                             *rows = Some(keep);

@@ -24,11 +24,11 @@ impl Names {
     pub(in crate::pgbench) fn all(&self) -> Arc<[Box<str>]> {
         self.0.borrow().iter().cloned().collect()
     }
+}
 
-    /// Whether a variable can be called so.
-    pub(in crate::pgbench) fn is_valid(name: &str) -> bool {
-        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || !c.is_ascii();
-        let is_digit = |c: char| c.is_ascii_digit();
-        !name.is_empty() && !name.starts_with(is_digit) && name.chars().all(is_part)
-    }
+/// What is wrong with the name of a variable that has none that one can have.
+pub(crate) fn invalid_name(name: &str) -> String {
+    format!(
+        "invalid variable name: \"{name}\": letters, digits and _ can be in one, no digit first"
+    )
 }

@@ -125,8 +125,8 @@ impl<R: Runtime> RuntimeDriver<R> {
         })
     }
 
-    fn arm(&mut self, now: Nanos, at: Nanos) -> Result<(), DriverError> {
-        let result = self.timer.arm(now, at);
+    fn arm(&mut self, clock: &Clock, now: Nanos, at: Nanos) -> Result<(), DriverError> {
+        let result = self.timer.arm(clock, now, at);
         result.map_err(|error| DriverError::Runtime { runtime: R::NAME, error })
     }
 
@@ -179,7 +179,7 @@ impl<R: Runtime> Driver for RuntimeDriver<R> {
             // The last stretch is spun: passes that do not wait, until the time has come.
             let wait = now < spin_start || self.sockets.is_unsubmitted && !R::LOOK_SUBMITS;
             if wait {
-                self.arm(now, spin_start)?;
+                self.arm(clock, now, spin_start)?;
             }
             if self.pass(worker, clock, wait) {
                 return Ok(());
@@ -226,7 +226,7 @@ impl<R: Runtime> Drop for RuntimeDriver<R> {
                 self.sockets.noted.push(Rc::clone(&self.timer_link));
             }
             let now = clock.now();
-            if self.timer.arm(now, now + MILLISECOND).is_err() {
+            if self.timer.arm(&clock, now, now + MILLISECOND).is_err() {
                 return;
             }
             let Self { runtime, sockets, timer, events, .. } = self;

@@ -7,7 +7,7 @@ use rustix::time::{
     timerfd_settime,
 };
 
-use crate::{Nanos, SECOND};
+use crate::{Nanos, SECOND, driver::Clock};
 
 /// A timerfd, and when it is to fire.
 pub(super) struct Timer {
@@ -29,20 +29,19 @@ impl Timer {
 
     /// Lets it fire no later than `at`: at once, if that has passed. One that is due earlier stays:
     /// to be woken in vain now and then is cheaper than to set it anew each time.
-    pub(super) fn arm(&mut self, now: Nanos, at: Nanos) -> io::Result<()> {
+    pub(super) fn arm(&mut self, clock: &Clock, now: Nanos, at: Nanos) -> io::Result<()> {
         if self.armed.is_some_and(|armed| armed <= at.max(now)) {
             return Ok(());
         }
-        // Zero would disarm it.
-        let after = at.saturating_sub(now).max(1);
+        let until = clock.monotonic(at);
         let spec = Itimerspec {
             it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
             it_value: Timespec {
-                tv_sec: (after / SECOND) as i64,
-                tv_nsec: (after % SECOND) as i64,
+                tv_sec: (until / SECOND) as i64,
+                tv_nsec: (until % SECOND) as i64,
             },
         };
-        timerfd_settime(&self.fd, TimerfdTimerFlags::empty(), &spec)?;
+        timerfd_settime(&self.fd, TimerfdTimerFlags::ABSTIME, &spec)?;
         self.armed = Some(at);
         Ok(())
     }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use io_uring::{
-    IoUring, cqueue, opcode, squeue,
+    EnterFlags, IoUring, cqueue, opcode, squeue,
     types::{Fixed, Napi, SubmitArgs, Timespec},
 };
 use socket2::SockAddr;
@@ -38,6 +38,8 @@ const BUFFER_BYTES: usize = 16 * 1024;
 /// The driver: a ring, its buffers, and a slot for each connection.
 pub(crate) struct Uring {
     ring: IoUring,
+    /// [`EnterFlags::ABS_TIMER`] where the kernel waits until an instant instead of for a while.
+    timer: EnterFlags,
     buffers: Option<Buffers>,
     sockets: Sockets,
     /// A deadline this near is waited for by spinning, in ns: timers fire tens of microseconds
@@ -104,6 +106,7 @@ impl Uring {
             Buffers::register(&ring.submitter(), BUFFER_GROUP, BUFFER_COUNT, BUFFER_BYTES)
                 .map_err(register("buffer ring"))?;
         Ok(Self {
+            timer: setup::timer(&ring),
             ring,
             buffers: Some(buffers),
             sockets: Sockets {
@@ -160,16 +163,16 @@ impl Uring {
 
     fn wait(&mut self, clock: &Clock, deadline: Nanos) -> Result<(), DriverError> {
         let start = clock.now();
-        let remaining = deadline.saturating_sub(start);
-        if remaining > self.spin_ns {
-            return self.enter(1, remaining - self.spin_ns);
+        let spin_start = deadline.saturating_sub(self.spin_ns);
+        if spin_start > start {
+            return self.enter(1, clock, spin_start);
         }
         loop {
             let queue = self.ring.submission();
             let has_work = !queue.is_empty() || queue.taskrun();
             drop(queue);
             if has_work {
-                self.enter(0, 0)?;
+                self.enter(0, clock, 0)?;
             }
             let now = clock.now();
             if !self.ring.completion().is_empty() || now >= deadline {
@@ -180,10 +183,16 @@ impl Uring {
         }
     }
 
-    fn enter(&self, want: usize, timeout_ns: Nanos) -> Result<(), DriverError> {
-        let timeout = Timespec::from(Duration::from_nanos(timeout_ns));
-        let arguments = SubmitArgs::new().timespec(&timeout);
-        match self.ring.submitter().submit_with_args(want, &arguments) {
+    /// Hands over what was submitted, and waits for so many completions, until `deadline` at most.
+    fn enter(&self, want: usize, clock: &Clock, deadline: Nanos) -> Result<(), DriverError> {
+        let until = if self.timer.contains(EnterFlags::ABS_TIMER) {
+            clock.monotonic(deadline)
+        } else {
+            deadline.saturating_sub(clock.now())
+        };
+        let until = Timespec::from(Duration::from_nanos(until));
+        let arguments = SubmitArgs::new().timespec(&until);
+        match self.ring.submitter().submit_with_args_and_flags(want, &arguments, self.timer) {
             Ok(_) => Ok(()),
             Err(error) if is_no_fault(&error) => Ok(()),
             Err(error) => Err(DriverError::Enter(error)),
@@ -340,7 +349,7 @@ impl Drop for Uring {
             sockets.receives > 0 || sockets.slots.iter().any(|slot| !slot.large.is_empty())
         };
         while is_pending(&self.sockets) && clock.now() < crate::SECOND {
-            if self.enter(1, 10 * crate::MILLISECOND).is_err() {
+            if self.enter(1, &clock, clock.now() + 10 * crate::MILLISECOND).is_err() {
                 break;
             }
             for completion in self.ring.completion() {
@@ -488,4 +497,31 @@ fn is_no_fault(error: &io::Error) -> bool {
     [Errno::TIME, Errno::INTR, Errno::BUSY, Errno::AGAIN]
         .iter()
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        MILLISECOND,
+        driver::{DriverKind, Options},
+    };
+
+    #[test]
+    fn a_wait_ends_when_the_time_has_come_whichever_timer_the_kernel_has() {
+        let options = Options { spin_ns: 0, ..Options::new(DriverKind::Uring) };
+        let setup = Setup { connections: 1, workers: 1, options };
+        let Ok(uring) = Uring::new(&setup) else { return };
+        // The clock's start is not the kernel's: what is taken for the other kind never ends.
+        for timer in [uring.timer, EnterFlags::empty()] {
+            let mut uring = Uring::new(&setup).unwrap();
+            uring.timer = timer;
+            let clock = Clock::start();
+            for wait in 1..4 {
+                let deadline = clock.now() + wait * MILLISECOND;
+                uring.wait(&clock, deadline).unwrap();
+                assert!(clock.now() >= deadline, "{timer:?}");
+            }
+        }
+    }
 }

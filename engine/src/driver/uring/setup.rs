@@ -2,7 +2,7 @@
 
 use std::io;
 
-use io_uring::IoUring;
+use io_uring::{EnterFlags, IoUring, types::SubmitArgs};
 use rustix::io::Errno;
 
 use super::DriverError;
@@ -25,6 +25,16 @@ pub(super) fn ring(entries: u32, completions: u32) -> Result<IoUring, DriverErro
         return Err(DriverError::Kernel(release));
     }
     Ok(ring)
+}
+
+/// What makes a wait end at an instant, where the kernel knows it (Linux 6.12): a duration would
+/// start later than the clock was read.
+pub(super) fn timer(ring: &IoUring) -> EnterFlags {
+    let absolute = EnterFlags::ABS_TIMER;
+    match ring.submitter().submit_with_args_and_flags(0, &SubmitArgs::new(), absolute) {
+        Ok(_) => absolute,
+        Err(_) => EnterFlags::empty(),
+    }
 }
 
 /// Flags that spare interrupts, each set without those that a kernel may refuse with EINVAL.

@@ -34,6 +34,8 @@ pub(super) struct Stamps {
 
 /// The system's clock is compared with the run's this often: it may be set meanwhile.
 const READ_AGAIN_NS: Nanos = SECOND;
+/// So many times in a row.
+const READINGS: usize = 3;
 
 impl Stamps {
     pub(super) fn new() -> Self {
@@ -70,15 +72,23 @@ impl Stamps {
         Some((payload, delay_ns))
     }
 
-    /// Compares the clocks, if it is time.
+    /// Compares the clocks, if it is time. What happens between reading one and the other, as
+    /// where another thread takes the core, would be in every delay of the next second: of several
+    /// readings the quickest counts.
     pub(super) fn compare(&mut self, clock: &Clock, now: Nanos) {
-        if self.read.is_none_or(|read| now - read >= READ_AGAIN_NS) {
-            let system = clock_gettime(ClockId::Realtime);
-            let system =
-                i128::from(system.tv_sec) * i128::from(SECOND) + i128::from(system.tv_nsec);
-            self.offset_ns = system - i128::from(clock.now());
-            self.read = Some(now);
+        if self.read.is_some_and(|read| now - read < READ_AGAIN_NS) {
+            return;
         }
+        let readings = [(); READINGS].map(|()| {
+            let before = clock.now();
+            let system = clock_gettime(ClockId::Realtime);
+            (clock.now() - before, before, system)
+        });
+        let quickest = readings.into_iter().min_by_key(|(took, ..)| *took);
+        let Some((took, before, system)) = quickest else { return };
+        let system = i128::from(system.tv_sec) * i128::from(SECOND) + i128::from(system.tv_nsec);
+        self.offset_ns = system - i128::from(before + took / 2);
+        self.read = Some(now);
     }
 }
 

@@ -1,2 +1,2 @@
--- error: 2:14: syntax error
+-- error: 2:14: syntax error: the expression is not complete: an operator or ")" would fit here
 \set a (1 + 2

@@ -1,2 +1,2 @@
--- error: 2:14: syntax error at "<"
+-- error: 2:14: syntax error at "<": comparisons have no order among one another
 \set a 1 < 2 < 3

@@ -28,6 +28,8 @@ pub(crate) struct Client {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Tool {
     Poolbench,
+    /// Its subcommand that takes pgbench's scripts.
+    PoolbenchPgbench,
     Wrk,
     H2load,
     Ab,
@@ -59,6 +61,10 @@ pub(crate) enum Script {
     SelectOne,
     /// What pgbench calls that (`-S`): one row of its accounts by its key.
     SelectOnly,
+    /// What pgbench calls that (`-N`): a transaction of five statements.
+    SimpleUpdate,
+    /// pgbench's own: a transaction of seven statements, two of them on rows that all want.
+    TpcbLike,
 }
 
 impl fmt::Display for Script {
@@ -66,6 +72,8 @@ impl fmt::Display for Script {
         f.write_str(match self {
             Self::SelectOne => "SELECT 1",
             Self::SelectOnly => "pgbench -S",
+            Self::SimpleUpdate => "pgbench -N",
+            Self::TpcbLike => "tpcb-like",
         })
     }
 }
@@ -224,7 +232,8 @@ impl Client {
     /// Its own arguments come first, but for a subcommand: ab takes none after the URL.
     fn with_own(&self, mut arguments: Vec<String>) -> Vec<String> {
         let at = usize::from(self.tool == Tool::Poolbench);
-        arguments.splice(at..at, self.name.split_whitespace().skip(1).map(str::to_owned));
+        let own = self.name.split_whitespace().skip(1);
+        arguments.splice(at..at, own.map(str::to_owned));
         arguments
     }
 }
@@ -233,8 +242,12 @@ impl TryFrom<String> for Client {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
-        let program = name.split_whitespace().next().unwrap_or_default();
-        let tool = Tool::ALL.into_iter().find(|tool| tool.program() == program);
+        let mut words = name.split_whitespace();
+        let program = words.next().unwrap_or_default();
+        let tool = match (program, words.next()) {
+            ("poolbench", Some("pgbench")) => Some(Tool::PoolbenchPgbench),
+            _ => Tool::ALL.into_iter().find(|tool| tool.program() == program),
+        };
         let tool = tool.ok_or_else(|| format!("{program} is no client that is known here"))?;
         Ok(Self { tool, name })
     }
@@ -246,7 +259,7 @@ impl Tool {
 
     fn program(self) -> &'static str {
         match self {
-            Self::Poolbench => "poolbench",
+            Self::Poolbench | Self::PoolbenchPgbench => "poolbench",
             Self::Wrk => "wrk",
             Self::H2load => "h2load",
             Self::Ab => "ab",
@@ -259,6 +272,7 @@ impl Tool {
     fn arguments(self, load: &Load<'_>, folder: &Path) -> Result<Vec<String>, String> {
         match self {
             Self::Poolbench => poolbench::arguments(load, folder),
+            Self::PoolbenchPgbench => pgbench::arguments_of_ours(load, folder),
             Self::Wrk => wrk::arguments(load, folder),
             Self::H2load => h2load::arguments(load, folder),
             Self::Ab => ab::arguments(load, folder),
@@ -269,7 +283,7 @@ impl Tool {
 
     fn read(self, stdout: &str, folder: &Path) -> Result<Report, String> {
         match self {
-            Self::Poolbench => poolbench::parse(stdout),
+            Self::Poolbench | Self::PoolbenchPgbench => poolbench::parse(stdout),
             Self::Wrk => wrk::parse(stdout),
             Self::H2load => h2load::parse(stdout),
             Self::Ab => ab::parse(stdout),
@@ -312,6 +326,9 @@ mod tests {
         assert_eq!(arguments(&client), "--latency-correction run file");
         let client = Client::try_from("poolbench --spin 50us".to_owned()).unwrap();
         assert_eq!(arguments(&client), "run --spin 50us file");
+        let client = Client::try_from("poolbench pgbench".to_owned()).unwrap();
+        assert_eq!(client.tool, Tool::PoolbenchPgbench);
+        assert_eq!(client.with_own(vec!["-S".into()]).join(" "), "pgbench -S");
         let error = Client::try_from("siege -q".to_owned()).unwrap_err();
         assert_eq!(error, "siege is no client that is known here");
     }

@@ -8,6 +8,13 @@ use super::{Load, Quantiles, Report, Script, Target, number, write};
 /// Its files of transactions begin so.
 const LOG: &str = "pgbench_lag";
 
+/// Those of `poolbench pgbench`, which takes the same, behind the subcommand.
+pub(super) fn arguments_of_ours(load: &Load<'_>, folder: &Path) -> Result<Vec<String>, String> {
+    let mut arguments = arguments(load, folder)?;
+    arguments.push("--json=-".into());
+    Ok(arguments)
+}
+
 pub(super) fn arguments(load: &Load<'_>, folder: &Path) -> Result<Vec<String>, String> {
     let Target::Postgres { port, user, database, script, protocol } = load.target else {
         return Err("it does not speak HTTP".into());
@@ -31,6 +38,8 @@ pub(super) fn arguments(load: &Load<'_>, folder: &Path) -> Result<Vec<String>, S
         match script {
             Script::SelectOne => format!("--file={}", write(folder, "one.sql", "SELECT 1;\n")?),
             Script::SelectOnly => "--builtin=select-only".into(),
+            Script::SimpleUpdate => "--builtin=simple-update".into(),
+            Script::TpcbLike => "--builtin=tpcb-like".into(),
         },
     ];
     if load.reconnect {

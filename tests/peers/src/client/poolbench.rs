@@ -9,7 +9,7 @@ use crate::payload::{ID, PATH, QUERY};
 use crate::server::postgres::ACCOUNTS;
 
 pub(super) fn arguments(load: &Load<'_>, folder: &Path) -> Result<Vec<String>, String> {
-    let scenario = write(folder, "scenario.toml", &scenario(load.target))?;
+    let scenario = write(folder, "scenario.toml", &scenario(load.target)?)?;
     let load_arguments = match load.rate {
         None => vec![format!("--vus={}", load.connections)],
         Some(rate) => {
@@ -25,8 +25,8 @@ pub(super) fn arguments(load: &Load<'_>, folder: &Path) -> Result<Vec<String>, S
     Ok(arguments)
 }
 
-fn scenario(target: &Target) -> String {
-    match target {
+fn scenario(target: &Target) -> Result<String, String> {
+    Ok(match target {
         Target::Http { port } => format!(
             "name = \"peers\"\n\
              [targets.http]\n\
@@ -45,14 +45,14 @@ fn scenario(target: &Target) -> String {
                  protocol = \"{protocol}\"\n\
                  [[operations]]\n\
                  {}",
-                operation(*script)
+                operation(*script)?
             )
         }
-    }
+    })
 }
 
-fn operation(script: Script) -> String {
-    match script {
+fn operation(script: Script) -> Result<String, String> {
+    Ok(match script {
         Script::SelectOne => "name = \"selectOne\"\nsql = \"SELECT 1\"\n".into(),
         Script::SelectOnly => format!(
             "name = \"selectOnly\"\n\
@@ -60,7 +60,10 @@ fn operation(script: Script) -> String {
              variables = {{ aid = {{ uniform = [1, {ACCOUNTS}] }} }}\n\
              params = [\"aid:int4\"]\n"
         ),
-    }
+        Script::SimpleUpdate | Script::TpcbLike => {
+            return Err("it runs that script as `poolbench pgbench`".into());
+        }
+    })
 }
 
 /// What is read of summary.json.
@@ -144,7 +147,7 @@ mod tests {
             postgres(Script::SelectOne, Protocol::Simple),
             postgres(Script::SelectOnly, Protocol::Prepared),
         ] {
-            let scenario: toml::Table = toml::from_str(&scenario(&target)).unwrap();
+            let scenario: toml::Table = toml::from_str(&scenario(&target).unwrap()).unwrap();
             assert_eq!(scenario["operations"].as_array().map(Vec::len), Some(1));
         }
     }

@@ -43,9 +43,13 @@ pub(crate) fn postgres(
     work: &[work::Postgres],
 ) -> Result<Vec<Section>, Interrupted> {
     let servers = Servers::start(bench);
-    let mut sections = Vec::new();
-    for work in work {
-        let title = format!("Postgres, {}", work.script);
+    let mut sections: Vec<Section> = Vec::new();
+    for work in work.iter().filter(|work| bench.is_full || !work.full_only) {
+        let bench = &bench.with(work.ours.as_ref().unwrap_or(bench.ours));
+        let mut title = format!("Postgres, {}", work.script);
+        if work.ours.is_some() {
+            title += &format!(", {}", bench.ours.name());
+        }
         let mut section = Section::new(title, POSTGRES_ABOUT, COLUMNS);
         for &route in &work.routes {
             for &protocol in &work.protocols {
@@ -57,7 +61,11 @@ pub(crate) fn postgres(
                 }
             }
         }
-        sections.push(section);
+        // What one client's protocols have goals for goes into one table with the others.
+        match sections.iter_mut().find(|other| other.title == section.title) {
+            Some(same) => same.append(section),
+            None => sections.push(section),
+        }
     }
     Ok(sections)
 }

@@ -34,6 +34,8 @@ use crate::work::{self, Rounds};
 pub(crate) struct Bench<'a> {
     pub(crate) ours: &'a Client,
     pub(crate) rounds: Rounds,
+    /// Whether the rounds are not the short ones.
+    pub(crate) is_full: bool,
     pub(crate) cores: Cores,
     /// For files of servers and clients.
     pub(crate) folder: &'a Path,
@@ -69,7 +71,16 @@ pub(crate) struct Entry {
     pub(crate) note: Option<String>,
 }
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
+    /// The same with another one of ours.
+    fn with<'b>(&'b self, ours: &'b Client) -> Bench<'b>
+    where
+        'a: 'b,
+    {
+        let Self { rounds, is_full, cores, folder, ref stop, .. } = *self;
+        Bench { ours, rounds, is_full, cores, folder, stop: Arc::clone(stop) }
+    }
+
     fn check(&self) -> Result<(), Interrupted> {
         if self.stop.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
     }
@@ -115,6 +126,12 @@ impl Bench<'_> {
 impl Section {
     fn new(title: String, about: &'static str, columns: &'static [&'static str]) -> Self {
         Self { title, about, columns, entries: Vec::new(), goals: Vec::new() }
+    }
+
+    /// Adds the rows and goals of a section with the same columns.
+    fn append(&mut self, other: Self) {
+        self.entries.extend(other.entries);
+        self.goals.extend(other.goals);
     }
 }
 
@@ -169,7 +186,8 @@ mod tests {
         };
         let stop = Arc::new(AtomicBool::new(false));
         let cores = Cores { server: 0, client: 0 };
-        let bench = Bench { ours: &ours, rounds, cores, folder: Path::new("/"), stop };
+        let folder = Path::new("/");
+        let bench = Bench { ours: &ours, rounds, is_full: true, cores, folder, stop };
         let mut order = Vec::new();
         let all = bench.rounds(3, &[&ours, &wrk, &ab], |client| {
             order.push(client.name().to_owned());

@@ -1,0 +1,235 @@
+//! The load on each target: one block after another in an order that is shuffled anew each round, or,
+//! with one target, one block that is all of it.
+
+use std::ops::ControlFlow;
+use std::time::SystemTime;
+
+use engine::pgbench::{ScriptReport, Seeds};
+use engine::{Interval, Nanos, PhaseReport, Recording, SECOND, Stream};
+
+use super::log::{Columns, Log};
+use super::progress::{self, Turns};
+use super::summary::{Results, Summary};
+use super::target::Target;
+use super::{Length, PgbenchError, Plan};
+use crate::arm::{Arm, ArmKind, Block};
+use crate::head::Head;
+use crate::interrupt;
+use crate::layers::shuffled;
+use crate::rig::{Rig, RigError};
+use crate::scenario::Places;
+
+/// Everything that is open.
+pub(super) struct Experiment<'a> {
+    plan: &'a Plan,
+    rig: Rig,
+    targets: Vec<Target>,
+    /// Beside the rig's arms: what only scripts have.
+    scripts: Vec<Scripts>,
+    logs: Vec<Log>,
+}
+
+/// What came of the scripts on one target, beside what its arm has.
+#[derive(Debug)]
+pub(super) struct Scripts {
+    pub(super) report: ScriptReport,
+    /// By [`engine::pgbench::Command::recording`]; empty where commands are not recorded.
+    pub(super) commands: Recording,
+    /// Transactions in flight that were broken off: their clients still waited.
+    pub(super) interrupted: u64,
+    /// For each block, transactions that succeeded, and its length in ns.
+    pub(super) blocks: Vec<(f64, f64)>,
+}
+
+impl Scripts {
+    pub(super) fn new(plan: &Plan, target: &Target) -> Self {
+        let commands = target.workload.recordings() - plan.scripts.len();
+        Self {
+            report: ScriptReport::default(),
+            commands: Recording::new(commands),
+            interrupted: 0,
+            blocks: Vec::new(),
+        }
+    }
+}
+
+impl<'a> Experiment<'a> {
+    /// Opens every client's connection to each target.
+    pub(super) fn open(plan: &'a Plan, mut targets: Vec<Target>) -> Result<Self, PgbenchError> {
+        let generator = plan.generator.decide().map_err(RigError::from)?;
+        let threads = generator.cores.len();
+        let mut places = Places::new();
+        places.are_of_pgbench = true;
+        let mut arms = Vec::new();
+        let mut opened = Vec::new();
+        let mut scripts = Vec::new();
+        for target in &mut targets {
+            places.insert(target.name.clone(), target.conninfo.place());
+            let mut arm = Arm::new(&ArmKind::named(&target.name), None);
+            arm.protocol = Some(plan.protocol);
+            arms.push(arm);
+            opened.push(target.engine_target(plan.clients)?);
+            scripts.push(engine::Script::Pgbench(target.workload.clone()));
+        }
+        let mut rig = Rig::new(generator, arms, opened, scripts, places);
+        // As with pgbench, a client begins nothing once the time is over.
+        rig.drain_ns = match plan.length {
+            Length::Duration(_) => 0,
+            Length::Transactions(_) => plan.graceful_stop_ns,
+        };
+        rig.connect()?;
+        let columns = Columns {
+            has_lag: plan.rate.is_some(),
+            has_retries: plan.tries_max != Some(1),
+            has_details: plan.details_failures,
+        };
+        let now = rig.fleet.clock().now();
+        let log = |target: &Target| {
+            let name = (targets.len() > 1).then_some(&*target.name);
+            let seeds = Seeds::new(&target.workload, plan.seed, plan.clients as usize);
+            let seeds = (&seeds, threads);
+            plan.log.as_ref().map(|log| Log::create(log, columns, name, seeds, now))
+        };
+        let logs = targets.iter().filter_map(log).collect::<Result<_, _>>()?;
+        let scripts = targets.iter().map(|target| Scripts::new(plan, target)).collect();
+        Ok(Self { plan, rig, targets, scripts, logs })
+    }
+
+    pub(super) fn measure(mut self, say: &mut dyn FnMut(&str)) -> Result<Summary, PgbenchError> {
+        if self.targets.len() > 1 && matches!(self.plan.length, Length::Duration(_)) {
+            self.warm_up(say)?;
+        }
+        let started = SystemTime::now();
+        let start = self.rig.fleet.clock().now();
+        let mut turns = Turns::new();
+        let mut flow = ControlFlow::Continue(());
+        let mut round = 0;
+        while flow.is_continue() && round < self.plan.rounds() {
+            for turn in shuffled(1, self.targets.len(), self.plan.seed, round) {
+                flow = self.block(turn.arm, round, started, say)?;
+                if flow.is_break() {
+                    break;
+                }
+            }
+            round += 1;
+            let elapsed_ns = self.rig.fleet.clock().now() - start;
+            if let Some(line) = turns.line(self.plan, &self.scripts, elapsed_ns) {
+                say(&line);
+            }
+        }
+        for log in std::mem::take(&mut self.logs) {
+            log.finish(self.rig.fleet.clock().now())?;
+        }
+        let duration_ns = self.rig.fleet.clock().now() - start;
+        Ok(self.summary(started, duration_ns))
+    }
+
+    fn summary(&self, started: SystemTime, duration_ns: Nanos) -> Summary {
+        let Self { plan, rig, targets, scripts, .. } = self;
+        let phase_ns = match plan.length {
+            Length::Duration(duration_ns) => duration_ns,
+            Length::Transactions(_) => 0,
+        };
+        let time = (started, duration_ns);
+        let head = Head::new("pgbench", plan.title(), time, (phase_ns, plan.seed), rig.generator());
+        let results =
+            Results { plan, arms: &rig.arms, targets, scripts, threads: rig.cores().len() };
+        let mut summary = results.summary(head);
+        let lost_names = rig.arms.iter().filter_map(|arm| rig.lost_names(arm));
+        lost_names.for_each(|line| summary.validity.suspect(line));
+        summary.is_interrupted = interrupt::check().is_err();
+        summary
+    }
+
+    /// A block on each target that does not count.
+    fn warm_up(&mut self, say: &mut dyn FnMut(&str)) -> Result<(), PgbenchError> {
+        say("warming up");
+        for arm in 0..self.targets.len() {
+            let (load, _) = self.plan.load(0);
+            let stream = self.stream(arm, load, !self.plan.seed);
+            self.rig.warm_up(stream)?;
+        }
+        Ok(())
+    }
+
+    fn stream(&self, arm: usize, load: engine::Load, seed: u64) -> Stream {
+        Stream {
+            graceful_stop_ns: self.plan.graceful_stop_ns,
+            reconnect: self.plan.connects,
+            ..self.rig.stream(arm, load, (0, 0), seed)
+        }
+    }
+
+    /// One target's turn; a break if nothing more is to be run.
+    fn block(
+        &mut self,
+        arm: usize,
+        round: u64,
+        begun: SystemTime,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<ControlFlow<()>, PgbenchError> {
+        let plan = self.plan;
+        let (load, planned_ns) = plan.load(round);
+        let stream = self.stream(arm, load, plan.seed(round));
+        let has_lines = self.targets.len() == 1;
+        let mut log = self.logs.get_mut(arm);
+        let mut log_error = None;
+        let tell = |interval: &Interval| {
+            // The last one is as short as it happens to be.
+            let is_whole = |ns: Nanos| interval.end_ns - interval.start_ns > ns / 2;
+            if has_lines && plan.progress_ns.is_some_and(is_whole) {
+                say(&progress::line(plan, interval, begun));
+            }
+            let Some(script) = interval.streams[0].script.as_deref() else {
+                return ControlFlow::Continue(());
+            };
+            script.debugged.iter().for_each(|call| say(&call.to_string()));
+            if script.debugged_more > 0 {
+                say(&format!("debug: {} more calls are not shown", script.debugged_more));
+            }
+            if let Some(log) = &mut log {
+                log_error = log_error.take().or_else(|| log.add(&script.samples).err());
+            }
+            match log_error.is_some() || script.error.is_some() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        let interval_ns = plan.progress_ns.unwrap_or(SECOND);
+        let report = match self.rig.watch_every(interval_ns, vec![stream], tell) {
+            // Between two blocks.
+            Err(RigError::Interrupted) if !self.scripts[0].blocks.is_empty() => {
+                return Ok(ControlFlow::Break(()));
+            }
+            report => report?,
+        };
+        if let Some(error) = log_error {
+            return Err(error.into());
+        }
+        let is_interrupted = report.is_interrupted;
+        self.keep(arm, report, planned_ns);
+        let has_error = self.scripts[arm].report.error.is_some();
+        Ok(if is_interrupted || has_error {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
+    }
+
+    fn keep(&mut self, arm: usize, mut report: PhaseReport, planned_ns: Option<Nanos>) {
+        let own = &mut self.scripts[arm];
+        let stream = &mut report.streams[0];
+        own.interrupted += stream.interrupted;
+        if let Some(script) = stream.script.take() {
+            own.report.add(&script);
+        }
+        // An arm's requests are the transactions.
+        let operations = stream.recording.operations.split_off(self.plan.scripts.len());
+        own.commands.merge(&Recording { operations, above_top: 0 });
+        let succeeded: u64 = stream.recording.operations.iter().map(|one| one.response.len()).sum();
+        let length_ns = report.end.saturating_sub(report.start).max(planned_ns.unwrap_or(1));
+        own.blocks.push((succeeded as f64, length_ns as f64));
+        let block = Block::new(report, planned_ns.unwrap_or(1), Vec::new());
+        self.rig.arms[arm].push(block);
+    }
+}

@@ -1,0 +1,153 @@
+//! A target before it is loaded: asked and vacuumed as pgbench does it, its scripts compiled.
+
+use std::sync::Arc;
+
+use engine::pgbench::{Workload, Xoroshiro};
+use engine::{Nanos, Opening, SECOND};
+use wire::Operation;
+
+use super::workload::{self, CommandLine, Compiled};
+use super::{PgbenchError, Plan, PlannedTarget, Vacuum};
+use crate::conninfo::Conninfo;
+use crate::interrupt;
+use crate::rig::RigError;
+
+/// A request that takes longer has failed. pgbench waits for ever; a day is no limit to a load, and
+/// one to a server that is gone without a word.
+const TIMEOUT_NS: Nanos = 24 * 3600 * SECOND;
+
+/// A target that can be loaded.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) name: String,
+    pub(super) conninfo: Conninfo,
+    pub(super) scale: i64,
+    /// The lines of each script.
+    pub(super) commands: Vec<Vec<CommandLine>>,
+    pub(super) workload: Arc<Workload>,
+    operations: Vec<Operation>,
+}
+
+impl Target {
+    pub(super) fn prepare(
+        plan: &Plan,
+        target: &PlannedTarget,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<Self, PgbenchError> {
+        let conninfo = Conninfo::parse(&target.conninfo)?.reached()?;
+        conninfo.warnings.iter().for_each(|line| say(line));
+        let scale = prepare(plan, &conninfo, say)?;
+        let mut presets = plan.variables.clone();
+        let mut preset = |name: &str, value: i64| {
+            if !presets.iter().any(|(other, _)| other == name) {
+                presets.push((name.into(), value.to_string()));
+            }
+        };
+        preset("scale", scale);
+        if plan.targets.len() > 1 {
+            // Each block draws for itself, and what scripts see of the seed stays the run's.
+            let mut base = Xoroshiro::new(plan.seed);
+            (0..plan.clients).for_each(|_| _ = base.draw());
+            preset("default_seed", base.draw() as i64);
+            preset("random_seed", plan.seed as i64);
+        }
+        let Compiled { workload, operations, commands } =
+            workload::compile(&plan.scripts, plan.protocol, &presets, plan.clients)?;
+        let workload = Workload {
+            tries_max: plan.tries_max,
+            retry_within_ns: plan.latency_limit_ns.filter(|_| plan.tries_max != Some(1)),
+            records_commands: plan.reports_commands,
+            keeps_samples: plan.log.is_some(),
+            ..workload
+        };
+        let (name, workload) = (target.name.clone(), Arc::new(workload));
+        Ok(Self { name, conninfo, scale, commands, workload, operations })
+    }
+
+    /// As the engine opens it.
+    pub(super) fn engine_target(&mut self, clients: u32) -> Result<engine::Target, PgbenchError> {
+        let failed = |error: String| RigError::Target(error);
+        let login = self.conninfo.login().map_err(|error| failed(error.to_string()))?;
+        let opening = Opening::Postgres(Arc::new(login));
+        let opening = match self.conninfo.tls()? {
+            Some(config) => Opening::Secured(config, Box::new(opening)),
+            None => opening,
+        };
+        Ok(engine::Target {
+            name: self.name.clone(),
+            address: self.conninfo.address()?,
+            opening,
+            operations: std::mem::take(&mut self.operations).into(),
+            connections: clients,
+            connections_max: clients,
+            opening_at_once: 1,
+            timeout_ns: TIMEOUT_NS,
+        })
+    }
+}
+
+#[cfg(test)]
+impl Target {
+    /// One that nobody asked anything.
+    pub(super) fn example(plan: &Plan, target: &PlannedTarget) -> Self {
+        let Compiled { workload, operations, commands } =
+            workload::compile(&plan.scripts, plan.protocol, &[], plan.clients).unwrap();
+        Self {
+            name: target.name.clone(),
+            conninfo: Conninfo::parse(&target.conninfo).unwrap(),
+            scale: 1,
+            commands,
+            workload: Arc::new(Workload { records_commands: true, ..workload }),
+            operations,
+        }
+    }
+}
+
+/// Asks for the scale, and has the tables vacuumed: what pgbench does before it starts.
+fn prepare(
+    plan: &Plan,
+    conninfo: &Conninfo,
+    say: &mut dyn FnMut(&str),
+) -> Result<i64, PgbenchError> {
+    let mut scale = plan.scale.unwrap_or(1);
+    if !plan.has_builtin && plan.vacuum == Vacuum::None {
+        return Ok(scale);
+    }
+    let failed = |error: String| RigError::Target(format!("{}: {error}", conninfo.place()));
+    let mut client = conninfo.clone().connect().map_err(failed)?;
+    if plan.has_builtin {
+        let missing = |error| {
+            failed(format!(
+                "{}; `pgbench -i` makes the tables that built-in scripts need",
+                words(&error)
+            ))
+        };
+        let counted = client.query_one("SELECT count(*) FROM pgbench_branches", &[]);
+        let found: i64 = counted.map_err(missing)?.get(0);
+        if plan.scale.is_some_and(|scale| scale != found) {
+            say(&format!(
+                "scale option ignored, using count from pgbench_branches table ({found})"
+            ));
+        }
+        scale = found;
+    }
+    let mut ignoring = |sql: &str| {
+        if let Err(error) = client.batch_execute(sql) {
+            say(&format!("{} (ignored: -n leaves the vacuum out)", words(&error)));
+        }
+    };
+    if plan.vacuum != Vacuum::None {
+        ignoring("VACUUM pgbench_branches");
+        ignoring("VACUUM pgbench_tellers");
+        ignoring("TRUNCATE pgbench_history");
+    }
+    if plan.vacuum == Vacuum::All {
+        ignoring("VACUUM ANALYZE pgbench_accounts");
+    }
+    interrupt::check().map_err(RigError::from)?;
+    Ok(scale)
+}
+
+fn words(error: &postgres::Error) -> String {
+    error.as_db_error().map_or(error.to_string(), |error| error.message().into())
+}

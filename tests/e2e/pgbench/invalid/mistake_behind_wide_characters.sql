@@ -1,0 +1,2 @@
+-- error: 2:18: invalid command "\frobnicate"
+SELECT 'é', '日本' \frobnicate

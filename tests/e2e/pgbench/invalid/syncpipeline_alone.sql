@@ -1,0 +1,3 @@
+-- options: -M extended
+-- error: 3:1: \syncpipeline without \startpipeline
+\syncpipeline

@@ -1,0 +1,8 @@
+CREATE OR REPLACE FUNCTION named(n int) RETURNS text
+BEGIN ATOMIC
+  SELECT 'unused';
+  SELECT CASE WHEN n = 1 THEN 'one' ELSE 'more' END;
+END;
+CREATE OR REPLACE PROCEDURE draw(n int) BEGIN ATOMIC INSERT INTO drawn (text) VALUES (n::text); END;
+CALL draw(3);
+INSERT INTO drawn (text) VALUES (named(1));

@@ -1,0 +1,7 @@
+-- options: -M extended
+\startpipeline
+;
+INSERT INTO drawn (text) VALUES ('between');
+;
+\endpipeline
+;

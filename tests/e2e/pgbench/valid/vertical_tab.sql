@@ -1,0 +1,2 @@
+\set	a 1+2
+INSERT INTO drawn (text) VALUES (':a');
