@@ -85,9 +85,19 @@ fn every_connection_is_one_session_and_one_query_of_each_layer() {
     let direct = number(arm(&summary, "direct"), "completed") + BEFOREHAND;
     let least = sessions_before + direct as i64;
     let seen = sessions(&stack, least);
-    // What PgBouncer opened for its pool in the meantime are sessions too.
+    // What PgBouncer opened for its pool in the meantime are sessions too, and an observer for each arm.
     let servers = stack.connect("console").simple_query("SHOW SERVERS").expect("it answers").len();
-    assert!((least..=least + servers as i64).contains(&seen), "{least} <= {seen} + {servers}");
+    let most = least + (servers + names.len()) as i64;
+    assert!((least..=most).contains(&seen), "{least} <= {seen} <= {most}");
+    // One second is one row of the series, with the servers beside it.
+    for arm in summary["arms"].as_array().unwrap() {
+        let series = arm["series"].as_array().expect("a series");
+        let requests = series.iter().map(|second| number(second, "requests")).sum::<u64>();
+        assert_eq!(requests, 100, "{arm}");
+        assert!(series[0]["servers"].get("postgres").is_some(), "{arm}");
+        // On a busy machine there is one.
+        assert!(arm.get("limiter").is_some(), "{arm}");
+    }
 }
 
 #[test]

@@ -32,6 +32,13 @@ fn run_as(
     operation: &str,
     load: &[&str],
 ) -> Value {
+    let file = scenario(stack, operation);
+    let of_all = ["run", &file, "--quiet", "--target", target, "--duration", "6s", "--json", "-"];
+    measure(is_preferred, stack, &[&of_all, load].concat())
+}
+
+/// The stack with one operation, everything observed.
+fn scenario(stack: &Stack, operation: &str) -> String {
     let text = format!(
         "name = \"limit\"\n\
          [targets.gateway]\nurl = \"{}\"\n\
@@ -51,9 +58,11 @@ fn run_as(
         stack.pid("pgbouncer"),
         stack.pid("postgres"),
     );
-    let file = stack.home.write("limit.toml", &text);
-    let of_all = ["run", &file, "--quiet", "--target", target, "--duration", "6s", "--json", "-"];
-    let mut command = stack.home.command(&[&of_all, load].concat());
+    stack.home.write("limit.toml", &text)
+}
+
+fn measure(is_preferred: &Preferred, stack: &Stack, arguments: &[&str]) -> Value {
+    let mut command = stack.home.command(arguments);
     if *is_preferred == Preferred::Yes {
         command = preferred(&command);
     }
@@ -158,4 +167,31 @@ fn a_generator_that_has_too_little_cpu_is_named() {
     let load = ["--cores", &cores, "--rate", "3000", "--connections", "20"];
     let summary = run_as(&Preferred::No, &stack, "pooler", CHEAP, &load);
     assert_limiter(&summary, Some("generator"));
+}
+
+#[test]
+fn a_comparison_names_the_limiter_of_each_arm_with_what_was_seen_beside_it() {
+    let stack = stack(&["--pool-size", "2"]);
+    let file = scenario(&stack, SLEEP);
+    let load = ["--rate=200", "--connections=50", "--duration=8s", "--json=-"];
+    let arguments = [&["layers", &file, "--arms=pooler,direct"][..], &load].concat();
+    let summary = measure(&Preferred::Yes, &stack, &arguments);
+    let [pooler, direct] = &summary["arms"].as_array().expect("arms")[..] else {
+        panic!("two arms: {summary}")
+    };
+    assert_eq!(pooler["limiter"]["name"], "pool of pooler", "{pooler}");
+    let evidence = pooler["limiter"]["evidence"].to_string();
+    assert!(evidence.contains("all 2 server connections for nova were in use"), "{evidence}");
+    assert!(direct["limiter"].is_null(), "{direct}");
+    for arm in [pooler, direct] {
+        let series = arm["series"].as_array().expect("a series");
+        assert!(series.len() >= 2, "{arm}");
+        for block in series {
+            let cores = &block["processes"]["postgres"]["cpu_cores"];
+            assert!(cores.is_number() && block["poolers"]["pooler"].is_object(), "{block}");
+        }
+    }
+    let waiting = |arm: &Value| arm["series"][0]["poolers"]["pooler"]["cl_waiting"].clone();
+    assert!(waiting(pooler).as_u64() > Some(0), "{pooler}");
+    assert_eq!(waiting(direct), 0, "{direct}");
 }

@@ -38,6 +38,10 @@ fn assert_negotiated(cell: &str, arm: &Value, login: &str, is_secured: bool, can
         _ => "none",
     };
     assert_eq!(arm["logins"], json!([method]), "{cell}");
+    // Postgres' default, and PgBouncer's.
+    let iterations = if login == "scram" { json!([4096]) } else { Value::Null };
+    assert_eq!(arm["scram_iterations"], iterations, "{cell}");
+    assert!(arm["parameters"]["server_version"].is_string(), "{cell}: {arm}");
     let tls = arm["tls"].as_array().expect("a list");
     assert_eq!(tls.len(), 1, "all connections alike: {cell}: {tls:?}");
     // As with libpq, a Unix socket is not secured.

@@ -82,3 +82,29 @@ fn options_are_sent_as_asked_for_and_named_where_the_pooler_refuses_them() {
     assert_eq!(ended.code, 104, "{ended:?}");
     assert!(ended.stderr.contains("unsupported startup parameter: options"), "{ended:?}");
 }
+
+#[test]
+fn arms_whose_sessions_begin_with_other_settings_are_suspect_and_equal_ones_are_not() {
+    let stack = Stack::up(&[]);
+    let reasons = |options: &str| {
+        let text = format!(
+            "name = \"parameters\"\n[targets.pooler]\nconninfo = \"{}\"\n\
+             [targets.postgres]\nconninfo = \"{} {options}\"\n\
+             [[operations]]\nname = \"one\"\nsql = \"SELECT 1\"\n",
+            stack.target("pooler"),
+            stack.target("postgres"),
+        );
+        let file = stack.home.write("layers.toml", &text);
+        let ended = stack.home.run(&["layers", &file, "--duration=2s", "--rate=100", "--json=-"]);
+        assert_eq!(ended.code, 0, "{ended:?}");
+        let summary = ended.json();
+        let reasons = summary["reasons"].as_array().expect("reasons");
+        let reasons = reasons.iter().map(|reason| reason.as_str().expect("a sentence").to_owned());
+        reasons.filter(|reason| reason.contains("settings")).collect::<Vec<_>>()
+    };
+    assert_eq!(reasons(""), [] as [&str; 0]);
+    let told = reasons("options='-c TimeZone=Asia/Tokyo'");
+    let words = "sessions of pooler and direct begin with other settings (TimeZone ";
+    assert!(told.len() == 1 && told[0].starts_with(words), "{told:?}");
+    assert!(told[0].contains(" and Asia/Tokyo)"), "both values: {told:?}");
+}

@@ -15,7 +15,9 @@ use wire::Counts;
 use wire::postgres::{Fallback, Protocol};
 
 pub(crate) use self::logins::{Logins, difference as login_difference};
-pub(crate) use self::parameters::{SessionParameters, difference as parameter_difference};
+pub(crate) use self::parameters::{
+    SessionParameters, difference as parameter_difference, differing_names,
+};
 pub(crate) use self::security::{Securities, difference as security_difference, heading};
 pub(crate) use self::summary::{ArmSummary, Quantiles, ServerTimingSummary};
 use crate::series::Second;

@@ -71,6 +71,13 @@ pub(crate) fn difference(one: &Arm, other: &Arm) -> Option<String> {
     })
 }
 
+/// The names of the settings in which some of the arms differ.
+pub(crate) fn differing_names(arms: &[Arm]) -> BTreeSet<String> {
+    let pairs = arms.iter().flat_map(|one| arms.iter().map(move |other| (one, other)));
+    let differing = pairs.flat_map(|(one, other)| one.parameters.differing(&other.parameters));
+    differing.map(|(name, _)| name.to_owned()).collect()
+}
+
 #[cfg(test)]
 impl SessionParameters {
     /// Of connections that were all told the same.
@@ -90,7 +97,9 @@ mod tests {
     fn told(pooled: SessionParameters, direct: SessionParameters) -> Option<String> {
         let [mut one, mut other] = [&ARMS[2], &ARMS[3]].map(|kind| Arm::new(kind, None));
         (one.parameters, other.parameters) = (pooled, direct);
-        difference(&one, &other)
+        let told = difference(&one, &other);
+        assert_eq!(told.is_none(), differing_names(&[one, other]).is_empty());
+        told
     }
 
     #[test]

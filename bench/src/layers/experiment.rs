@@ -13,7 +13,7 @@ use super::level::{Level, PoolBlock};
 use super::schedule::{self, Turn, is_observed, is_watched};
 use super::watcher::Watcher;
 use super::{Plan, Summary, cost};
-use crate::arm::Block;
+use crate::arm::{Block, differing_names};
 use crate::check::Checks;
 use crate::interrupt;
 use crate::observe::{
@@ -121,8 +121,8 @@ impl<'a> Experiment<'a> {
         Ok(Self {
             scenario,
             plan,
+            settings: compare_settings(scenario, &kinds, &differing_names(&rig.arms)),
             rig,
-            settings: compare_settings(scenario, &kinds),
             pairs: arms::pairs(&kinds),
             levels: Vec::new(),
             start_ns: 0,

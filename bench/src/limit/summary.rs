@@ -98,6 +98,7 @@ impl Summary {
             .map(|(target, outcome)| Limit::new(target, plan.variable, outcome))
             .collect();
         let mut validity = Validity::default();
+        generator.iter().for_each(|generator| validity.judge_machine(&generator.machine));
         limits.iter().for_each(|limit| limit.judge(&mut validity));
         Self {
             schema: 1,

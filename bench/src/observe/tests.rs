@@ -232,6 +232,40 @@ fn observe(scenario: &str) -> Observations {
 }
 
 #[test]
+fn in_a_short_load_everything_is_looked_at_twice_and_between_loads_not_at_all() {
+    let scenario = "name = \"o\"\n[targets.postgres]\nurl = \"http://127.0.0.1:1/\"\n\
+                    [[operations]]\nname = \"a\"\ngraphql = \"{a}\"\n";
+    let scenario = Scenario::parse("observed.toml", scenario, &|_| None).unwrap();
+    let clock = Clock::start();
+    let mut observer = Observer::open(Source::all(&scenario).unwrap(), clock, &[]);
+    let of_machine = |looks: Vec<Look>| {
+        looks.iter().filter(|look| matches!(look.reading, Reading::Machine(_))).count()
+    };
+    assert_eq!(of_machine(observer.hear()), 1, "before anything begins");
+    let length_ns = 100 * engine::MILLISECOND;
+    let mut load = || {
+        let end_ns = clock.now() + length_ns;
+        observer.look_within(length_ns);
+        let mut seen = 0;
+        while clock.now() < end_ns {
+            seen += of_machine(observer.hear());
+            thread::yield_now();
+        }
+        seen
+    };
+    // A turn that a busy machine misses is not made up for.
+    let mut loads = vec![load()];
+    while loads.last().is_some_and(|seen| *seen < 2) {
+        loads.push(load());
+    }
+    let observations = observer.finish();
+    assert_eq!(observations.due, 2 * loads.len() as u64);
+    let machine = observations.sources.iter().find(|source| source.subject == Subject::Machine);
+    let looks = machine.unwrap().looks.len();
+    assert!((4..=2 + 2 * loads.len()).contains(&looks), "{looks} looks: {loads:?}");
+}
+
+#[test]
 fn what_is_silent_refuses_or_is_gone_leaves_gaps_and_delays_nobody() {
     let silent = Console::start(vec![("SHOW CONFIG", vec![Answer::Silence])]);
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();

@@ -296,3 +296,50 @@ fn per_second<'a>(
     let seconds = elapsed_ns.max(1) as f64 / SECOND as f64;
     counted.map(|(name, count)| (name.to_owned(), count as f64 / seconds)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::MILLISECOND;
+
+    use super::*;
+
+    /// A pooler that was looked at after so many ms, and had counted as many queries each time.
+    fn observations(looks_ms: &[u64]) -> Observations {
+        let mut observed = Observed::new("pooler", Subject::Pooler);
+        let look = |ms: &u64| {
+            let sample = PoolerSample {
+                pools: Some(Pools { cl_waiting: Some(*ms), ..Pools::default() }),
+                counters: Some(Totals::of(&[("query_count", *ms)])),
+                ..PoolerSample::default()
+            };
+            Look { at_ns: ms * MILLISECOND, reading: Reading::Pooler(sample) }
+        };
+        observed.looks = looks_ms.iter().map(look).collect();
+        Observations { sources: vec![observed], ..Observations::default() }
+    }
+
+    /// What was seen in a stretch: the clients that waited, and queries by the second.
+    fn seen(second: &Second) -> Option<(u64, Option<f64>)> {
+        let pooler = second.poolers["pooler"].as_ref()?;
+        let counted = pooler.counted_per_second.as_ref().map(|all| all["query_count"].round());
+        Some((pooler.pools.cl_waiting?, counted))
+    }
+
+    fn stretch((from_ms, to_ms): (u64, u64)) -> LoadSecond {
+        LoadSecond::of((from_ms * MILLISECOND, to_ms * MILLISECOND), &[])
+    }
+
+    #[test]
+    fn what_lies_between_blocks_is_in_none_of_them_and_between_seconds_there_is_nothing() {
+        let observations = observations(&[120, 180, 360, 590]);
+        let stretches = [(0, 100), (200, 300), (500, 600)].map(stretch);
+        // They begin 100 ms after the clock does.
+        let blocks = stretches.iter().map(|one| (one.clone(), 0.0)).collect();
+        let blocks = lay_blocks(blocks, &observations, 100 * MILLISECOND);
+        let found: Vec<_> = blocks.iter().map(seen).collect();
+        assert_eq!(found, [Some((180, Some(1000.0))), Some((360, None)), None]);
+        let seconds = lay(stretches.to_vec(), &observations, 100 * MILLISECOND, 0.0);
+        let found: Vec<_> = seconds.iter().map(seen).collect();
+        assert_eq!(found, [Some((180, Some(1000.0))), Some((360, Some(1000.0))), None]);
+    }
+}

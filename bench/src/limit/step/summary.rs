@@ -96,6 +96,7 @@ impl Summary {
         steps: Vec<Step>,
     ) -> Self {
         let mut validity = Validity::default();
+        generator.iter().for_each(|generator| validity.judge_machine(&generator.machine));
         steps.iter().for_each(|step| step.judge(plan.connections, &mut validity));
         Self {
             schema: 1,
