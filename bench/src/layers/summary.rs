@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use engine::Nanos;
 use serde::Serialize;
 
 use super::Plan;

@@ -232,7 +232,7 @@ mod tests {
     fn what_the_scheduler_says_of_us_is_read() {
         let watch = MachineWatch::begin();
         let machine = std::iter::repeat_with(|| watch.machine());
-        let share = machine.map(|machine| machine.generator_wait_share).flatten().next().unwrap();
+        let share = machine.filter_map(|machine| machine.generator_wait_share).next().unwrap();
         assert!((0.0..=1.0).contains(&share), "{share}");
     }
 }
