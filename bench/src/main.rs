@@ -24,6 +24,7 @@ mod metric;
 mod nova;
 mod observe;
 mod pace;
+mod page;
 mod pgbench;
 mod remedy;
 mod rig;

@@ -12,9 +12,14 @@ const TEXT: &str = include_str!("../../scenarios/nova/nova.toml");
 const POOLED_NAME: &str = "nova";
 const DIRECT_NAME: &str = "poolbench";
 
-/// The scenario with the stack's addresses and logins filled in.
+/// The nova scenario on the stack.
 pub(crate) fn scenario(info: &StackInfo) -> Result<Scenario, ScenarioError> {
-    let mut scenario = Scenario::parse("nova.toml", TEXT, &|name| variable(info, name))?;
+    read(info, "nova.toml", TEXT)
+}
+
+/// A scenario with the stack's addresses and logins filled in.
+pub(crate) fn read(info: &StackInfo, name: &str, text: &str) -> Result<Scenario, ScenarioError> {
+    let mut scenario = Scenario::parse(name, text, &|name| variable(info, name))?;
     if !info.more_poolers.is_empty() {
         // What one of several processes counts and costs is not the pooler's.
         scenario.processes.remove("pooler");

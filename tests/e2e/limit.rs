@@ -35,8 +35,8 @@ fn the_limit_of_a_pool_is_what_a_closed_loop_reaches() {
         &scenario,
         "--goal=p(95)<300",
         "--start=80",
-        "--trial=3s",
-        "--hold=6s",
+        "--trial=2s",
+        "--hold=4s",
         "--width=3%",
         "--json=-",
     ]);
@@ -60,6 +60,48 @@ fn the_limit_of_a_pool_is_what_a_closed_loop_reaches() {
     // Every trial but those that met nothing was waited for until the pool was empty.
     let trials = limit["trials"].as_array().expect("trials");
     assert!(trials.iter().all(|trial| trial["recovery_ns"].is_u64()), "{limit}");
+}
+
+#[test]
+fn users_and_connections_have_limits_too() {
+    let (stack, scenario) = pool_of_two();
+    let [json, page] =
+        ["users.json", "users.html"].map(|name| stack.home.path().join(name).display().to_string());
+    let arguments = ["limit", &scenario, "--hold=0s", "--json"];
+    // Of n users two are served at a time: the goal lets each wait for three others.
+    let users =
+        ["--variable=vus", "--goal=p(95)<47", "--trial=500ms", "--width=20%", "--html", &page];
+    let ended = stack.home.run(&[&arguments[..], &[&json], &users].concat());
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.stdout.contains("Universal Scalability Law: lambda "), "{ended:?}");
+    let summary = std::fs::read_to_string(&json).expect("the summary");
+    let summary: Value = serde_json::from_str(&summary).expect("JSON");
+    let limit = &summary["limits"][0];
+    assert!((4.0..=9.0).contains(&number(&limit["value"])), "{limit}");
+    let usl = &limit["usl"];
+    // One user that waits 10 ms and more for each reply.
+    assert!((40.0..100.0).contains(&number(&usl["lambda"])), "{usl}");
+    for name in ["lambda", "sigma", "kappa"] {
+        let interval = usl[format!("{name}_ci")].as_array().expect("an interval");
+        assert!(number(&interval[0]) <= number(&usl[name]), "{name}: {usl}");
+        assert!(number(&usl[name]) <= number(&interval[1]), "{name}: {usl}");
+    }
+    // Its latencies, and its throughput with the law.
+    let page = std::fs::read_to_string(&page).expect("the page");
+    assert_eq!(page.matches("<svg").count(), 2);
+
+    let mut console = stack.connect("console");
+    console.batch_execute("SET max_client_conn = '30'").expect("it takes it");
+    drop(console);
+    let connections =
+        ["--variable=connections", "--rate=50", "--goal=p(95)<200", "--trial=300ms", "--start=8"];
+    let ended = stack.home.run(&[&arguments[..], &["-"], &connections].concat());
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let summary = ended.json();
+    let limit = &summary["limits"][0];
+    // Some of them are those that look at the pool.
+    assert!((20.0..=30.0).contains(&number(&limit["value"])), "{limit}");
+    assert!(number(&limit["interval"][1]) <= 36.0, "{limit}");
 }
 
 #[test]

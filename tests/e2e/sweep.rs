@@ -57,12 +57,11 @@ fn three_by_three_cells_are_set_verified_and_given_back() {
         "max_client_conn",
     ];
     let before = names.map(|name| setting(&stack, name));
-    let csv = stack.home.path().join("cells.csv").display().to_string();
-    let summary = sweep(
-        &stack,
-        &scenario,
-        &["--clients=1,4,8", "--pool-size=1,2,4", "--cell=1s", "--no-direct", "--csv", &csv],
-    );
+    let [csv, page] =
+        ["cells.csv", "page.html"].map(|name| stack.home.path().join(name).display().to_string());
+    let grid = ["--clients=1,4,8", "--pool-size=1,2,4", "--cell=1s", "--no-direct"];
+    let summary =
+        sweep(&stack, &scenario, &[&grid[..], &["--csv", &csv, "--html", &page]].concat());
     assert_eq!(names.map(|name| setting(&stack, name)), before);
     let cells = cells(&summary);
     assert_eq!(cells.len(), 9);
@@ -84,6 +83,12 @@ fn three_by_three_cells_are_set_verified_and_given_back() {
     assert_eq!(number(&smallest["value"]), 4.0, "{smallest}");
     assert!(smallest["settings"].as_array().unwrap().contains(&"default_pool_size = 4".into()));
     assert_eq!(number(&answer(&summary, "queueing begins")["value"]), 8.0);
+    for advice in summary["advice"].as_array().expect("advice") {
+        let interval = advice["interval"].as_array().expect("an interval");
+        assert!(interval.iter().any(Value::is_number), "{advice}");
+    }
+    let page = std::fs::read_to_string(&page).expect("the page");
+    assert!(page.matches("<rect").count() >= 2 * 9, "two maps of nine cells");
     let lines = std::fs::read_to_string(&csv).expect("the cells");
     assert_eq!(lines.lines().count(), 1 + summary["cells"].as_array().unwrap().len());
 }
@@ -116,13 +121,17 @@ fn the_pool_for_a_rate_agrees_with_littles_law() {
 #[test]
 fn a_switch_to_session_mode_is_seen_in_who_waits() {
     let (stack, scenario) = sleeping();
+    let run = stack.home.stacks()[0].join("run");
+    let read = |name: &str| std::fs::read_to_string(run.join(name)).expect("the stack's file");
+    let before = read("pgbouncer.ini");
     let arguments = [
         "--pool-mode=transaction,session",
         "--clients=8",
         "--pool-size=2",
-        "--cell=2s",
+        "--cell=1s",
         "--no-direct",
     ];
+    // By the stack's ini.
     let summary = sweep(&stack, &scenario, &arguments);
     for (mode, stuck) in [("transaction", 0), ("session", 6)] {
         let cells = cells(&summary);
@@ -130,14 +139,35 @@ fn a_switch_to_session_mode_is_seen_in_who_waits() {
         assert_eq!(cell["configuration"]["pool_mode"], mode, "{cell}");
         assert_eq!(cell["pool"]["clients_stuck"], stuck, "{cell}");
     }
-    let ended = stack.home.run(&[&["sweep", &scenario], &arguments[..]].concat());
+    assert!(read("pgbouncer.log").contains("RELOAD"), "the ini was read again");
+    assert_eq!(setting(&stack, "pool_mode"), "transaction", "as before");
+    assert_eq!(read("pgbouncer.ini"), before);
+    // By a command, for poolers that are not ours.
+    let command = format!(
+        "sed -i \"s/^pool_mode.*/pool_mode = $POOL_MODE/\" {}/pgbouncer.ini && kill -HUP {}",
+        run.display(),
+        stack.pid("pgbouncer")
+    );
+    let by_command = [&arguments[..], &["--mode-command", &command]].concat();
+    let ended = stack.home.run(&[&["sweep", &scenario], &by_command[..]].concat());
     assert!(ended.stdout.contains("6 of 8 clients waited all the time"), "{ended:?}");
     assert_eq!(setting(&stack, "pool_mode"), "transaction", "as before");
+    assert_eq!(read("pgbouncer.ini"), before);
+    let failing = [&arguments[..], &["--mode-command=exit 3"]].concat();
+    let ended = stack.home.run(&[&["sweep", &scenario], &failing[..]].concat());
+    assert_eq!(ended.code, 104, "{ended:?}");
+    assert!(
+        ended.stderr.contains("exit 3") && ended.stderr.contains("exit status: 3"),
+        "{ended:?}"
+    );
 }
 
 #[test]
 fn without_a_pool_and_with_a_published_table() {
     let (stack, scenario) = sleeping();
+    let text = std::fs::read_to_string(&scenario).expect("our file");
+    let long = "[[operations]]\nname = \"long\"\nsql = \"SELECT pg_sleep(0.03)\"\n";
+    let scenario = stack.home.write("two.toml", &(text + long));
     let summary = sweep(
         &stack,
         &scenario,
@@ -148,19 +178,30 @@ fn without_a_pool_and_with_a_published_table() {
     assert_eq!(direct.len(), 2);
     // A pool of one is never better than connections of one's own.
     assert_eq!(answer(&summary, "beats direct")["value"], Value::Null);
+    // Both operations wait for both: the short one loses more of its speed.
+    let starved = answer(&summary, "starve");
+    let [low, value, high] =
+        [&starved["interval"][0], &starved["value"], &starved["interval"][1]].map(number);
+    assert!(0.5 <= low && low <= value && value <= high && high <= 1.0, "{starved}");
+
     let ended = stack.home.run(&[
         "sweep",
-        "--published=pg_doorman",
-        "--max-clients=40",
+        "--published=pgcat",
+        "--max-clients=16",
         "--cell=500ms",
         "--json=-",
     ]);
     assert_eq!(ended.code, 0, "{ended:?}");
     let published = &ended.json()["published"];
     let rows = published["rows"].as_array().expect("rows");
-    assert!(number(&rows[1]["published"]["p50_ms"]) > 0.0, "{published}");
-    assert!(number(&rows[1]["ours"]["p50_ms"]) > 0.0, "{published}");
-    assert_eq!(rows[4]["ours"], Value::Null, "10,000 clients were left out");
+    for (row, is_direct) in [(0, true), (1, false)] {
+        assert_eq!(rows[row]["published"]["is_direct"], is_direct, "{published}");
+        assert!(number(&rows[row]["published"]["throughput"]) > 0.0, "{published}");
+        assert!(number(&rows[row]["ours"]["throughput"]) > 0.0, "{published}");
+    }
+    assert_eq!(rows[2]["published"]["pooler"], "PgCat", "{published}");
+    assert_eq!(rows[2]["ours"], Value::Null, "it is not there");
+    assert_eq!(rows[3]["ours"], Value::Null, "32 clients were left out");
 }
 
 #[test]

@@ -1,20 +1,14 @@
 //! `poolbench cancel`.
 
-use std::path::PathBuf;
-
 use clap::Args;
-use engine::{Cancel as Cancelling, Gaps, MILLISECOND, Nanos};
+use engine::{Cancel as Cancelling, MILLISECOND, Nanos};
 
-use super::output::{self, Output, say};
-use super::run_options::{assignment, variable};
-use super::{CommandError, exit};
-use crate::arm::ARMS;
+use super::CommandError;
+use super::experiment_options::{ExperimentOptions, PaceOptions, TargetOptions};
+use super::output::say;
 use crate::cancel::{self, Plan};
-use crate::generator::GeneratorOptions;
-use crate::pace::Pace;
-use crate::scenario::{OperationFile, Reading, Scenario};
-use crate::validity::Level;
-use crate::{duration, nova, stack};
+use crate::duration;
+use crate::scenario::{OperationFile, Scenario};
 
 const HELP: &str = "\
 Each client sends SELECT pg_sleep(LENGTH) and, once AFTER is over, a CancelRequest over a connection \
@@ -37,23 +31,10 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Cancel {
-    /// The scenario, for its targets; without one, the stack that `poolbench stack up` started
-    file: Option<PathBuf>,
-    /// Only this target, by its name in the scenario; several with several of these
-    #[arg(long, value_name = "NAME")]
-    target: Vec<String>,
-    /// Open loop: statements a second, whatever becomes of them
-    #[arg(long, conflicts_with = "vus", value_parser = super::rate)]
-    rate: Option<f64>,
-    /// Closed loop: so many clients, each sending its next statement when its last has ended
-    #[arg(short = 'u', long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
-    vus: u32,
-    /// How many connections an open loop has; statements past them wait
-    #[arg(long, default_value_t = 50, requires = "rate", value_parser = clap::value_parser!(u32).range(1..))]
-    connections: u32,
-    /// Poisson gaps in an open loop, as of many independent users, instead of even ones
-    #[arg(long, requires = "rate")]
-    poisson: bool,
+    #[command(flatten)]
+    targets: TargetOptions,
+    #[command(flatten)]
+    pace: PaceOptions,
     /// How long a statement runs by itself
     #[arg(long, default_value = "200ms", value_parser = above_zero)]
     length: Nanos,
@@ -67,51 +48,22 @@ pub(crate) struct Cancel {
     /// How long each target is measured
     #[arg(short = 'd', long, default_value = "10s", value_parser = above_zero)]
     duration: Nanos,
-    /// Decides the instants of an open loop
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Sets ${NAME} in the scenario, before the environment's
-    #[arg(short = 'e', long = "env", value_name = "NAME=VALUE", value_parser = assignment)]
-    variables: Vec<(String, String)>,
     #[command(flatten)]
-    generator: GeneratorOptions,
-    #[command(flatten)]
-    output: Output,
+    experiment: ExperimentOptions,
 }
 
 impl Cancel {
     /// Does it and gives the exit code.
     pub(crate) fn run(self) -> Result<u8, CommandError> {
-        let mut scenario = match &self.file {
-            Some(file) => {
-                let lookup = |name: &str| nova::or_stack(variable(&self.variables, name), name);
-                // The file's loads are not run: they need no duration.
-                Scenario::read_with(file, &Reading { lookup: &lookup, has_duration: true })?
-            }
-            None => match stack::attach()? {
-                Some(info) => nova::scenario(&info)?,
-                None => return Err(CommandError::NothingToMeasure),
-            },
-        };
-        output::warn(&scenario.report);
+        let mut scenario = self.experiment.scenario()?;
         scenario.operations = vec![OperationFile::sleep(self.length)];
         let plan = self.plan(&scenario)?;
         let summary = cancel::run(&scenario, &plan, &mut say)?;
-        self.output.show(&summary, &cancel::text(&summary))?;
-        Ok(match summary.validity.valid {
-            Level::Invalid => exit::INVALID_RUN,
-            Level::Valid | Level::Suspect => exit::OK,
-        })
+        self.experiment.show(&summary, &cancel::text(&summary), &summary.validity)
     }
 
     fn plan(&self, scenario: &Scenario) -> Result<Plan, CommandError> {
-        let mut targets = self.target.clone();
-        if targets.is_empty() {
-            let all = scenario.targets.iter().filter(|(_, target)| target.conninfo.is_some());
-            targets.extend(all.map(|(name, _)| name.clone()));
-            let place = |target: &String| ARMS.iter().position(|kind| kind.target == **target);
-            targets.sort_by_key(|target| place(target).unwrap_or(ARMS.len()));
-        }
+        let targets = self.targets.of(scenario, |target| target.conninfo.is_some())?;
         for name in &targets {
             if scenario.target(name)?.conninfo.is_none() {
                 return Err(CommandError::NoCancel(name.clone()));
@@ -120,20 +72,14 @@ impl Cancel {
         if targets.is_empty() {
             return Err(CommandError::NoCancel(scenario.target_names()));
         }
-        let gaps = if self.poisson { Gaps::Poisson } else { Gaps::Uniform };
-        let connections = self.connections;
-        let pace = match self.rate {
-            Some(rate) => Pace::Rate { rate, gaps, connections },
-            None => Pace::Clients(self.vus),
-        };
         Ok(Plan {
             targets,
-            pace,
+            pace: self.pace.pace(),
             cancel: Cancelling { after_ns: self.after, length_ns: self.length },
             bystanders: self.bystanders,
             duration_ns: self.duration,
-            generator: self.generator.clone(),
-            seed: self.seed,
+            generator: self.experiment.generator.clone(),
+            seed: self.experiment.seed,
         })
     }
 }

@@ -3,20 +3,16 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use engine::{Gaps, Nanos};
+use engine::Nanos;
 
-use super::output::{self, Output, say};
-use super::run_options::{assignment, choose, variable};
+use super::experiment_options::{ExperimentOptions, TargetOptions, gaps};
+use super::output::{self, say};
+use super::run_options::choose;
 use super::{CommandError, exit};
-use crate::arm::ARMS;
-use crate::generator::GeneratorOptions;
-use crate::limit::{
-    self, DEFAULTS, Goal, Log, Plan, Settings, Summary, TargetPlan, Variable, step,
-};
+use crate::duration;
+use crate::limit::{self, DEFAULTS, Goal, Log, Plan, Settings, TargetPlan, Variable, step};
 use crate::rules::{self, Rules};
-use crate::scenario::{Reading, Scenario};
-use crate::validity::Level;
-use crate::{duration, nova, stack};
+use crate::scenario::Scenario;
 
 const HELP: &str = "\
 Loads double until a goal is missed; then the limit is bracketed by bisection on the log scale, both \
@@ -36,11 +32,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Limit {
-    /// The scenario; without one, the nova scenario on the stack that `poolbench stack up` started
-    file: Option<PathBuf>,
-    /// Only this target, by its name in the scenario; several with several of these
-    #[arg(long, value_name = "NAME")]
-    target: Vec<String>,
+    #[command(flatten)]
+    targets: TargetOptions,
     /// What the load must keep to; several with several of these
     #[arg(long, value_name = "GOAL")]
     goal: Vec<String>,
@@ -57,13 +50,13 @@ pub(crate) struct Limit {
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = width)]
     width: f64,
     /// How long a trial is
-    #[arg(long, default_value = "5s", value_parser = length)]
+    #[arg(long, default_value = "5s", value_parser = super::length)]
     trial: Nanos,
     /// How long the limit is held to verify it; 0s for not at all
     #[arg(long, default_value = "60s", value_parser = duration::parse)]
     hold: Nanos,
     /// Time for all trials together, within which it does its best
-    #[arg(long, value_name = "DURATION", value_parser = length)]
+    #[arg(long, value_name = "DURATION", value_parser = super::length)]
     budget: Option<Nanos>,
     /// Connections of an open loop to begin with; where all of them are in use there are more
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
@@ -79,13 +72,13 @@ pub(crate) struct Limit {
     poisson: bool,
     /// No search: a step of the arrival rate up and down, as in 50:500, and how the target comes
     /// back
-    #[arg(long, value_name = "LOW:HIGH", value_parser = step, conflicts_with_all = ["goal", "variable", "log", "budget"])]
+    #[arg(long, value_name = "LOW:HIGH", value_parser = step, conflicts_with_all = ["goal", "variable", "log", "budget", "html"])]
     step: Option<(f64, f64)>,
     /// How long the step lasts; as long again before it
-    #[arg(long, default_value = "5s", requires = "step", value_parser = length)]
+    #[arg(long, default_value = "5s", requires = "step", value_parser = super::length)]
     step_duration: Nanos,
     /// The longest that is waited for recovery after it
-    #[arg(long, default_value = "60s", requires = "step", value_parser = length)]
+    #[arg(long, default_value = "60s", requires = "step", value_parser = super::length)]
     after: Nanos,
     /// Keep every trial in FILE, from which --resume goes on
     #[arg(long, value_name = "FILE")]
@@ -96,16 +89,11 @@ pub(crate) struct Limit {
     /// Only this operation; several with several of these
     #[arg(long, value_name = "NAME")]
     operation: Vec<String>,
-    /// Decides contents and instants of all requests
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Sets ${NAME} in the scenario, before the environment's
-    #[arg(short = 'e', long = "env", value_name = "NAME=VALUE", value_parser = assignment)]
-    variables: Vec<(String, String)>,
+    /// Write the result with charts as a page for a browser to FILE
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     #[command(flatten)]
-    generator: GeneratorOptions,
-    #[command(flatten)]
-    output: Output,
+    experiment: ExperimentOptions,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -121,27 +109,12 @@ enum VariableArgument {
 impl Limit {
     /// Does it and gives the exit code.
     pub(crate) fn run(self) -> Result<u8, CommandError> {
-        let mut scenario = match &self.file {
-            Some(file) => {
-                let lookup = |name: &str| nova::or_stack(variable(&self.variables, name), name);
-                // The file's loads are not run: they need no duration.
-                Scenario::read_with(file, &Reading { lookup: &lookup, has_duration: true })?
-            }
-            None => match stack::attach()? {
-                Some(info) => nova::scenario(&info)?,
-                None => return Err(CommandError::NothingToMeasure),
-            },
-        };
-        output::warn(&scenario.report);
+        let mut scenario = self.experiment.scenario()?;
         choose(&self.operation, &mut scenario.operations)?;
         if let Some(rates) = self.step {
             let plan = self.step_plan(&scenario, rates)?;
             let summary = step::run(&scenario, &plan, &mut say)?;
-            self.output.show(&summary, &step::text(&summary))?;
-            return Ok(match summary.validity.valid {
-                Level::Invalid => exit::INVALID_RUN,
-                Level::Valid | Level::Suspect => exit::OK,
-            });
+            return self.experiment.show(&summary, &step::text(&summary), &summary.validity);
         }
         let plan = self.plan(&scenario)?;
         let mut log = match &self.log {
@@ -150,8 +123,12 @@ impl Limit {
                 .map_err(limit::LimitError::from)?,
         };
         let summary = limit::run(&scenario, &plan, &mut log, &mut say)?;
-        self.output.show(&summary, &limit::text(&summary))?;
-        Ok(exit_code(&summary))
+        if let Some(file) = &self.html {
+            output::write(file, Ok(limit::page(&summary)))?;
+        }
+        let code = self.experiment.show(&summary, &limit::text(&summary), &summary.validity)?;
+        // What can't be trusted decides nothing: whether the numbers are valid comes first.
+        Ok(if code == exit::OK && summary.is_missed_throughout() { exit::THRESHOLDS } else { code })
     }
 
     fn plan(&self, scenario: &Scenario) -> Result<Plan, CommandError> {
@@ -160,9 +137,9 @@ impl Limit {
             let goals = self.goals(scenario, &rules, &name)?;
             Ok(TargetPlan { name, goals })
         };
-        let gaps = if self.poisson { Gaps::Poisson } else { Gaps::Uniform };
+        let targets = self.targets.of(scenario, |_| true)?;
         let (variable, start) = match self.variable {
-            VariableArgument::Rate => (Variable::Rate { gaps }, 50.0),
+            VariableArgument::Rate => (Variable::Rate { gaps: gaps(self.poisson) }, 50.0),
             VariableArgument::Vus => (Variable::Vus, 1.0),
             VariableArgument::Connections => (Variable::Connections { rate: self.rate }, 10.0),
         };
@@ -170,7 +147,7 @@ impl Limit {
         let start = self.start.unwrap_or(start).min(self.max);
         let most = if is_whole { self.max.min(f64::from(engine::VUS_MAX)) } else { self.max };
         Ok(Plan {
-            targets: self.targets(scenario).into_iter().map(target).collect::<Result<_, _>>()?,
+            targets: targets.into_iter().map(target).collect::<Result<_, _>>()?,
             variable,
             search: Settings {
                 start: if is_whole { start.round().max(1.0) } else { start },
@@ -184,8 +161,8 @@ impl Limit {
             connections: (self.connections, self.max_connections.max(self.connections)),
             budget_ns: self.budget,
             checks: rules.checks,
-            generator: self.generator.clone(),
-            seed: self.seed,
+            generator: self.experiment.generator.clone(),
+            seed: self.experiment.seed,
         })
     }
 
@@ -194,33 +171,17 @@ impl Limit {
         scenario: &Scenario,
         rates: (f64, f64),
     ) -> Result<step::Plan, CommandError> {
-        let targets = self.targets(scenario);
-        for name in &targets {
-            scenario.target(name)?;
-        }
         Ok(step::Plan {
-            targets,
+            targets: self.targets.of(scenario, |_| true)?,
             rates,
-            gaps: if self.poisson { Gaps::Poisson } else { Gaps::Uniform },
+            gaps: gaps(self.poisson),
             before_ns: self.step_duration,
             during_ns: self.step_duration,
             after_ns: self.after,
             connections: self.connections,
-            generator: self.generator.clone(),
-            seed: self.seed,
+            generator: self.experiment.generator.clone(),
+            seed: self.experiment.seed,
         })
-    }
-
-    /// Those that are named, or all: the way that most requests go first, and what has no place in
-    /// it last.
-    fn targets(&self, scenario: &Scenario) -> Vec<String> {
-        if !self.target.is_empty() {
-            return self.target.clone();
-        }
-        let mut names: Vec<_> = scenario.targets.keys().cloned().collect();
-        let place = |target: &String| ARMS.iter().position(|kind| kind.target == **target);
-        names.sort_by_key(|target| place(target).unwrap_or(ARMS.len()));
-        names
     }
 
     /// The goals of one target: those that its layer has a metric for.
@@ -255,15 +216,6 @@ impl Limit {
     }
 }
 
-/// What can't be trusted decides nothing: whether the numbers are valid comes first.
-fn exit_code(summary: &Summary) -> u8 {
-    match summary.validity.valid {
-        Level::Invalid => exit::INVALID_RUN,
-        _ if summary.is_missed_throughout() => exit::THRESHOLDS,
-        Level::Valid | Level::Suspect => exit::OK,
-    }
-}
-
 fn load(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(load) if load > 0.0 && load <= engine::RATE_MAX => Ok(load),
@@ -285,12 +237,5 @@ fn width(text: &str) -> Result<f64, String> {
     match text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>() {
         Ok(percent) if (0.1..=100.0).contains(&percent) => Ok(percent / 100.0),
         _ => Err("a width is a percentage from 0.1 to 100, as in 5%".into()),
-    }
-}
-
-fn length(text: &str) -> Result<Nanos, String> {
-    match duration::parse(text)? {
-        0 => Err("0 s measure nothing".into()),
-        duration_ns => Ok(duration_ns),
     }
 }

@@ -5,6 +5,7 @@ mod check;
 mod churn;
 mod demo;
 mod doctor;
+mod experiment_options;
 mod layers;
 mod limit;
 mod output;
@@ -17,8 +18,10 @@ mod sweep;
 use std::io;
 
 use clap::{Parser, Subcommand};
+use engine::Nanos;
 
 use self::run_options::OptionsError;
+use crate::duration;
 use crate::limit::{LimitError, LogError};
 use crate::pgbench::PgbenchError;
 use crate::rig::RigError;
@@ -91,8 +94,14 @@ pub(crate) enum CommandError {
     )]
     NoGoal { target: String, layer: &'static str },
     /// More pooler processes than a stack has names for.
-    #[error("--poolers {0}: a stack has at most 4 of them behind one port")]
+    #[error("--poolers {0}: a stack has at most 8 of them behind one port")]
     Poolers(u32),
+    /// They can't be measured on the user's own pooler.
+    #[error(
+        "several pooler processes are compared on stacks that are started for it: leave out the scenario \
+         file and --log"
+    )]
+    PoolersAlone,
     /// A published table that there is not.
     #[error(transparent)]
     Published(#[from] PublishedError),
@@ -169,6 +178,7 @@ impl CommandError {
             | Self::Log(_)
             | Self::Published(_)
             | Self::Poolers(_)
+            | Self::PoolersAlone
             | Self::NoCancel(_)
             | Self::NothingToMeasure => exit::INVALID,
             Self::Rig(RigError::Fleet(_)) => exit::FAILED,
@@ -202,5 +212,13 @@ fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate.is_finite() => Ok(rate),
         _ => Err("a rate is a number above 0, in requests a second".into()),
+    }
+}
+
+/// Reads how long something is measured.
+fn length(text: &str) -> Result<Nanos, String> {
+    match duration::parse(text)? {
+        0 => Err("0 s measure nothing".into()),
+        duration_ns => Ok(duration_ns),
     }
 }

@@ -6,41 +6,40 @@ use std::time::SystemTime;
 use clap::Args;
 use engine::Nanos;
 
-use super::output::{self, Output, say};
-use super::run_options::{assignment, choose, variable};
-use super::{CommandError, exit};
-use crate::generator::GeneratorOptions;
+use super::CommandError;
+use super::experiment_options::ExperimentOptions;
+use super::output::{self, say};
+use super::run_options::choose;
 use crate::limit::{Goal, LimitError, Log};
 use crate::metric::Layer;
+use crate::nova;
 use crate::rules;
-use crate::scenario::{Reading, Scenario};
-use crate::stack::{Options, Stack};
-use crate::sweep::{self, Grid, Mode, Plan, Published, Steps, Summary, WireProtocol};
-use crate::validity::Level;
-use crate::{duration, nova, stack};
+use crate::scenario::Scenario;
+use crate::stack::{self, Options, Stack};
+use crate::sweep::{self, Grid, Mode, ModeChange, Plan, Published, Steps, Summary, WireProtocol};
 
 const HELP: &str = "\
 Every combination of clients, pool size, pool mode and protocol is a cell. Cells are measured in a \
 shuffled order, with one point in the middle measured again and again to see drift. Before each the \
-pooler is reconfigured through its console (SET), and SHOW CONFIG and SHOW DATABASES are asked \
-whether that took effect; afterwards it gets its settings back.
+pooler is reconfigured through its console (SET; its mode by --mode-command where one is given, and by \
+pgbouncer.ini and RELOAD where the stack is ours), and SHOW CONFIG and SHOW DATABASES are asked whether \
+that took effect; afterwards it gets its settings back.
 
 Examples:
   poolbench sweep --clients 1,10,50 --pool-size 2-16       the stack of `poolbench stack up`
   poolbench sweep bench.toml --clients 8-64 --pool-size 4,8 --pool-mode transaction,session
   poolbench sweep --rate 500 --goal 'p(95)<20' --clients 100 --pool-size 1-16
   poolbench sweep --poolers 1,2,4 --pool-budget 24 --clients 64
-  poolbench sweep --published pg_doorman --max-clients 500";
+  poolbench sweep --published pgcat
+  poolbench sweep --published multicore                    1 to 8 processes, on stacks of its own";
 
 /// As many can share a stack's port.
-const POOLERS_MAX: u32 = 4;
+const POOLERS_MAX: u32 = 8;
 
 /// The arguments of `poolbench sweep`.
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Sweep {
-    /// The scenario; without one, the nova scenario on the stack that `poolbench stack up` started
-    file: Option<PathBuf>,
     /// Clients of the pool: a list, or 2-32 for doublings
     #[arg(long, value_name = "LIST", default_value = "1,4,16,64")]
     clients: Steps,
@@ -69,15 +68,17 @@ pub(crate) struct Sweep {
     #[arg(long)]
     no_direct: bool,
     /// How long a cell is measured
-    #[arg(long, default_value = "5s", value_parser = length)]
+    #[arg(long, default_value = "5s", value_parser = super::length)]
     cell: Nanos,
     /// After so many cells the point in the middle is measured again
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     reference_every: u32,
-    /// Run by a shell, with the mode in POOL_MODE, to change the mode instead of the console
+    /// Run by a shell, with the mode in POOL_MODE, to change the mode; else it is set at the console,
+    /// and on a stack of `poolbench stack up` by its pgbouncer.ini and RELOAD
     #[arg(long, value_name = "COMMAND")]
     mode_command: Option<String>,
-    /// The settings of a published table, with its figures beside ours
+    /// The settings of a published table, with its figures beside ours: multicore, pg_doorman,
+    /// pg_doorman_scram, pgcat or pgdog
     #[arg(long, value_name = "NAME", conflicts_with_all = ["clients", "pool_size", "pool_mode", "protocol", "rate"])]
     published: Option<String>,
     /// Cells of a published table with more clients are left out
@@ -85,10 +86,10 @@ pub(crate) struct Sweep {
     max_clients: u32,
     /// PgBouncer processes behind one port: a private stack is started for each number, and all
     /// cells are measured on it
-    #[arg(long, value_name = "LIST", conflicts_with_all = ["file", "published", "pool_size", "pool_mode", "log"])]
+    #[arg(long, value_name = "LIST", conflicts_with_all = ["published", "pool_size", "pool_mode"])]
     poolers: Option<Steps>,
     /// Server connections of all processes together
-    #[arg(long, value_name = "N", default_value_t = 24, requires = "poolers", value_parser = clap::value_parser!(u32).range(1..=50))]
+    #[arg(long, value_name = "N", default_value_t = 24, requires = "poolers", value_parser = clap::value_parser!(u32).range(1..=128))]
     pool_budget: u32,
     /// Only this operation; several with several of these
     #[arg(long, value_name = "NAME")]
@@ -102,27 +103,47 @@ pub(crate) struct Sweep {
     /// Write the cells as CSV to FILE
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// Decides the order of cells, and contents and instants of all requests
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Sets ${NAME} in the scenario, before the environment's
-    #[arg(short = 'e', long = "env", value_name = "NAME=VALUE", value_parser = assignment)]
-    variables: Vec<(String, String)>,
+    /// Write the result with charts as a page for a browser to FILE
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     #[command(flatten)]
-    generator: GeneratorOptions,
-    #[command(flatten)]
-    output: Output,
+    experiment: ExperimentOptions,
 }
 
 impl Sweep {
     /// Does it and gives the exit code.
     pub(crate) fn run(self) -> Result<u8, CommandError> {
-        if let Some(Steps(poolers)) = &self.poolers {
-            return self.finish(&self.compare(poolers)?);
-        }
         let published = self.published.as_deref().map(Published::named).transpose()?;
-        let mut scenario = self.scenario(published.as_ref())?;
-        output::warn(&scenario.report);
+        let poolers = match (&self.poolers, &published) {
+            (Some(Steps(poolers)), _) => poolers.clone(),
+            (None, Some(published)) => published.poolers.clone(),
+            (None, None) => Vec::new(),
+        };
+        let summary = match &poolers[..] {
+            [] => self.measure(published)?,
+            _ if self.experiment.file.is_some() || self.log.is_some() => {
+                return Err(CommandError::PoolersAlone);
+            }
+            poolers => self.compare(poolers, published)?,
+        };
+        if let Some(file) = &self.csv {
+            output::write(file, sweep::csv(&summary))?;
+        }
+        if let Some(file) = &self.html {
+            output::write(file, Ok(sweep::page(&summary)))?;
+        }
+        self.experiment.show(&summary, &sweep::text(&summary), &summary.validity)
+    }
+
+    fn measure(&self, published: Option<Published>) -> Result<Summary, CommandError> {
+        let mut scenario = match (&published, stack::attach()?) {
+            (Some(published), Some(info)) if self.experiment.file.is_none() => {
+                let scenario = nova::read(&info, "published.toml", &published.scenario())?;
+                published.prepare(&scenario)?;
+                scenario
+            }
+            _ => self.experiment.scenario()?,
+        };
         choose(&self.operation, &mut scenario.operations)?;
         let plan = self.plan(&scenario, published)?;
         let mut log = match &self.log {
@@ -130,36 +151,38 @@ impl Sweep {
             Some(file) => Log::open(file, "sweep", &plan.digest(&scenario), self.resume)
                 .map_err(LimitError::from)?,
         };
-        let summary = sweep::run(&scenario, &plan, &mut log, &mut say)?;
-        self.finish(&summary)
-    }
-
-    fn finish(&self, summary: &Summary) -> Result<u8, CommandError> {
-        if let Some(file) = &self.csv {
-            output::write(file, sweep::csv(summary))?;
-        }
-        self.output.show(summary, &sweep::text(summary))?;
-        Ok(match summary.validity.valid {
-            Level::Invalid => exit::INVALID_RUN,
-            Level::Valid | Level::Suspect => exit::OK,
-        })
+        Ok(sweep::run(&scenario, &plan, &mut log, &mut say)?)
     }
 
     /// The same cells on each number of pooler processes.
-    fn compare(&self, poolers: &[u32]) -> Result<Summary, CommandError> {
+    fn compare(
+        &self,
+        poolers: &[u32],
+        published: Option<Published>,
+    ) -> Result<Summary, CommandError> {
         let started = SystemTime::now();
         let mut cells = Vec::new();
         let mut found = None;
+        let pool_budget = published.as_ref().map_or(self.pool_budget, Published::pool_budget);
         for count in poolers {
             if *count > POOLERS_MAX {
                 return Err(CommandError::Poolers(*count));
             }
-            let pool_size = (self.pool_budget / count).max(1);
-            let options = Options { poolers: *count, pool_size, ..Options::default() };
+            let pool_size = (pool_budget / count).max(1);
+            let tls = published.as_ref().is_some_and(|published| published.tls);
+            let options = Options { poolers: *count, pool_size, tls, ..Options::default() };
             let stack = Stack::start(&options, &mut say)?;
-            let mut scenario = nova::scenario(stack.info())?;
+            let mut scenario = match &published {
+                None => nova::scenario(stack.info())?,
+                Some(published) => {
+                    let text = published.scenario();
+                    let scenario = nova::read(stack.info(), "published.toml", &text)?;
+                    published.prepare(&scenario)?;
+                    scenario
+                }
+            };
             choose(&self.operation, &mut scenario.operations)?;
-            let mut plan = self.plan(&scenario, None)?;
+            let mut plan = self.plan(&scenario, published.clone())?;
             plan.grid.pool_sizes = vec![pool_size * count];
             plan.grid.modes = vec![Mode::Transaction];
             plan.grid.has_direct = false;
@@ -177,21 +200,18 @@ impl Sweep {
         Ok(Summary::of_poolers(&name, &plan, started, cells))
     }
 
-    fn scenario(&self, published: Option<&Published>) -> Result<Scenario, CommandError> {
-        let lookup = |name: &str| nova::or_stack(variable(&self.variables, name), name);
-        if let Some(file) = &self.file {
-            return Ok(Scenario::read_with(
-                file,
-                &Reading { lookup: &lookup, has_duration: true },
-            )?);
+    /// How the pooler's mode is changed: on a stack that we started by its ini.
+    fn mode_change(&self, scenario: &Scenario) -> Result<ModeChange, CommandError> {
+        if let Some(command) = &self.mode_command {
+            return Ok(ModeChange::Command(command.clone()));
         }
-        let info = stack::attach()?.ok_or(CommandError::NothingToMeasure)?;
-        match published {
-            None => Ok(nova::scenario(&info)?),
-            Some(published) => {
-                Ok(Scenario::parse("published.toml", &published.scenario(), &lookup)?)
+        let consoles = &scenario.target(&self.target)?.consoles;
+        Ok(match stack::attach()? {
+            Some(info) if *consoles == [info.console_conninfo().with_password()] => {
+                ModeChange::Ini(info.pooler_ini())
             }
-        }
+            _ => ModeChange::Console,
+        })
     }
 
     fn plan(
@@ -227,17 +247,10 @@ impl Sweep {
             goals: self.goal.iter().map(goal).collect::<Result<_, _>>()?,
             cell_ns: self.cell,
             reference_every: self.reference_every as usize,
-            mode_command: self.mode_command.clone(),
+            mode_change: self.mode_change(scenario)?,
             published,
-            generator: self.generator.clone(),
-            seed: self.seed,
+            generator: self.experiment.generator.clone(),
+            seed: self.experiment.seed,
         })
-    }
-}
-
-fn length(text: &str) -> Result<Nanos, String> {
-    match duration::parse(text)? {
-        0 => Err("0 s measure nothing".into()),
-        duration_ns => Ok(duration_ns),
     }
 }

@@ -78,6 +78,11 @@ impl Goal {
         }
     }
 
+    /// Whether this value of its metric meets it.
+    pub(crate) fn holds(&self, value: f64) -> bool {
+        self.threshold.holds(value)
+    }
+
     /// What becomes of it.
     pub(crate) fn judge(&self, metrics: &Metrics<'_>) -> GoalResult {
         let result = self.threshold.judge(metrics);

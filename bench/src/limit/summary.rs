@@ -79,7 +79,7 @@ pub(super) struct GoalLimit {
     pub(super) interval: [Option<f64>; 2],
     /// Whether a long trial there met it.
     pub(super) is_held: bool,
-    /// Whether both bounds are confirmed and as close as was asked for.
+    /// Whether both bounds have been as close as was asked for, and confirmed.
     pub(super) is_close: bool,
 }
 
@@ -210,7 +210,7 @@ fn order(one: Option<f64>, other: Option<f64>) -> std::cmp::Ordering {
 
 /// A figure of the trials over their load, in rising order. Of trials with the same load the one in
 /// the middle stands for all: percentiles are not averaged.
-fn curve(trials: &[Trial], figure: impl Fn(&Trial) -> f64) -> Vec<(f64, f64)> {
+pub(super) fn curve(trials: &[Trial], figure: impl Fn(&Trial) -> f64) -> Vec<(f64, f64)> {
     let says = |trial: &&Trial| {
         matches!(trial.judgement, Judgement::Met | Judgement::Missed) && trial.response_ns.count > 0
     };

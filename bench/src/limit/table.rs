@@ -42,7 +42,8 @@ fn headline(summary: &Summary) -> String {
     )
 }
 
-fn what(variable: &str) -> &str {
+/// What is raised, in words.
+pub(super) fn what(variable: &str) -> &str {
     match variable {
         "rate" => "arrival rate",
         "vus" => "number of virtual users",

@@ -49,6 +49,11 @@ impl Usl {
         let peak = (kappa > 0.0 && sigma < 1.0).then(|| ((1.0 - sigma) / kappa).sqrt());
         Some(Self { lambda, sigma, kappa, lambda_ci, sigma_ci, kappa_ci, peak })
     }
+
+    /// At this concurrency, in 1/s.
+    pub(crate) fn throughput(&self, n: f64) -> f64 {
+        self.lambda * n / (1.0 + self.sigma * (n - 1.0) + self.kappa * n * (n - 1.0))
+    }
 }
 
 /// A least-squares fit of some of the coefficients; the others are 0.

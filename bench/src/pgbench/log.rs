@@ -306,13 +306,49 @@ mod tests {
 
     #[test]
     fn a_line_for_each_transaction_in_the_file_of_its_thread() {
-        insta::assert_snapshot!(files(FEW, None).join("-\n"), @"");
-        insta::assert_snapshot!(files(ALL, None).join("-\n"), @"");
+        insta::assert_snapshot!(files(FEW, None).join("-\n"), @r"
+        0 0 2000 1 1 200000
+        2 7 failed 1 1 900000
+        0 1 failed 1 3 500000
+        0 2 failed 1 3 501000
+        2 8 2000 1 3 600000
+        -
+        1 0 2000 1 1 100000
+        ");
+        insta::assert_snapshot!(files(ALL, None).join("-\n"), @r"
+        0 0 2000 1 1 200000 500 0
+        2 7 serialization 1 1 900000 500 2
+        0 1 deadlock 1 3 500000 500 2
+        0 2 failed 1 3 501000 500 2
+        2 8 2000 1 3 600000 500 0
+        -
+        1 0 2000 1 1 100000 500 0
+        ");
     }
 
     #[test]
     fn a_line_for_each_interval_with_all_columns() {
-        insta::assert_snapshot!(files(FEW, Some(SECOND)).join("-\n"), @"");
-        insta::assert_snapshot!(files(ALL, Some(SECOND)).join("-\n"), @"");
+        insta::assert_snapshot!(files(FEW, Some(SECOND)).join("-\n"), @r"
+        1 1 2000 4000000 2000 2000 0 0 0 0 0 0 0 0 0
+        2 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+        3 1 2000 4000000 2000 2000 0 0 0 0 0 0 0 0 0
+        4 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+        -
+        1 1 2000 4000000 2000 2000 0 0 0 0 0 0 0 0 0
+        2 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+        3 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+        4 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+        ");
+        insta::assert_snapshot!(files(ALL, Some(SECOND)).join("-\n"), @r"
+        1 1 2000 4000000 2000 2000 500 250000 500 500 0 1 2 1 0
+        2 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+        3 1 2000 4000000 2000 2000 500 250000 500 500 0 2 4 0 1
+        4 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+        -
+        1 1 2000 4000000 2000 2000 500 250000 500 500 0 0 0 0 0
+        2 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+        3 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+        4 0 0 0 0 0 0 0 0 0 0 0 0 0 0
+        ");
     }
 }

@@ -165,7 +165,7 @@ impl Plan {
                             Arrivals::new(&load(DURATION_MAX_NS), self.seed(round), 0, (0, 1));
                         let count = iterations.saturating_mul(vus.into()) as usize;
                         let behind = all.and_then(|mut all| all.nth(count));
-                        behind.map_or(DURATION_MAX_NS, |arrival| arrival.intended)
+                        behind.map_or(DURATION_MAX_NS, |arrival| arrival.intended.max(2) - 1)
                     }
                 };
                 (load(duration_ns), Some(duration_ns))

@@ -125,6 +125,11 @@ impl StackInfo {
         self.conninfo(self.pgbouncer.port, "pgbouncer", ("admin", &self.secrets.admin), None)
     }
 
+    /// The settings of PgBouncer's first process.
+    pub(crate) fn pooler_ini(&self) -> PathBuf {
+        super::folder::run(&self.folder).join(format!("{}.ini", pgbouncer::NAMES[0]))
+    }
+
     /// The consoles of all of PgBouncer's processes, each by its own socket, with the password: never
     /// for an output.
     pub(crate) fn consoles(&self) -> Vec<String> {

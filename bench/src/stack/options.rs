@@ -15,7 +15,7 @@ pub(crate) struct Options {
     pub(crate) pool_mode: PoolMode,
 
     /// PgBouncer processes behind one port, each with a pool of its own
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
     #[serde(default = "one")]
     pub(crate) poolers: u32,
 

@@ -21,7 +21,16 @@ const INI: &str = include_str!("../../../scenarios/nova/pgbouncer.ini");
 const READY_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Its processes' names, in the order in which they are started.
-pub(super) const NAMES: [&str; 4] = ["pgbouncer", "pgbouncer-2", "pgbouncer-3", "pgbouncer-4"];
+pub(super) const NAMES: [&str; 8] = [
+    "pgbouncer",
+    "pgbouncer-2",
+    "pgbouncer-3",
+    "pgbouncer-4",
+    "pgbouncer-5",
+    "pgbouncer-6",
+    "pgbouncer-7",
+    "pgbouncer-8",
+];
 
 /// Starts process `number` of those on `port`, in front of the Postgres on `postgres_port`.
 pub(crate) fn spawn(

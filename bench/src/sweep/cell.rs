@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use engine::{Nanos, OperationRecording, PhaseReport, SECOND};
+use engine::{Nanos, OperationRecording, PhaseReport, Recording, SECOND};
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::configuration::Configuration;
 use super::grid::{Place, Setting};
 use crate::arm::Quantiles;
-use crate::limit::GoalResult;
+use crate::limit::{Goal, GoalResult};
 use crate::observe::Row;
 
 /// One cell: a line of the log. Times in ns, rates in 1/s.
@@ -32,12 +32,44 @@ pub(crate) struct Cell {
     pub(crate) response_ns: Quantiles,
     /// By operation.
     pub(crate) operations: BTreeMap<String, Quantiles>,
+    /// Equal parts of it, one after the other: how sure its figures are shows in how these differ.
+    pub(crate) pieces: Vec<Piece>,
     /// What the pooler counted and showed.
     pub(crate) pool: Option<PoolFigures>,
     pub(crate) cpu_ns_per_request: BTreeMap<String, f64>,
     /// How much of its time the generator worked, 0 to 1.
     pub(crate) generator_share: f64,
-    pub(crate) goals: Vec<GoalResult>,
+    pub(crate) goals: Vec<CellGoal>,
+}
+
+/// A part of a cell.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Piece {
+    /// Requests that succeeded, by operation.
+    pub(crate) operations: BTreeMap<String, Times>,
+    /// Clients that waited for a server connection at its end; `None` where that is not known.
+    pub(crate) cl_waiting: Option<u64>,
+}
+
+/// Requests that succeeded, and their response times together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Times {
+    pub(crate) count: u64,
+    /// In ns.
+    pub(crate) sum_ns: f64,
+}
+
+/// What became of a goal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CellGoal {
+    #[serde(flatten)]
+    pub(crate) result: GoalResult,
+    /// The value's 95 % interval by the method of batch means (Law, "Simulation Modeling and
+    /// Analysis", section 9.5.3), the pieces being the batches; `None` with too few of them.
+    pub(crate) value_ci: Option<[f64; 2]>,
+    /// Whether it is met at both ends of the interval, and at either of them.
+    pub(crate) is_surely_met: bool,
+    pub(crate) may_be_met: bool,
 }
 
 /// What a pooler's console told of a cell.
@@ -66,7 +98,7 @@ pub(crate) struct PoolFigures {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Look {
     cl_active: u64,
-    cl_waiting: u64,
+    pub(super) cl_waiting: u64,
     servers: u64,
     maxwait_ns: Nanos,
 }
@@ -157,6 +189,45 @@ impl PoolFigures {
     }
 }
 
+impl Piece {
+    /// From what was recorded in it.
+    pub(super) fn new(recording: &Recording, names: &[String], cl_waiting: Option<u64>) -> Self {
+        let times = |recording: &OperationRecording| Times {
+            count: recording.response.len(),
+            sum_ns: match recording.response.len() {
+                0 => 0.0,
+                count => recording.response.mean() * count as f64,
+            },
+        };
+        let operations = names.iter().zip(&recording.operations);
+        Self {
+            operations: operations
+                .map(|(name, recording)| (name.clone(), times(recording)))
+                .collect(),
+            cl_waiting,
+        }
+    }
+
+    /// Requests of all operations that succeeded.
+    pub(super) fn succeeded(&self) -> u64 {
+        self.operations.values().map(|times| times.count).sum()
+    }
+}
+
+impl CellGoal {
+    /// From the value in the whole cell and in its pieces.
+    pub(super) fn new(goal: &Goal, result: GoalResult, pieces: &[Option<f64>]) -> Self {
+        let pieces: Vec<_> = pieces.iter().copied().flatten().collect();
+        let value_ci = result.value.filter(|_| pieces.len() >= 2).map(|value| {
+            let spread = half_interval(&pieces);
+            [value - spread, value + spread]
+        });
+        let ends = value_ci.map(|ends| ends.map(|value| goal.holds(value)));
+        let [low, high] = ends.unwrap_or([result.is_met; 2]);
+        Self { value_ci, is_surely_met: low && high, may_be_met: low || high, result }
+    }
+}
+
 impl Cell {
     /// One that is still to be measured.
     pub(super) fn new(number: usize, place: &Place) -> Self {
@@ -172,6 +243,7 @@ impl Cell {
             errors: BTreeMap::new(),
             response_ns: Quantiles::default(),
             operations: BTreeMap::new(),
+            pieces: Vec::new(),
             pool: None,
             cpu_ns_per_request: BTreeMap::new(),
             generator_share: 0.0,
@@ -179,21 +251,21 @@ impl Cell {
         }
     }
 
-    /// Takes what a phase of one stream came to. `pieces` are how many requests succeeded in equal
-    /// parts of it.
+    /// Takes what a phase of one stream came to, and equal parts of it.
     pub(super) fn measure(
         &mut self,
         report: &PhaseReport,
         length_ns: Nanos,
-        pieces: &[u64],
-        names: &[&str],
+        pieces: Vec<Piece>,
+        names: &[String],
         workers: usize,
     ) {
         let recording = &report.streams[0].recording;
         let whole = recording.whole();
         let good = |recording: &OperationRecording| recording.completed() - recording.failed.len();
         let piece_s = length_ns as f64 / SECOND as f64 / pieces.len().max(1) as f64;
-        let rates: Vec<_> = pieces.iter().map(|count| *count as f64 / piece_s).collect();
+        let rates: Vec<_> = pieces.iter().map(|piece| piece.succeeded() as f64 / piece_s).collect();
+        self.pieces = pieces;
         self.requests = whole.completed();
         self.throughput = good(&whole) as f64 * SECOND as f64 / length_ns as f64;
         let spread = half_interval(&rates);
@@ -203,7 +275,7 @@ impl Cell {
         self.response_ns = Quantiles::new(&whole.response);
         let operations = names.iter().zip(&recording.operations);
         self.operations = operations
-            .map(|(name, recording)| ((*name).to_owned(), Quantiles::new(&recording.response)))
+            .map(|(name, recording)| (name.clone(), Quantiles::new(&recording.response)))
             .collect();
         let each = |ns: Nanos| ns as f64 / self.requests.max(1) as f64;
         self.cpu_ns_per_request.insert("generator".into(), each(report.cpu_ns));

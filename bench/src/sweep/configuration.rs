@@ -1,14 +1,18 @@
 //! The pooler's settings, changed through its console and looked up again.
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use engine::{Nanos, SECOND};
 use serde::{Deserialize, Serialize};
 
 use super::grid::{Mode, Setting};
+use super::ini;
 use crate::conninfo::Conninfo;
 use crate::interrupt;
-use crate::observe::Pooler;
+use crate::observe::{Pooler, Row};
 use crate::rig::RigError;
 use crate::scenario::Scenario;
 
@@ -17,9 +21,23 @@ use crate::scenario::Scenario;
 pub(crate) struct Configuration {
     pub(crate) pool_mode: String,
     pub(crate) pool_size: u32,
+    /// 0 for no limit.
     pub(crate) max_db_connections: u32,
     pub(crate) reserve_pool_size: u32,
+    /// How long a client waits before the reserve is used.
+    pub(crate) reserve_pool_timeout_ns: Nanos,
     pub(crate) max_client_conn: u32,
+}
+
+/// How the pooler's mode is changed. Everything else is set at its console.
+#[derive(Debug, Clone)]
+pub(crate) enum ModeChange {
+    /// At its console too.
+    Console,
+    /// By its pgbouncer.ini and RELOAD, as whoever runs it would do it.
+    Ini(PathBuf),
+    /// By a command, which finds the mode in POOL_MODE.
+    Command(String),
 }
 
 /// The console of the pooler that is swept. Dropped, it gives the settings back.
@@ -27,6 +45,9 @@ pub(super) struct Control {
     pooler: Pooler,
     /// The name that clients ask for.
     database: String,
+    mode_change: ModeChange,
+    /// The ini as it was, once it has been changed.
+    ini: Option<String>,
     /// As it was.
     pub(super) original: Configuration,
 }
@@ -39,61 +60,104 @@ const SPARE_CLIENTS: u32 = 20;
 
 impl Control {
     /// Opens the console of the target called `target`.
-    pub(super) fn open(scenario: &Scenario, target: &str) -> Result<Self, RigError> {
+    pub(super) fn open(
+        scenario: &Scenario,
+        target: &str,
+        mode_change: ModeChange,
+    ) -> Result<Self, RigError> {
         let file = scenario.target(target)?;
-        let console = file.consoles.first().ok_or_else(|| {
-            RigError::Target(format!(
-                "targets.{target} has no console: a sweep changes the pooler's settings there; add \
-                 console = \"host=… dbname=pgbouncer user=…\" of one of its admin_users"
-            ))
-        })?;
+        let [console] = &file.consoles[..] else {
+            return Err(RigError::Target(match file.consoles.len() {
+                0 => format!(
+                    "targets.{target} has no console: a sweep changes the pooler's settings there; \
+                     add console = \"host=… dbname=pgbouncer user=…\" of one of its admin_users"
+                ),
+                count => format!(
+                    "targets.{target} is {count} poolers behind one port: a sweep changes the \
+                     settings of one; --poolers compares several"
+                ),
+            }));
+        };
         let conninfo = file.conninfo.as_deref().and_then(|text| Conninfo::parse(text).ok());
         let database = conninfo.map(|conninfo| conninfo.database().to_owned()).unwrap_or_default();
         let mut pooler = Pooler::connect(console)?;
         let original = read(&mut pooler, &database)?;
-        Ok(Self { pooler, database, original })
+        Ok(Self { pooler, database, mode_change, ini: None, original })
     }
 
     /// Sets what a cell needs, closes server connections of the cell before, and looks whether it
     /// took effect.
-    pub(super) fn apply(
-        &mut self,
-        setting: &Setting,
-        mode_command: Option<&str>,
-    ) -> Result<Configuration, RigError> {
+    pub(super) fn apply(&mut self, setting: &Setting) -> Result<Configuration, RigError> {
         let (Some(size), Some(mode)) = (setting.pool_size, setting.pool_mode) else {
             return self.read();
         };
-        match mode_command {
-            Some(command) => self.run(command, mode)?,
-            None => self.set("pool_mode", mode.name())?,
+        let wanted = Configuration {
+            pool_mode: mode.name().into(),
+            pool_size: size,
+            // The size of the pool alone shall be the limit.
+            max_db_connections: 0,
+            reserve_pool_size: 0,
+            max_client_conn: self.original.max_client_conn.max(setting.clients + SPARE_CLIENTS),
+            ..self.original.clone()
+        };
+        // First, since RELOAD takes back what was set at the console.
+        if self.read()?.pool_mode != wanted.pool_mode {
+            self.change_mode(mode)?;
         }
-        self.set("default_pool_size", &size.to_string())?;
-        self.set("reserve_pool_size", "0")?;
-        // The size of the pool alone shall be the limit.
-        self.set("max_db_connections", "0")?;
-        let clients = setting.clients + SPARE_CLIENTS;
-        if clients > self.original.max_client_conn {
-            self.set("max_client_conn", &clients.to_string())?;
-        }
+        self.set(&wanted)?;
         self.pooler.table("RECONNECT")?;
         self.settle()?;
         let found = self.read()?;
-        let refused = |name: &str, wanted: &str, found: &str| {
-            RigError::Target(format!(
+        match difference(&wanted, &found) {
+            None => Ok(found),
+            Some((name, wanted, found)) => Err(RigError::Target(format!(
                 "{name} = {wanted} did not take effect at the pooler: SHOW DATABASES has {found} for \
                  {}; take {name} out of its [databases] entry",
                 self.database
-            ))
-        };
-        if found.pool_mode != mode.name() {
-            return Err(refused("pool_mode", mode.name(), &found.pool_mode));
+            ))),
         }
-        if found.pool_size != size {
-            let (wanted, found) = (size.to_string(), found.pool_size.to_string());
-            return Err(refused("pool_size", &wanted, &found));
+    }
+
+    fn change_mode(&mut self, mode: Mode) -> Result<(), RigError> {
+        match self.mode_change.clone() {
+            ModeChange::Console => self.set_one("pool_mode", mode.name()),
+            ModeChange::Command(command) => self.run(&command, mode),
+            ModeChange::Ini(path) => {
+                let fault = |error| {
+                    RigError::Target(format!(
+                        "the stack's {} can't be changed: {error}",
+                        path.display()
+                    ))
+                };
+                let text = fs::read_to_string(&path).map_err(fault)?;
+                fs::write(&path, ini::with(&text, "pool_mode", mode.name())).map_err(fault)?;
+                self.ini.get_or_insert(text);
+                self.pooler.table("RELOAD")?;
+                Ok(())
+            }
         }
-        Ok(found)
+    }
+
+    /// All but the mode.
+    fn set(&mut self, wanted: &Configuration) -> Result<(), RigError> {
+        self.set_one("default_pool_size", &wanted.pool_size.to_string())?;
+        self.set_one("max_db_connections", &wanted.max_db_connections.to_string())?;
+        self.set_one("reserve_pool_size", &wanted.reserve_pool_size.to_string())?;
+        self.set_one("max_client_conn", &wanted.max_client_conn.to_string())
+    }
+
+    fn give_back(&mut self) -> Result<(), RigError> {
+        if let (ModeChange::Ini(path), Some(text)) = (&self.mode_change, &self.ini) {
+            // What the console says afterwards shows whether it was written.
+            let _ = fs::write(path, text);
+            self.pooler.table("RELOAD")?;
+        }
+        let original = self.original.clone();
+        if self.read()?.pool_mode != original.pool_mode {
+            let mode = Mode::named(&original.pool_mode);
+            mode.map_or(Ok(()), |mode| self.change_mode(mode))?;
+        }
+        self.set(&original)
     }
 
     /// Waits until the clients of the cell before are gone: PgBouncer does not notice that one has
@@ -123,16 +187,13 @@ impl Control {
         read(&mut self.pooler, &self.database)
     }
 
-    fn set(&mut self, name: &str, value: &str) -> Result<(), RigError> {
+    fn set_one(&mut self, name: &str, value: &str) -> Result<(), RigError> {
         self.pooler.table(&format!("SET {name} = '{value}'"))?;
         Ok(())
     }
 
     /// Has the user's command change the mode, and waits until the console shows it.
     fn run(&mut self, command: &str, mode: Mode) -> Result<(), RigError> {
-        if self.read()?.pool_mode == mode.name() {
-            return Ok(());
-        }
         let status =
             Command::new("sh").args(["-c", command]).env("POOL_MODE", mode.name()).status();
         if !status.as_ref().is_ok_and(std::process::ExitStatus::success) {
@@ -155,34 +216,90 @@ impl Control {
 
 impl Drop for Control {
     fn drop(&mut self) {
-        let Configuration {
-            pool_mode,
-            pool_size,
-            max_db_connections,
-            reserve_pool_size,
-            max_client_conn,
-        } = self.original.clone();
         // Where the pooler is gone there is nothing to give back to.
-        let _ = self.set("pool_mode", &pool_mode);
-        let _ = self.set("default_pool_size", &pool_size.to_string());
-        let _ = self.set("max_db_connections", &max_db_connections.to_string());
-        let _ = self.set("reserve_pool_size", &reserve_pool_size.to_string());
-        let _ = self.set("max_client_conn", &max_client_conn.to_string());
+        let _ = self.give_back();
     }
+}
+
+/// What is not as it should be: its name, and both values.
+fn difference(
+    wanted: &Configuration,
+    found: &Configuration,
+) -> Option<(&'static str, String, String)> {
+    let numbers = |of: fn(&Configuration) -> u32| [of(wanted), of(found)].map(|n| n.to_string());
+    let pairs = [
+        ("pool_mode", [wanted.pool_mode.clone(), found.pool_mode.clone()]),
+        ("pool_size", numbers(|one| one.pool_size)),
+        ("max_db_connections", numbers(|one| one.max_db_connections)),
+        ("reserve_pool_size", numbers(|one| one.reserve_pool_size)),
+        ("max_client_conn", numbers(|one| one.max_client_conn)),
+    ];
+    let different = pairs.into_iter().find(|(_, [wanted, found])| wanted != found);
+    different.map(|(name, [wanted, found])| (name, wanted, found))
 }
 
 fn read(pooler: &mut Pooler, database: &str) -> Result<Configuration, RigError> {
     let settings = pooler.settings()?;
     let databases = pooler.table("SHOW DATABASES")?;
     let row = databases.iter().find(|row| row.get("name").is_some_and(|name| name == database));
-    let cell = |name: &str| row.and_then(|row| row.get(name)).filter(|cell| !cell.is_empty());
+    Ok(configuration(&settings, row))
+}
+
+/// From the answers to SHOW CONFIG and SHOW DATABASES, of which the second goes first: an entry of
+/// [databases] can have settings of its own.
+fn configuration(settings: &Row, database: Option<&Row>) -> Configuration {
     let setting = |name: &str| settings.get(name).map(String::as_str).unwrap_or_default();
+    let effective = |column: &str, name: &str| {
+        let own = database.and_then(|row| row.get(column)).filter(|cell| !cell.is_empty());
+        own.cloned().unwrap_or_else(|| setting(name).into())
+    };
     let number = |text: &str| text.parse().unwrap_or(0);
-    Ok(Configuration {
-        pool_mode: cell("pool_mode").map_or_else(|| setting("pool_mode").into(), Clone::clone),
-        pool_size: number(cell("pool_size").map_or(setting("default_pool_size"), String::as_str)),
-        max_db_connections: number(setting("max_db_connections")),
-        reserve_pool_size: number(setting("reserve_pool_size")),
+    let timeout_s: f64 = setting("reserve_pool_timeout").parse().unwrap_or(0.0);
+    // Newer versions have the longer name.
+    let has_long = database.is_some_and(|row| row.contains_key("reserve_pool_size"));
+    let reserve = if has_long { "reserve_pool_size" } else { "reserve_pool" };
+    Configuration {
+        pool_mode: effective("pool_mode", "pool_mode"),
+        pool_size: number(&effective("pool_size", "default_pool_size")),
+        max_db_connections: number(&effective("max_connections", "max_db_connections")),
+        reserve_pool_size: number(&effective(reserve, "reserve_pool_size")),
+        reserve_pool_timeout_ns: (timeout_s * SECOND as f64) as Nanos,
         max_client_conn: number(setting("max_client_conn")),
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(cells: &[(&str, &str)]) -> Row {
+        cells.iter().map(|(name, cell)| ((*name).into(), (*cell).into())).collect()
+    }
+
+    #[test]
+    fn what_a_database_sets_for_itself_goes_before_the_rest() {
+        let settings = row(&[
+            ("pool_mode", "session"),
+            ("default_pool_size", "20"),
+            ("max_db_connections", "50"),
+            ("reserve_pool_size", "3"),
+            ("reserve_pool_timeout", "5.0"),
+            ("max_client_conn", "100"),
+        ]);
+        let common = configuration(&settings, None);
+        assert_eq!((common.pool_size, common.max_db_connections), (20, 50));
+        assert_eq!(common.reserve_pool_timeout_ns, 5 * SECOND);
+        // An empty pool_mode is none of its own.
+        let own = [("pool_size", "7"), ("max_connections", "0"), ("pool_mode", "")];
+        for reserve in ["reserve_pool", "reserve_pool_size"] {
+            let database = row(&[&own[..], &[(reserve, "2")]].concat());
+            let found = configuration(&settings, Some(&database));
+            assert_eq!((found.pool_size, found.max_db_connections), (7, 0));
+            assert_eq!((found.pool_mode.as_str(), found.reserve_pool_size), ("session", 2));
+        }
+        assert_eq!(difference(&common, &common), None);
+        let other = Configuration { max_db_connections: 0, ..common.clone() };
+        let expected = ("max_db_connections", "0".to_owned(), "50".to_owned());
+        assert_eq!(difference(&other, &common), Some(expected));
+    }
 }

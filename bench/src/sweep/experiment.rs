@@ -3,18 +3,18 @@
 use std::ops::ControlFlow;
 use std::time::SystemTime;
 
-use engine::{Gaps, Load, MILLISECOND, Nanos, Random, Stream};
+use engine::{Gaps, Load, MILLISECOND, Nanos, Random, Stream, StreamReport};
 
-use super::cell::{Cell, Look, PoolFigures, Totals};
+use super::cell::{Cell, CellGoal, Look, Piece, PoolFigures, Totals};
 use super::configuration::Control;
 use super::grid::{Mode, Place, Setting};
 use super::{Plan, Summary};
 use crate::arm::ArmKind;
 use crate::check::Checks;
 use crate::interrupt;
-use crate::limit::{LimitError, Log};
+use crate::limit::{Goal, GoalResult, LimitError, Log};
 use crate::metric::{self, Gauges, Loads, Tally};
-use crate::observe::{CpuSample, Family};
+use crate::observe::{CpuSample, Family, Pooler};
 use crate::rig::{Rig, RigError};
 use crate::rules;
 use crate::scenario::{Processes, Scenario};
@@ -41,7 +41,7 @@ pub(crate) fn run(
     say: &mut dyn FnMut(&str),
 ) -> Result<Summary, LimitError> {
     let started = SystemTime::now();
-    let control = Control::open(scenario, &plan.pooler)?;
+    let control = Control::open(scenario, &plan.pooler, plan.mode_change.clone())?;
     let original = control.original.clone();
     let processes = scenario.processes().map_err(RigError::from)?;
     let mut experiment =
@@ -68,14 +68,18 @@ pub(crate) fn run(
     Ok(Summary::new(&experiment.scenario, plan, started, original, cells))
 }
 
-/// Measures all cells on a pooler that is left as it is; `pids` are those of its processes, which
-/// share one port.
+/// Measures all cells on a pooler whose pools stay as they are; `pids` are those of its processes,
+/// which share one port.
 pub(crate) fn run_as_it_is(
     scenario: &Scenario,
     plan: &Plan,
     pids: &[u32],
     say: &mut dyn FnMut(&str),
 ) -> Result<Vec<Cell>, RigError> {
+    for console in &scenario.target(&plan.pooler)?.consoles {
+        // The size of its pool alone shall be the limit.
+        Pooler::connect(console)?.table("SET max_db_connections = '0'")?;
+    }
     let mut processes = scenario.processes()?;
     let names = (1..).map(|number| format!("{}-{number}", plan.pooler));
     processes.remove(&plan.pooler);
@@ -93,12 +97,12 @@ pub(crate) fn run_as_it_is(
     Ok(cells)
 }
 
-impl Experiment<'_> {
+impl<'a> Experiment<'a> {
     /// One cell. What a target refuses is the cell's result.
     fn cell(&mut self, number: usize, place: &Place) -> Result<Cell, RigError> {
         let mut cell = Cell::new(number, place);
         if let Some(control) = &mut self.control {
-            let configured = control.apply(&place.setting, self.plan.mode_command.as_deref())?;
+            let configured = control.apply(&place.setting)?;
             cell.configuration = place.setting.pool_size.map(|_| configured);
         }
         match self.measure(&mut cell) {
@@ -137,32 +141,38 @@ impl Experiment<'_> {
         }
         let before = self.totals()?;
         let cpu_before = self.cpu();
+        let names: Vec<_> = self.scenario.operations.iter().map(|op| op.name.clone()).collect();
         let (mut looks, mut pieces, mut failed) = (Vec::new(), Vec::new(), None);
+        let (judge, mut judged) = (self.judge(&target)?, Vec::new());
         let measured = stream(&rig, load(&setting, plan.cell_ns), seed);
         let mut pooler = self.control.as_mut().map(Control::pooler);
         let report = rig.watch_every(plan.cell_ns / PIECES, vec![measured], |interval| {
             if interval.end_ns > plan.cell_ns + plan.cell_ns / PIECES / 2 {
                 return ControlFlow::Continue(());
             }
-            let recording = interval.streams[0].recording.whole();
-            pieces.push(recording.completed() - recording.failed.len());
-            match pooler.as_mut().map(|pooler| pooler.table("SHOW POOLS")) {
-                Some(Ok(rows)) => looks.push(Look::new(&rows)),
-                Some(Err(error)) => failed = Some(error),
-                None => {}
-            }
+            let stream = &interval.streams[0];
+            let look = match pooler.as_mut().map(|pooler| pooler.table("SHOW POOLS")) {
+                Some(Ok(rows)) => Some(Look::new(&rows)),
+                Some(Err(error)) => {
+                    failed = Some(error);
+                    None
+                }
+                None => None,
+            };
+            looks.extend(look);
+            let cl_waiting = look.map(|look| look.cl_waiting);
+            pieces.push(Piece::new(&stream.recording, &names, cl_waiting));
+            judged.push(judge.values(stream, plan.cell_ns / PIECES));
             if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         interrupt::check()?;
         failed.map_or(Ok(()), Err)?;
         let after = self.totals()?;
-        let names: Vec<_> =
-            self.scenario.operations.iter().map(|operation| operation.name.as_str()).collect();
         let length_ns = plan.cell_ns.max(report.end.saturating_sub(report.start));
         // Where clients were stuck nothing came after the cell's own time.
         let is_drained = length_ns < plan.cell_ns + GRACEFUL_STOP_NS;
         let length_ns = if is_drained { length_ns } else { plan.cell_ns };
-        cell.measure(&report, length_ns, &pieces, &names, rig.cores().len());
+        cell.measure(&report, length_ns, pieces, &names, rig.cores().len());
         if setting.pool_size.is_some()
             && let (Some(before), Some(after)) = (before, after)
         {
@@ -181,7 +191,7 @@ impl Experiment<'_> {
             };
             *cell.cpu_ns_per_request.entry(of).or_default() += ns as f64 / requests;
         }
-        cell.goals = self.judge(&target, &report, length_ns)?;
+        cell.goals = judge.goals(&report.streams[0], length_ns, &judged);
         Ok(())
     }
 
@@ -190,34 +200,16 @@ impl Experiment<'_> {
         Ok(Some(Totals::new(&control.pooler().table("SHOW STATS_TOTALS")?)))
     }
 
-    fn judge(
-        &self,
-        target: &str,
-        report: &engine::PhaseReport,
-        length_ns: Nanos,
-    ) -> Result<Vec<crate::limit::GoalResult>, RigError> {
+    fn judge(&self, target: &str) -> Result<Judge<'a>, RigError> {
         let load = metric::Load {
             scenario: rules::ONLY_LOAD.into(),
             target: target.into(),
             layer: rules::layer(self.scenario.target(target)?),
             connect: None,
         };
-        let loads = Loads {
-            loads: vec![load],
-            operations: self.scenario.operations.iter().map(|op| op.name.clone()).collect(),
-            checks: Vec::new(),
-        };
-        let stream = &report.streams[0];
-        let tallies = [Tally {
-            recording: stream.recording.clone(),
-            iterations: stream.iterations,
-            dropped: stream.dropped + stream.unserved,
-            data_sent: stream.data_sent,
-            data_received: stream.data_received,
-        }];
-        let gauges = Gauges::default();
-        let metrics = loads.metrics(length_ns, &tallies, &gauges);
-        Ok(self.plan.goals.iter().map(|goal| goal.judge(&metrics)).collect())
+        let operations = self.scenario.operations.iter().map(|op| op.name.clone()).collect();
+        let loads = Loads { loads: vec![load], operations, checks: Vec::new() };
+        Ok(Judge { loads, goals: &self.plan.goals })
     }
 
     fn cpu(&self) -> Vec<(String, CpuSample)> {
@@ -229,6 +221,47 @@ impl Experiment<'_> {
         let after = self.cpu();
         let pairs = after.into_iter().zip(before);
         pairs.map(|((target, after), (_, before))| (target, after.since(before))).collect()
+    }
+}
+
+/// Judges the goals on one target.
+struct Judge<'a> {
+    loads: Loads,
+    goals: &'a [Goal],
+}
+
+impl Judge<'_> {
+    fn results(&self, stream: &StreamReport, length_ns: Nanos) -> Vec<GoalResult> {
+        let tallies = [Tally {
+            recording: stream.recording.clone(),
+            iterations: stream.iterations,
+            dropped: stream.dropped + stream.unserved,
+            data_sent: stream.data_sent,
+            data_received: stream.data_received,
+        }];
+        let gauges = Gauges::default();
+        let metrics = self.loads.metrics(length_ns, &tallies, &gauges);
+        self.goals.iter().map(|goal| goal.judge(&metrics)).collect()
+    }
+
+    /// The goals' values in a part of the cell.
+    fn values(&self, stream: &StreamReport, length_ns: Nanos) -> Vec<Option<f64>> {
+        self.results(stream, length_ns).iter().map(|result| result.value).collect()
+    }
+
+    /// What became of them in the whole, given their values in its parts.
+    fn goals(
+        &self,
+        stream: &StreamReport,
+        length_ns: Nanos,
+        parts: &[Vec<Option<f64>>],
+    ) -> Vec<CellGoal> {
+        let results = self.results(stream, length_ns).into_iter().zip(self.goals).enumerate();
+        let goal = |(place, (result, goal))| {
+            let parts: Vec<_> = parts.iter().map(|values| values[place]).collect();
+            CellGoal::new(goal, result, &parts)
+        };
+        results.map(goal).collect()
     }
 }
 

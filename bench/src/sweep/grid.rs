@@ -28,6 +28,11 @@ impl Mode {
             Self::Statement => "statement",
         }
     }
+
+    /// By the name that PgBouncer has for it.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        [Self::Transaction, Self::Session, Self::Statement].into_iter().find(|m| m.name() == name)
+    }
 }
 
 /// How statements are sent.

@@ -12,35 +12,61 @@ const SCALE: [u8; 8] = [53, 54, 24, 30, 29, 71, 113, 184];
 const DARK: usize = 5;
 const CELL_CHARS: usize = 8;
 
-/// Throughput of the cells of one mode, protocol and rate: pool sizes downwards, clients to the
-/// right. It has colours: whoever prints it takes them away where they are not wanted.
+/// The cells of one mode, protocol and rate as a grid.
+pub(super) struct Axes<'a> {
+    cells: &'a [&'a Cell],
+    /// To the right.
+    pub(super) clients: Vec<u32>,
+    /// Downwards; no pool is the last.
+    sizes: Vec<(Option<u32>, Option<u32>)>,
+}
+
+impl<'a> Axes<'a> {
+    pub(super) fn new(cells: &'a [&'a Cell]) -> Self {
+        let mut clients: Vec<_> = cells.iter().map(|cell| cell.setting.clients).collect();
+        let mut sizes: Vec<_> =
+            cells.iter().map(|cell| (cell.setting.pool_size, cell.setting.poolers)).collect();
+        clients.sort_unstable();
+        clients.dedup();
+        sizes.sort_unstable_by_key(|(size, poolers)| (size.unwrap_or(u32::MAX), *poolers));
+        sizes.dedup();
+        Self { cells, clients, sizes }
+    }
+
+    /// Each row's name, and its cells.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (String, Vec<Option<&'a Cell>>)> {
+        self.sizes.iter().map(|(size, poolers)| {
+            let label = match (size, poolers) {
+                (None, _) => "direct".to_owned(),
+                (Some(size), None) => format!("pool {size}"),
+                (Some(size), Some(poolers)) => format!("{poolers} x {}", size / poolers),
+            };
+            let found = |count: &u32| {
+                let is_it = |cell: &&&Cell| {
+                    let setting = cell.setting;
+                    (setting.pool_size, setting.poolers) == (*size, *poolers)
+                        && setting.clients == *count
+                };
+                self.cells.iter().find(is_it).copied()
+            };
+            (label, self.clients.iter().map(found).collect())
+        })
+    }
+}
+
+/// Throughput of the cells of one mode, protocol and rate. It has colours: whoever prints it takes
+/// them away where they are not wanted.
 pub(super) fn heat_map(cells: &[&Cell]) -> String {
-    let mut clients: Vec<_> = cells.iter().map(|cell| cell.setting.clients).collect();
-    let mut sizes: Vec<_> =
-        cells.iter().map(|cell| (cell.setting.pool_size, cell.setting.poolers)).collect();
-    clients.sort_unstable();
-    clients.dedup();
-    // No pool is the last row.
-    sizes.sort_unstable_by_key(|(size, poolers)| (size.unwrap_or(u32::MAX), *poolers));
-    sizes.dedup();
+    let axes = Axes::new(cells);
     let most = cells.iter().map(|cell| cell.throughput).fold(0.0, f64::max);
     let mut text = format!("{:>9}", "clients");
-    clients.iter().for_each(|count| {
+    axes.clients.iter().for_each(|count| {
         let _ = write!(text, "{count:>CELL_CHARS$}");
     });
-    for (size, poolers) in sizes {
-        let label = match (size, poolers) {
-            (None, _) => "direct".to_owned(),
-            (Some(size), None) => format!("pool {size}"),
-            (Some(size), Some(poolers)) => format!("{poolers} x {}", size / poolers),
-        };
+    for (label, row) in axes.rows() {
         let _ = write!(text, "\n{label:>9}");
-        for count in &clients {
-            let found = cells.iter().find(|cell| {
-                let setting = cell.setting;
-                (setting.pool_size, setting.poolers) == (size, poolers) && setting.clients == *count
-            });
-            match found {
+        for cell in row {
+            match cell {
                 Some(cell) if cell.problem.is_none() => {
                     let style = colour(cell.throughput / most.max(1.0));
                     let _ = write!(text, "{style}{:>CELL_CHARS$.0}{style:#}", cell.throughput);

@@ -8,16 +8,21 @@ mod export;
 mod fairness;
 mod grid;
 mod heat_map;
+mod ini;
+mod page;
 mod published;
+mod resample;
 mod summary;
 mod table;
 
 use engine::Nanos;
 use md5::{Digest, Md5};
 
+pub(crate) use self::configuration::ModeChange;
 pub(crate) use self::experiment::{run, run_as_it_is};
 pub(crate) use self::export::csv;
 pub(crate) use self::grid::{Grid, Mode, Steps, WireProtocol};
+pub(crate) use self::page::page;
 pub(crate) use self::published::{Published, PublishedError};
 pub(crate) use self::summary::Summary;
 pub(crate) use self::table::text;
@@ -38,8 +43,7 @@ pub(crate) struct Plan {
     pub(crate) cell_ns: Nanos,
     /// After so many cells the reference point is measured again.
     pub(crate) reference_every: usize,
-    /// Run with POOL_MODE set where the console is not to change the mode.
-    pub(crate) mode_command: Option<String>,
+    pub(crate) mode_change: ModeChange,
     /// The table whose settings these are, with what was published.
     pub(crate) published: Option<Published>,
     pub(crate) generator: GeneratorOptions,

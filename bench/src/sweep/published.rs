@@ -8,7 +8,10 @@ use thiserror::Error;
 
 use super::cell::Cell;
 use super::grid::{Grid, Mode, WireProtocol};
+use crate::conninfo::{Conninfo, with_sources};
 use crate::duration::show;
+use crate::rig::RigError;
+use crate::scenario::Scenario;
 use crate::table::Columns;
 
 /// A published table: `scenarios/published/NAME.toml`.
@@ -21,13 +24,23 @@ pub(crate) struct Published {
     accessed: String,
     /// The machine and the programs that it was measured on.
     setup: String,
-    /// What is sent.
-    sql: String,
     clients: Vec<u32>,
+    /// How many PgBouncer processes share one port, where that was varied: each number has its own
+    /// stack. The pool is shared out among them.
+    #[serde(default)]
+    pub(crate) poolers: Vec<u32>,
     pool_sizes: Vec<u32>,
     pool_mode: Mode,
     protocol: WireProtocol,
+    /// Whether both legs of the pooler are secured; only where stacks are started for it.
+    #[serde(default)]
+    pub(crate) tls: bool,
     has_direct: bool,
+    /// Statements that create what is asked for. They change a database only where it is a stack's.
+    #[serde(default)]
+    prepare: Vec<String>,
+    /// What is sent, as in a scenario's `[[operations]]`.
+    operation: toml::Table,
     figures: Vec<Figure>,
 }
 
@@ -38,6 +51,10 @@ struct Figure {
     clients: u32,
     #[serde(default)]
     is_direct: bool,
+    /// Another pooler than PgBouncer, which is not measured here.
+    pooler: Option<String>,
+    /// Of so many processes.
+    poolers: Option<u32>,
     throughput: Option<f64>,
     p50_ms: Option<f64>,
     p95_ms: Option<f64>,
@@ -70,9 +87,28 @@ pub(crate) enum PublishedError {
     Unreadable(&'static str, toml::de::Error),
 }
 
+/// Where the private stack is.
+const SCENARIO: &str = r#"
+processes = { pooler = "${NOVA_POOLER_PID}", postgres = "${NOVA_POSTGRES_PID}" }
+[targets]
+pooler = { conninfo = "${NOVA_POOLER}", console = "${NOVA_CONSOLE}" }
+postgres = { conninfo = "${NOVA_POSTGRES}" }
+"#;
+
+macro_rules! table {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../../../scenarios/published/", $name, ".toml")))
+    };
+}
+
 /// By name.
-const TABLES: [(&str, &str); 1] =
-    [("pg_doorman", include_str!("../../../scenarios/published/pg_doorman.toml"))];
+const TABLES: [(&str, &str); 5] = [
+    table!("multicore"),
+    table!("pg_doorman"),
+    table!("pg_doorman_scram"),
+    table!("pgcat"),
+    table!("pgdog"),
+];
 
 impl Published {
     /// The table called `name`.
@@ -86,14 +122,33 @@ impl Published {
 
     /// The text of a scenario that sends what it sent, on the private stack.
     pub(crate) fn scenario(&self) -> String {
-        format!(
-            "name = {:?}\n\
-             [targets.pooler]\nconninfo = \"${{NOVA_POOLER}}\"\nconsole = \"${{NOVA_CONSOLE}}\"\n\
-             [targets.postgres]\nconninfo = \"${{NOVA_POSTGRES}}\"\n\
-             [processes]\npooler = \"${{NOVA_POOLER_PID}}\"\npostgres = \"${{NOVA_POSTGRES_PID}}\"\n\
-             [[operations]]\nname = \"published\"\nsql = {:?}\n",
-            self.title, self.sql
-        )
+        let mut operation = self.operation.clone();
+        operation.insert("name".into(), "published".into());
+        let mut scenario: toml::Table = toml::from_str(SCENARIO).expect("a constant");
+        scenario.insert("name".into(), self.title.as_str().into());
+        scenario.insert("operations".into(), vec![toml::Value::Table(operation)].into());
+        scenario.to_string()
+    }
+
+    /// Creates what is asked for, on the Postgres of that scenario.
+    pub(crate) fn prepare(&self, scenario: &Scenario) -> Result<(), RigError> {
+        if self.prepare.is_empty() {
+            return Ok(());
+        }
+        let conninfo = scenario.target("postgres")?.conninfo.as_deref().unwrap_or_default();
+        let fault = |problem| RigError::Target(format!("the stack's Postgres: {problem}"));
+        let conninfo = Conninfo::parse(conninfo).map_err(|error| fault(error.to_string()))?;
+        let mut client = conninfo.connect().map_err(fault)?;
+        for statement in &self.prepare {
+            let done = client.batch_execute(statement);
+            done.map_err(|error| fault(format!("{statement}: {}", with_sources(&error))))?;
+        }
+        Ok(())
+    }
+
+    /// Server connections of all processes together.
+    pub(crate) fn pool_budget(&self) -> u32 {
+        self.pool_sizes.iter().copied().max().unwrap_or(1)
     }
 
     /// The cells that it has, with at most so many clients.
@@ -115,6 +170,8 @@ impl Published {
                 cell.is_measured()
                     && cell.setting.clients == figure.clients
                     && cell.setting.pool_size.is_none() == figure.is_direct
+                    && (figure.is_direct || cell.setting.poolers == figure.poolers)
+                    && figure.pooler.is_none()
             })?;
             let ms = |ns: u64| Some(ns as f64 / MILLISECOND as f64);
             Some(Figure {
@@ -138,17 +195,30 @@ impl Published {
     }
 }
 
+impl Figure {
+    /// What it is a figure of.
+    fn what(&self) -> String {
+        match (&self.pooler, self.poolers) {
+            _ if self.is_direct => "direct".into(),
+            (Some(pooler), _) => pooler.clone(),
+            (None, Some(1) | None) => "PgBouncer".into(),
+            (None, Some(count)) => format!("{count} PgBouncers"),
+        }
+    }
+}
+
 impl fmt::Display for Compared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { title, url, accessed, setup, rows } = self;
-        writeln!(f, "{title} ({url}, {accessed}), measured there on {setup}:")?;
-        let mut table = Columns::new(&["", "clients", "throughput", "p50", "p95", "p99"]);
+        writeln!(f, "{title} ({url}, {accessed}), measured there on {setup}:\n")?;
+        let mut table = Columns::new(&["", "", "clients", "throughput", "p50", "p95", "p99"]);
         let time = |ms: Option<f64>| ms.map_or("-".into(), |ms| show(ms * MILLISECOND as f64));
         for Row { published, ours } in rows {
             for (whose, figure) in [("published", Some(published)), ("here", ours.as_ref())] {
                 let Some(figure) = figure else { continue };
                 table.row(vec![
-                    format!("{whose}{}", if figure.is_direct { ", direct" } else { "" }),
+                    figure.what(),
+                    whose.into(),
                     figure.clients.to_string(),
                     figure.throughput.map_or("-".into(), |rate| format!("{rate:.0}/s")),
                     time(figure.p50_ms),
@@ -172,7 +242,15 @@ mod tests {
             assert!(table.url.starts_with("https://"), "{name}");
             for figure in &table.figures {
                 assert!(table.clients.contains(&figure.clients), "{name}: {figure:?}");
+                let poolers = figure.poolers.is_none_or(|count| table.poolers.contains(&count));
+                assert!(poolers, "{name}: {figure:?}");
             }
+            let lookup = |name: &str| {
+                let value = if name.ends_with("_PID") { "1" } else { "host=127.0.0.1 user=u" };
+                Some(value.to_owned())
+            };
+            let scenario = Scenario::parse("published.toml", &table.scenario(), &lookup).unwrap();
+            assert_eq!(scenario.operations[0].name, "published");
             assert!(table.grid(100).clients.iter().all(|count| *count <= 100));
         }
         let error = Published::named("nothing").unwrap_err().to_string();

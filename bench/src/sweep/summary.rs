@@ -105,9 +105,8 @@ impl Summary {
         mut cells: Vec<Cell>,
     ) -> Self {
         let drift = Drift::new(&cells);
-        if let Some(drift) = &drift {
-            cells.iter_mut().for_each(|cell| cell.widen(drift.deviation()));
-        }
+        let deviation = drift.as_ref().map_or(0.0, Drift::deviation);
+        cells.iter_mut().for_each(|cell| cell.widen(deviation));
         let mut validity = Validity::default();
         if let Some(drift) = drift.as_ref().filter(|drift| drift.spread > SPREAD_MAX) {
             validity.suspect(format!(
@@ -136,7 +135,7 @@ impl Summary {
             phase_ns: plan.cell_ns,
             seed: plan.seed,
             validity,
-            advice: advise(&cells, configuration.as_ref()),
+            advice: advise(&cells, deviation, configuration.as_ref()),
             published: plan.published.as_ref().map(|published| published.compare(&cells)),
             configuration,
             drift,
@@ -150,7 +149,8 @@ pub(super) mod tests {
     use super::*;
     use crate::arm::Quantiles;
     use crate::generator::GeneratorOptions;
-    use crate::sweep::cell::PoolFigures;
+    use crate::sweep::cell::{Piece, PoolFigures, Times};
+    use crate::sweep::configuration::ModeChange;
     use crate::sweep::grid::{Grid, Mode, WireProtocol};
 
     fn grid() -> Grid {
@@ -192,7 +192,21 @@ pub(super) mod tests {
             cell.throughput = throughput;
             cell.throughput_ci = [throughput * 0.99, throughput * 1.01];
             cell.response_ns = times.clone();
-            cell.operations = [("getUser".to_owned(), times)].into();
+            let piece = |operation: &str| {
+                let times = Times { count: 100, sum_ns: 100.0 * mean };
+                (operation.to_owned(), times)
+            };
+            cell.operations =
+                [("getUser".to_owned(), times.clone()), ("getFeed".to_owned(), times)].into();
+            cell.pieces = (0..10)
+                .map(|_| Piece {
+                    operations: [piece("getUser"), piece("getFeed")].into(),
+                    cl_waiting: place
+                        .setting
+                        .pool_size
+                        .map(|size| clients.saturating_sub(size).into()),
+                })
+                .collect();
             cell.pool = place.setting.pool_size.map(|size| PoolFigures {
                 cl_active: f64::from(size.min(clients)),
                 cl_waiting: f64::from(clients.saturating_sub(size)),
@@ -220,6 +234,7 @@ pub(super) mod tests {
             pool_size: 25,
             max_db_connections: 50,
             reserve_pool_size: 0,
+            reserve_pool_timeout_ns: 5 * engine::SECOND,
             max_client_conn: 1000,
         }
     }
@@ -232,7 +247,7 @@ pub(super) mod tests {
             goals: Vec::new(),
             cell_ns: 5 * engine::SECOND,
             reference_every: 6,
-            mode_command: None,
+            mode_change: ModeChange::Console,
             published: None,
             generator: GeneratorOptions::default(),
             seed: 1,

@@ -47,7 +47,7 @@ pub(crate) fn text(summary: &Summary) -> String {
 }
 
 /// The cells of each mode, protocol and rate; those without a pool are shown with each mode.
-fn groups(cells: &[Cell]) -> Vec<(String, Vec<&Cell>)> {
+pub(super) fn groups(cells: &[Cell]) -> Vec<(String, Vec<&Cell>)> {
     let cells: Vec<_> = cells.iter().filter(|cell| !cell.is_reference).collect();
     let mut keys: Vec<(Mode, WireProtocol, Option<u64>)> = cells
         .iter()
@@ -75,9 +75,9 @@ fn mode(setting: &Setting) -> &'static str {
     setting.pool_mode.map_or("direct", Mode::name)
 }
 
-/// Every cell, sorted by its settings.
+/// Every cell, sorted by its settings. Columns in which there is nothing are left out.
 fn cells(cells: &[Cell]) -> String {
-    let mut table = Columns::new(&[
+    let header = [
         "mode",
         "protocol",
         "pool",
@@ -95,7 +95,8 @@ fn cells(cells: &[Cell]) -> String {
         "CPU pooler",
         "CPU postgres",
         "",
-    ]);
+    ];
+    let mut rows = Vec::new();
     let mut sorted: Vec<_> = cells.iter().filter(|cell| !cell.is_reference).collect();
     sorted.sort_by(|one, other| {
         let key = |s: &Setting| {
@@ -113,7 +114,7 @@ fn cells(cells: &[Cell]) -> String {
             .cpu_ns_per_request
             .iter()
             .find(|(name, _)| !["postgres", "generator"].contains(&name.as_str()));
-        table.row(vec![
+        rows.push([
             mode(&cell.setting).into(),
             protocol.name().into(),
             pool_size.map_or_else(none, |size| shown(size, cell.setting.poolers)),
@@ -132,6 +133,14 @@ fn cells(cells: &[Cell]) -> String {
             cpu(cell.cpu_ns_per_request.get("postgres")),
             remark(cell),
         ]);
+    }
+    let is_nothing = |cell: &String| matches!(cell.as_str(), "" | "-" | "0");
+    let kept: Vec<_> = (0..header.len())
+        .filter(|column| !rows.iter().all(|row| is_nothing(&row[*column])))
+        .collect();
+    let mut table = Columns::new(&kept.iter().map(|column| header[*column]).collect::<Vec<_>>());
+    for row in &rows {
+        table.row(kept.iter().map(|column| row[*column].clone()).collect());
     }
     table.to_string()
 }
@@ -174,19 +183,24 @@ fn answer(advice: &Advice) -> String {
     let Advice { question, about, value, interval, unit, settings, remarks } = advice;
     let number = |value: f64| match *unit {
         "ns" => show(value),
+        "of 1" => format!("{value:.2}"),
         _ => {
             let decimals = if value.fract() == 0.0 { 0 } else { 2 };
             format!("{value:.decimals$}")
         }
     };
+    let interval = match interval.map(|bound| bound.map(number)) {
+        [Some(low), Some(high)] => format!(" [{low}, {high}]"),
+        [Some(low), None] => format!(" [{low} or more]"),
+        [None, Some(high)] => format!(" [{high} or less]"),
+        [None, None] => String::new(),
+    };
     let unit = if *unit == "ns" { String::new() } else { format!(" {unit}") };
-    let bound = |bound: Option<f64>| bound.map_or("?".into(), number);
-    let value = value.map_or("none of those measured".into(), number);
-    let mut text = format!(
-        "{question} ({about}):\n  {value} [{}, {}]{unit}\n",
-        bound(interval[0]),
-        bound(interval[1])
-    );
+    let mut text = format!("{question} ({about}):\n  ");
+    text += &match value {
+        Some(value) => format!("{}{interval}{unit}\n", number(*value)),
+        None => format!("none of those that were measured{interval}\n"),
+    };
     settings.iter().chain(remarks).for_each(|line| text += &format!("    {line}\n"));
     text
 }

@@ -135,6 +135,11 @@ impl Threshold {
         Self { name: submetric.to_string(), submetric, ..self.clone() }
     }
 
+    /// Whether this number is what it asks for.
+    pub(crate) fn holds(&self, value: f64) -> bool {
+        self.expression.bound.holds(value)
+    }
+
     /// What becomes of it.
     pub(crate) fn judge(&self, metrics: &Metrics<'_>) -> ThresholdResult {
         let aggregation = self.expression.aggregation;
@@ -142,7 +147,7 @@ impl Threshold {
         ThresholdResult {
             metric: self.name.clone(),
             expression: self.source.clone(),
-            ok: value.is_some_and(|value| self.expression.bound.holds(value)),
+            ok: value.is_some_and(|value| self.holds(value)),
             value,
             submetric: self.submetric.clone(),
             aggregation,

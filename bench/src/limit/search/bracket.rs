@@ -1,6 +1,7 @@
 //! One goal's limit between two loads.
 
-use super::{Found, Settings, Trial, posterior};
+use super::posterior::Posterior;
+use super::{Found, Settings, Trial};
 
 /// All trials of one goal, and the two loads that they put its limit between.
 #[derive(Debug, Clone)]
@@ -14,6 +15,11 @@ pub(super) struct Bracket {
     asked: u32,
     /// The loads of holds that missed the goal.
     failed_holds: Vec<f64>,
+    /// Whether the two loads have been as close as was asked for, and confirmed: from then on all
+    /// trials together say where the limit is, since each for itself may be wrong.
+    has_been_narrow: bool,
+    /// What all trials together say.
+    posterior: Posterior,
 }
 
 /// What is known of one load.
@@ -31,7 +37,7 @@ const VOTES: usize = 3;
 const MAJORITY: usize = 2;
 /// Before the first failure loads grow by this.
 const GROWTH: f64 = 2.0;
-/// Bounds are tried again until the 95 % interval is no wider than so many brackets,
+/// Once the bracket is narrow, trials go on until the 95 % interval is no wider than so many of it,
 const DOUBT_WIDTHS: i32 = 2;
 /// or so many times the trials of plain bisection were made.
 const TRIALS_OF_BISECTION: f64 = 2.0;
@@ -66,12 +72,15 @@ impl Bracket {
             loads: Vec::new(),
             asked: 0,
             failed_holds: Vec::new(),
+            has_been_narrow: false,
+            posterior: Posterior::new(&[], settings.width),
         }
     }
 
     pub(super) fn add(&mut self, trial: &Trial, is_met: bool) {
         self.asked += u32::from(self.next().is_some_and(|next| next.load == trial.load));
         self.outcomes.push((trial.load, is_met));
+        self.posterior = Posterior::new(&self.outcomes, self.settings.width);
         let place = self.loads.partition_point(|load| load.load < trial.load);
         if self.loads.get(place).is_none_or(|load| load.load > trial.load) {
             let load = Load { load: trial.load, outcomes: Vec::new(), is_held: false };
@@ -85,19 +94,32 @@ impl Bracket {
             load.is_held = is_met;
             self.failed_holds.extend((!is_met).then_some(trial.load));
         }
+        if let (Some(low), Some(high)) = (self.low_load(), self.high_load()) {
+            let is_narrow = self.is_narrow(low.load, high.load);
+            self.has_been_narrow |= is_narrow && low.is_confirmed() && high.is_confirmed();
+        }
     }
 
     /// The lowest load that misses the goal. It goes before loads above that met it.
     fn high_load(&self) -> Option<&Load> {
-        self.loads.iter().find(|load| load.is_met() == Some(false))
+        let misses = |load: &&Load| load.is_met() == Some(false);
+        if !self.has_been_narrow {
+            return self.loads.iter().find(misses);
+        }
+        let above = || self.loads.iter().filter(|load| load.load > self.posterior.median);
+        above().find(misses).or_else(|| above().next())
     }
 
     fn low_load(&self) -> Option<&Load> {
-        let high = self.high_load().map_or(f64::INFINITY, |high| high.load);
+        let high = match self.has_been_narrow {
+            true => self.posterior.median.next_up(),
+            false => self.high_load().map_or(f64::INFINITY, |high| high.load),
+        };
+        let is_below = |load: &&Load| load.load < high || self.has_been_narrow && load.is_held;
         // Once a hold has failed, short trials prove little.
-        let has_held = self.loads.iter().any(|load| load.is_held && load.load < high);
+        let has_held = self.loads.iter().filter(is_below).any(|load| load.is_held);
         let is_known = |load: &&Load| load.is_held || self.failed_holds.is_empty() || !has_held;
-        let mut below = self.loads.iter().rev().filter(|load| load.load < high).filter(is_known);
+        let mut below = self.loads.iter().rev().filter(is_below).filter(is_known);
         below.find(|load| load.is_met() == Some(true))
     }
 
@@ -127,9 +149,12 @@ impl Bracket {
             let load = self.rounded(last / step).min(most).max(min);
             return hold(load).filter(|_| !is_over);
         }
+        if self.has_been_narrow && self.is_doubtful() && !self.is_exhausted() {
+            let load = self.posterior.doubt[self.outcomes.len() % 2];
+            return trial(self.rounded(load).clamp(min, max));
+        }
         if let Some(low) = low
-            && high.is_some()
-            && self.is_exhausted()
+            && (self.has_been_narrow || high.is_some() && self.is_exhausted())
         {
             return hold(low.load).filter(|_| !low.is_held);
         }
@@ -159,10 +184,6 @@ impl Bracket {
             }
             (_, Some(high)) if !high.is_confirmed() => trial(high.load),
             (Some(low), _) if !low.is_confirmed() => trial(low.load),
-            (Some(low), Some(high)) if self.is_doubtful() => {
-                let less = low.outcomes.len() <= high.outcomes.len();
-                trial(if less { low.load } else { high.load })
-            }
             (Some(low), _) if !low.is_held => hold(low.load),
             _ => None,
         }
@@ -170,9 +191,9 @@ impl Bracket {
 
     /// Whether trials leave more doubt than they should.
     fn is_doubtful(&self) -> bool {
-        let width = self.settings.width;
-        let (low, high) = posterior::interval(&self.outcomes, width);
-        high > low * (1.0 + width).powi(DOUBT_WIDTHS)
+        let (low, high) = self.posterior.interval;
+        let is_next = self.settings.is_whole && high - low <= 1.0;
+        high > low * (1.0 + self.settings.width).powi(DOUBT_WIDTHS) && !is_next
     }
 
     /// Whether as many trials were made as the search may take.
@@ -211,22 +232,26 @@ impl Bracket {
 
     pub(super) fn found(&self) -> Found {
         let (low, high) = (self.low_load(), self.high_load());
-        let likely = posterior::interval(&self.outcomes, self.settings.width);
-        let (low_value, high_value) = (self.low(), high.map(|high| high.load));
+        let likely = self.posterior.interval;
+        let low_value = self.low();
+        // Once the bracket was narrow all trials say more than the next load that missed the goal.
+        let high_value = high.map(|high| if self.has_been_narrow { likely.1 } else { high.load });
         let has_both = low.is_some() && high.is_some();
         // With one side only, nothing says how sharp the limit is.
         let outer = |bound: Option<f64>, likely: f64, wider: fn(f64, f64) -> f64| {
             let bound = bound?;
             let likely = if has_both { likely } else { bound };
+            let likely = match self.settings.is_whole {
+                true => wider(likely.floor(), likely.ceil()),
+                false => likely,
+            };
             Some(wider(bound, likely).clamp(self.settings.min, self.settings.max))
         };
         Found {
             value: low_value,
             interval: (outer(low_value, likely.0, f64::min), outer(high_value, likely.1, f64::max)),
             is_held: self.is_held(),
-            is_close: low.zip(high).is_some_and(|(low, high)| {
-                low.is_confirmed() && high.is_confirmed() && self.is_narrow(low.load, high.load)
-            }),
+            is_close: self.has_been_narrow,
         }
     }
 }

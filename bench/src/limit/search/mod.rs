@@ -61,7 +61,7 @@ pub(crate) struct Found {
     pub(crate) interval: (Option<f64>, Option<f64>),
     /// Whether a long trial at the limit met the goal.
     pub(crate) is_held: bool,
-    /// Whether both bounds are as close as was asked for, and confirmed.
+    /// Whether both bounds have been as close as was asked for, and confirmed.
     pub(crate) is_close: bool,
 }
 
