@@ -34,10 +34,10 @@ fn the_limit_of_a_pool_is_what_a_closed_loop_reaches() {
         "limit",
         &scenario,
         "--goal=p(95)<300",
-        "--start=80",
+        "--start=120",
         "--trial=2s",
         "--hold=4s",
-        "--width=3%",
+        "--width=5%",
         "--json=-",
     ]);
     let after = closed_loop(&stack, &scenario);
@@ -79,8 +79,8 @@ fn users_and_connections_have_limits_too() {
     let limit = &summary["limits"][0];
     assert!((4.0..=9.0).contains(&number(&limit["value"])), "{limit}");
     let usl = &limit["usl"];
-    // One user that waits 10 ms and more for each reply.
-    assert!((40.0..100.0).contains(&number(&usl["lambda"])), "{usl}");
+    // One user that waits 10 ms and more for each reply; the fit is of a handful of short trials.
+    assert!((40.0..160.0).contains(&number(&usl["lambda"])), "{usl}");
     for name in ["lambda", "sigma", "kappa"] {
         let interval = usl[format!("{name}_ci")].as_array().expect("an interval");
         assert!(number(&interval[0]) <= number(&usl[name]), "{name}: {usl}");

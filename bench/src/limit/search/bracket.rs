@@ -150,8 +150,7 @@ impl Bracket {
             return hold(load).filter(|_| !is_over);
         }
         if self.has_been_narrow && self.is_doubtful() && !self.is_exhausted() {
-            let load = self.posterior.doubt[self.outcomes.len() % 2];
-            return trial(self.rounded(load).clamp(min, max));
+            return trial(self.rounded(self.doubt(low, high)).clamp(min, max));
         }
         if let Some(low) = low
             && (self.has_been_narrow || high.is_some() && self.is_exhausted())
@@ -186,6 +185,17 @@ impl Bracket {
             (Some(low), _) if !low.is_confirmed() => trial(low.load),
             (Some(low), _) if !low.is_held => hold(low.load),
             _ => None,
+        }
+    }
+
+    /// Where it might be as well, below and above in turn; but no further than a width past the
+    /// bracket, since far away a trial says little of a limit that is sharp.
+    fn doubt(&self, low: Option<&Load>, high: Option<&Load>) -> f64 {
+        let [below, above] = self.posterior.doubt;
+        let width = 1.0 + self.settings.width;
+        match self.outcomes.len() % 2 {
+            0 => below.max(low.map_or(0.0, |low| low.load / width)),
+            _ => above.min(high.map_or(f64::INFINITY, |high| high.load * width)),
         }
     }
 

@@ -97,7 +97,7 @@ impl Group<'_> {
             interval: [low, high].map(|bound| bound.map(f64::from)),
             unit: "server connections",
             settings: cell.map(|cell| self.settings(cell)).unwrap_or_default(),
-            remarks: goals.chain(self.remarks(any, rate)).collect(),
+            remarks: self.remarks(any, rate).into_iter().chain(goals).collect(),
         })
     }
 

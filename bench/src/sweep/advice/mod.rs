@@ -129,7 +129,7 @@ mod tests {
         let advice = advise(&cells, 0.0, Some(&now));
         let smallest = find(&advice, "at a rate");
         assert_eq!((smallest.value, smallest.interval), (Some(2.0), [Some(2.0), Some(4.0)]));
-        assert!(smallest.remarks[0].contains("80.000 [70.000, 130.000]"), "{smallest:?}");
-        assert!(smallest.remarks[1].contains("keep 1.50 server connections"), "{smallest:?}");
+        assert!(smallest.remarks[3].contains("80.000 [70.000, 130.000]"), "{smallest:?}");
+        assert!(smallest.remarks[0].contains("keep 1.50 server connections"), "{smallest:?}");
     }
 }
