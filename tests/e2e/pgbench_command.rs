@@ -238,7 +238,8 @@ fn where_the_pooler_loses_names_both_say_so() {
     let options = ["-S", "-n", "-c", "2", "-t", "50", "-M", "prepared"];
     let theirs = tables.theirs(&options, "pooler");
     let exists = |words: &str| words.contains("prepared statement \"P") && words.contains("exists");
-    assert!(theirs.code != 0 && exists(&theirs.stderr), "{theirs:?}");
+    // Theirs counts no failure where another client's statement has the name that it needs.
+    assert!(exists(&theirs.stderr), "{theirs:?}");
     let ours = tables.ours(&options, "pooler");
     assert!(ours.stdout.contains("pooling_incompatible (first: SQLSTATE 42P05"), "{ours:?}");
     assert!(exists(&ours.stdout) && ours.stdout.contains("use -M extended"), "{ours:?}");

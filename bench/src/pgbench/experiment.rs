@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use engine::pgbench::{ScriptReport, Seeds};
 use engine::{Interval, Nanos, PhaseReport, Recording, SECOND, Stream};
+use hdrhistogram::Histogram;
 
 use super::log::{Columns, Log};
 use super::progress::{self, Turns};
@@ -37,6 +38,8 @@ pub(super) struct Scripts {
     pub(super) commands: Recording,
     /// Transactions in flight that were broken off: their clients still waited.
     pub(super) interrupted: u64,
+    /// How long connections took to open, where each transaction has one of its own, in ns.
+    pub(super) opened: Histogram<u64>,
     /// For each block, transactions that succeeded, and its length in ns.
     pub(super) blocks: Vec<(f64, f64)>,
 }
@@ -48,6 +51,7 @@ impl Scripts {
             report: ScriptReport::default(),
             commands: Recording::new(commands),
             interrupted: 0,
+            opened: engine::histogram(),
             blocks: Vec::new(),
         }
     }
@@ -220,6 +224,9 @@ impl<'a> Experiment<'a> {
         let own = &mut self.scripts[arm];
         let stream = &mut report.streams[0];
         own.interrupted += stream.interrupted;
+        if let Some(times) = &stream.connections {
+            own.opened.add(&times.open).expect("both have the engine's bounds");
+        }
         if let Some(script) = stream.script.take() {
             own.report.add(&script);
         }

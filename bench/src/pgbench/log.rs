@@ -176,7 +176,9 @@ impl LogFile {
             (_, Some(Conflict::Deadlock)) => "deadlock".into(),
             (Outcome::Failed(_), None) => "failed".into(),
         };
-        let Sample { client, number, script, .. } = sample;
+        let Sample { client, script, .. } = sample;
+        // pgbench counts from 1 on.
+        let number = sample.number + 1;
         let at_ns = epoch_ns + sample.done;
         let (seconds, us) = (at_ns / SECOND, at_ns % SECOND / 1000);
         write!(self.out, "{client} {number} {latency} {script} {seconds} {us}")?;
@@ -307,22 +309,22 @@ mod tests {
     #[test]
     fn a_line_for_each_transaction_in_the_file_of_its_thread() {
         insta::assert_snapshot!(files(FEW, None).join("-\n"), @r"
-        0 0 2000 1 1 200000
-        2 7 failed 1 1 900000
-        0 1 failed 1 3 500000
-        0 2 failed 1 3 501000
-        2 8 2000 1 3 600000
+        0 1 2000 1 1 200000
+        2 8 failed 1 1 900000
+        0 2 failed 1 3 500000
+        0 3 failed 1 3 501000
+        2 9 2000 1 3 600000
         -
-        1 0 2000 1 1 100000
+        1 1 2000 1 1 100000
         ");
         insta::assert_snapshot!(files(ALL, None).join("-\n"), @r"
-        0 0 2000 1 1 200000 500 0
-        2 7 serialization 1 1 900000 500 2
-        0 1 deadlock 1 3 500000 500 2
-        0 2 failed 1 3 501000 500 2
-        2 8 2000 1 3 600000 500 0
+        0 1 2000 1 1 200000 500 0
+        2 8 serialization 1 1 900000 500 2
+        0 2 deadlock 1 3 500000 500 2
+        0 3 failed 1 3 501000 500 2
+        2 9 2000 1 3 600000 500 0
         -
-        1 0 2000 1 1 100000 500 0
+        1 1 2000 1 1 100000 500 0
         ");
     }
 

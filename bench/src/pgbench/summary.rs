@@ -26,7 +26,7 @@ pub(crate) struct Summary {
     pub(super) threads: usize,
     pub(super) protocol: &'static str,
     pub(super) clients: u32,
-    pub(super) connects: bool,
+    connects: bool,
     /// `null` has no limit.
     pub(super) tries_max: Option<u32>,
     pub(super) rate: Option<f64>,
@@ -55,6 +55,8 @@ pub(super) struct PgbenchArm {
     pub(super) scale: i64,
     /// Until every client had its connection.
     pub(super) initial_connection_ns: Nanos,
+    /// Of each transaction's own connection, if they have one.
+    pub(super) mean_connection_ns: Option<f64>,
     #[serde(flatten)]
     pub(super) all: Transactions,
     /// Transactions in flight that were broken off at the end: their clients still waited.
@@ -188,6 +190,7 @@ impl PgbenchArm {
             arm: ArmSummary::new(arm, &names),
             scale: target.scale,
             initial_connection_ns: connecting as Nanos,
+            mean_connection_ns: plan.connects.then(|| scripts.opened.mean()),
             all: transactions(&recording.whole(), scripts.report.all_conflicts()),
             interrupted: scripts.interrupted,
             scripts: recording.operations.iter().enumerate().map(script).collect(),

@@ -78,12 +78,16 @@ fn target(summary: &Summary, arm: &PgbenchArm, out: &mut String) -> std::fmt::Re
             milliseconds(max as f64)
         )?;
     }
-    let connecting_ms = milliseconds(arm.initial_connection_ns as f64);
-    writeln!(out, "initial connection time = {connecting_ms:.3} ms")?;
-    let what = if summary.connects {
-        "including reconnection times"
-    } else {
-        "without initial connection time"
+    let what = match arm.mean_connection_ns {
+        Some(ns) => {
+            writeln!(out, "average connection time = {:.3} ms", milliseconds(ns))?;
+            "including reconnection times"
+        }
+        None => {
+            let connecting_ms = milliseconds(arm.initial_connection_ns as f64);
+            writeln!(out, "initial connection time = {connecting_ms:.3} ms")?;
+            "without initial connection time"
+        }
     };
     writeln!(out, "tps = {:.6} ({what})", all.tps)?;
     not_ended(summary, arm, out)?;
