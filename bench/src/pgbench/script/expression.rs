@@ -26,7 +26,7 @@ type Input<'a> = Stateful<LocatingSlice<&'a str>, State<'a>>;
 
 /// An expression may have so many operands and operators with one: reading and evaluating it take
 /// stack for each.
-const PARTS_MAX: usize = 1000;
+const PARTS_MAX: usize = 500;
 
 /// Binding powers, as Postgres has them. A prefix operator takes what binds at least so tightly.
 mod power {
@@ -420,11 +420,16 @@ mod tests {
             ("", "1", " + 1"),
             ("1 + ", "1", ""),
         ] {
-            let nested = |depth| before.repeat(depth) + within + &after.repeat(depth);
-            let names = Names::default();
-            assert!(read(&nested(400), &names).is_ok(), "{before}{within}{after}");
-            let problem = read(&nested(100_000), &names).expect_err("too deep");
-            assert!(problem.message.contains("at most"), "{problem:?}");
+            // As much stack as a program's first thread has.
+            let thread = std::thread::Builder::new().stack_size(8 << 20).spawn(move || {
+                let nested = |depth| before.repeat(depth) + within + &after.repeat(depth);
+                let names = Names::default();
+                assert!(read(&nested(100), &names).is_ok(), "{before}{within}{after}");
+                let _ = read(&nested(PARTS_MAX - 1), &names);
+                let problem = read(&nested(100_000), &names).expect_err("too deep");
+                assert!(problem.message.contains("at most"), "{problem:?}");
+            });
+            thread.unwrap().join().unwrap();
         }
     }
 }
