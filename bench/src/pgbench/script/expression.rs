@@ -233,13 +233,13 @@ fn operand(input: &mut Input<'_>) -> Result<Expression, Problem> {
     count(input)?;
     let at = input.current_token_start();
     let constant = constant_word.map(Expression::Constant);
-    alt((number, bracketed, variable, case, constant, function))
-        .parse_next(input)
-        .map_err(|problem| match problem.is_final || problem.at > at {
+    alt((number, bracketed, variable, case, constant, function)).parse_next(input).map_err(
+        |problem| match problem.is_final || problem.at > at {
             true => problem,
             // A prefix operator is looked for next.
             false => Problem { is_final: false, ..problem.expecting("a value") },
-        })
+        },
+    )
 }
 
 /// An expression where nothing else can stand.
