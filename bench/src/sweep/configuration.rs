@@ -246,7 +246,7 @@ fn read(pooler: &mut Pooler, database: &str) -> Result<Configuration, RigError> 
 }
 
 /// From the answers to SHOW CONFIG and SHOW DATABASES, of which the second goes first: an entry of
-/// [databases] can have settings of its own.
+/// `[databases]` can have settings of its own.
 fn configuration(settings: &Row, database: Option<&Row>) -> Configuration {
     let setting = |name: &str| settings.get(name).map(String::as_str).unwrap_or_default();
     let effective = |column: &str, name: &str| {

@@ -154,6 +154,8 @@ fn prefix<'a>(input: &mut Input<'a>) -> Result<Prefix<Input<'a>, Expression, Pro
         word("not").value(Prefix(power::NOT, |_, operand| Ok(negated(operand)))),
     ))
     .parse_next(input)
+    // It is looked for where there is no operand.
+    .map_err(|problem| Problem { is_final: false, ..problem.expecting("a value") })
     .and_then(|prefix| count(input).map(|()| prefix))
 }
 
@@ -231,15 +233,8 @@ fn infix<'a>(input: &mut Input<'a>) -> Result<Infix<Input<'a>, Expression, Probl
 
 fn operand(input: &mut Input<'_>) -> Result<Expression, Problem> {
     count(input)?;
-    let at = input.current_token_start();
     let constant = constant_word.map(Expression::Constant);
-    alt((number, bracketed, variable, case, constant, function)).parse_next(input).map_err(
-        |problem| match problem.is_final || problem.at > at {
-            true => problem,
-            // A sign may stand here.
-            false => Problem { is_final: false, ..problem.expecting("a value") },
-        },
-    )
+    alt((number, bracketed, variable, case, constant, function)).parse_next(input)
 }
 
 /// An expression where nothing else can stand.
