@@ -89,8 +89,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let open = std::fs::Permissions::from_mode(0o711);
     let folder = tempfile::Builder::new().prefix("poolbench-peers").permissions(open).tempdir()?;
     let rounds = if arguments.quick { work.quick } else { work.full };
-    let (is_full, folder) = (!arguments.quick, folder.path());
-    let bench = Bench { ours: &work.ours, rounds, is_full, cores, folder, stop };
+    let bench = Bench { ours: &work.ours, rounds, cores, folder: folder.path(), stop };
     let sections = sections(&bench, &work, arguments)?;
     let how = format!(
         "Medians of {} rounds, in an order that turns round, with quartiles in brackets. A round is \

@@ -53,9 +53,6 @@ pub(crate) struct Http {
 pub(crate) struct Postgres {
     /// Ours, if it is not as everywhere.
     pub(crate) ours: Option<Client>,
-    /// Whether short rounds leave it out.
-    #[serde(default)]
-    pub(crate) full_only: bool,
     pub(crate) script: Script,
     pub(crate) protocols: Vec<Protocol>,
     pub(crate) routes: Vec<Route>,
@@ -190,6 +187,7 @@ impl Work {
         for Postgres { connections, quick_connections, .. } in &mut postgres {
             connections.clone_from(quick_connections);
         }
+        postgres.retain(|work| !work.connections.is_empty());
         for Drivers { connections, quick_connections, .. } in &mut drivers {
             connections.clone_from(quick_connections);
         }

@@ -44,7 +44,7 @@ pub(crate) fn postgres(
 ) -> Result<Vec<Section>, Interrupted> {
     let servers = Servers::start(bench);
     let mut sections: Vec<Section> = Vec::new();
-    for work in work.iter().filter(|work| bench.is_full || !work.full_only) {
+    for work in work {
         let bench = &bench.with(work.ours.as_ref().unwrap_or(bench.ours));
         let mut title = format!("Postgres, {}", work.script);
         if work.ours.is_some() {

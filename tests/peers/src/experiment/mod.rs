@@ -34,8 +34,6 @@ use crate::work::{self, Rounds};
 pub(crate) struct Bench<'a> {
     pub(crate) ours: &'a Client,
     pub(crate) rounds: Rounds,
-    /// Whether the rounds are not the short ones.
-    pub(crate) is_full: bool,
     pub(crate) cores: Cores,
     /// For files of servers and clients.
     pub(crate) folder: &'a Path,
@@ -77,8 +75,8 @@ impl<'a> Bench<'a> {
     where
         'a: 'b,
     {
-        let Self { rounds, is_full, cores, folder, ref stop, .. } = *self;
-        Bench { ours, rounds, is_full, cores, folder, stop: Arc::clone(stop) }
+        let Self { rounds, cores, folder, ref stop, .. } = *self;
+        Bench { ours, rounds, cores, folder, stop: Arc::clone(stop) }
     }
 
     fn check(&self) -> Result<(), Interrupted> {
@@ -187,7 +185,7 @@ mod tests {
         let stop = Arc::new(AtomicBool::new(false));
         let cores = Cores { server: 0, client: 0 };
         let folder = Path::new("/");
-        let bench = Bench { ours: &ours, rounds, is_full: true, cores, folder, stop };
+        let bench = Bench { ours: &ours, rounds, cores, folder, stop };
         let mut order = Vec::new();
         let all = bench.rounds(3, &[&ours, &wrk, &ab], |client| {
             order.push(client.name().to_owned());
