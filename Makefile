@@ -18,7 +18,7 @@ test: servers
 	$(CARGO) build --workspace --locked
 	$(CARGO) test --workspace --locked
 
-# Beside the generators that people know; half an hour, on a machine that does nothing else. The
+# Beside the generators that people know; three quarters of an hour, on an otherwise idle machine. The
 # results stay in tests/peers/results. ARGS="--only http" …
 bench: servers peers
 	$(PEERS) --keep tests/peers/results $(ARGS)
