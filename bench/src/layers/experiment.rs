@@ -17,7 +17,7 @@ use crate::arm::{Block, differing_names};
 use crate::check::Checks;
 use crate::interrupt;
 use crate::observe::{
-    self, CpuSample, Observations, ObserveError, Observer, Poolers, Server, Sockets, Source, Totals,
+    self, CpuMeter, Observations, ObserveError, Observer, Poolers, Server, Sockets, Source, Totals,
 };
 use crate::rig::{Rig, RigError};
 use crate::scenario::{Processes, Scenario};
@@ -234,7 +234,7 @@ impl<'a> Experiment<'a> {
         let is_pooled = self.rig.arms[arm].kind.has("pooler");
         let totals = if is_pooled { self.totals()? } else { None };
         let is_watched = is_pooled && is_watched(round) && self.watcher.is_some();
-        let cpu = self.cpu();
+        let cpu = CpuMeter::begin(&self.processes);
         if is_watched {
             self.watcher.iter().for_each(Watcher::begin);
         }
@@ -248,7 +248,7 @@ impl<'a> Experiment<'a> {
             self.levels[rate].observed[arm].push((load, self.rig.spun_share(&report)));
         }
         let looks = if is_watched { self.looks() } else { Vec::new() };
-        let used = self.cpu_since(&cpu);
+        let used = cpu.used();
         if let Some(before) = totals
             && let Some(after) = self.totals()?
         {
@@ -302,16 +302,5 @@ impl<'a> Experiment<'a> {
         let Some(poolers) = &mut self.poolers else { return Ok(Assignments::Unknown) };
         let by_transaction = poolers.assign_by_transaction()?;
         Ok(Assignments::new(&poolers.totals()?, by_transaction, has_pipelines))
-    }
-
-    fn cpu(&self) -> Vec<(String, CpuSample)> {
-        let processes = self.processes.iter();
-        processes.map(|(target, family)| (target.clone(), family.cpu())).collect()
-    }
-
-    fn cpu_since(&self, before: &[(String, CpuSample)]) -> Vec<(String, u64)> {
-        let after = self.cpu();
-        let pairs = after.into_iter().zip(before);
-        pairs.map(|((target, after), (_, before))| (target, after.since(before))).collect()
     }
 }

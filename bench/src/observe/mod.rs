@@ -2,6 +2,7 @@
 
 mod cgroup;
 mod cpu;
+mod cpu_meter;
 mod family;
 mod login;
 mod machine;
@@ -22,6 +23,7 @@ mod tests;
 use thiserror::Error;
 
 pub(crate) use cpu::CpuSample;
+pub(crate) use cpu_meter::CpuMeter;
 pub(crate) use family::Family;
 pub(crate) use machine::{MachineSample, MachineUse};
 pub(crate) use network::{Network, NetworkSample};

@@ -14,7 +14,7 @@ use crate::check::Checks;
 use crate::interrupt;
 use crate::limit::{Goal, GoalResult, LimitError, Log};
 use crate::metric::{self, Gauges, Loads, Tally};
-use crate::observe::{CpuSample, Family, Pooler};
+use crate::observe::{CpuMeter, Family, Pooler};
 use crate::rig::{Rig, RigError};
 use crate::rules;
 use crate::scenario::{Processes, Scenario};
@@ -140,7 +140,7 @@ impl<'a> Experiment<'a> {
             rig.warm_up(stream(&rig, load(&setting, WARM_UP_NS), !seed))?;
         }
         let before = self.totals()?;
-        let cpu_before = self.cpu();
+        let cpu = CpuMeter::begin(&self.processes);
         let names: Vec<_> = self.scenario.operations.iter().map(|op| op.name.clone()).collect();
         let (mut looks, mut pieces, mut failed) = (Vec::new(), Vec::new(), None);
         let (judge, mut judged) = (self.judge(&target)?, Vec::new());
@@ -180,7 +180,7 @@ impl<'a> Experiment<'a> {
             cell.pool = Some(PoolFigures::new(&setting, &looks, totals, length_ns));
         }
         let requests = cell.requests.max(1) as f64;
-        for (name, ns) in self.cpu_since(&cpu_before) {
+        for (name, ns) in cpu.used() {
             let of = match name.as_str() {
                 "postgres" => name,
                 // All of its processes together.
@@ -210,17 +210,6 @@ impl<'a> Experiment<'a> {
         let operations = self.scenario.operations.iter().map(|op| op.name.clone()).collect();
         let loads = Loads { loads: vec![load], operations, checks: Vec::new() };
         Ok(Judge { loads, goals: &self.plan.goals })
-    }
-
-    fn cpu(&self) -> Vec<(String, CpuSample)> {
-        let processes = self.processes.iter();
-        processes.map(|(target, family)| (target.clone(), family.cpu())).collect()
-    }
-
-    fn cpu_since(&self, before: &[(String, CpuSample)]) -> Vec<(String, u64)> {
-        let after = self.cpu();
-        let pairs = after.into_iter().zip(before);
-        pairs.map(|((target, after), (_, before))| (target, after.since(before))).collect()
     }
 }
 
