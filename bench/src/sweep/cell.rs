@@ -11,6 +11,7 @@ use super::grid::{Place, Setting};
 use crate::arm::Quantiles;
 use crate::limit::{Goal, GoalResult};
 use crate::observe::Row;
+use crate::validity::Validity;
 
 /// One cell: a line of the log. Times in ns, rates in 1/s.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,9 @@ pub(crate) struct Cell {
     /// How much of its time the generator worked, 0 to 1.
     pub(crate) generator_share: f64,
     pub(crate) goals: Vec<CellGoal>,
+    /// Whether its figures can be trusted.
+    #[serde(default)]
+    pub(crate) validity: Validity,
 }
 
 /// A part of a cell.
@@ -248,6 +252,7 @@ impl Cell {
             cpu_ns_per_request: BTreeMap::new(),
             generator_share: 0.0,
             goals: Vec::new(),
+            validity: Validity::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use engine::{Gaps, Load, MILLISECOND, Nanos, Random, Stream, StreamReport};
 use super::cell::{Cell, CellGoal, Look, Piece, PoolFigures, Totals};
 use super::configuration::Control;
 use super::grid::{Mode, Place, Setting};
-use super::{Plan, Summary};
+use super::{Plan, Summary, table};
 use crate::arm::ArmKind;
 use crate::check::Checks;
 use crate::interrupt;
@@ -58,7 +58,7 @@ pub(crate) fn run(
             None => {
                 let cell = experiment.cell(number, place)?;
                 let of = format!("{} of {}", number + 1, order.len());
-                say(&format!("{of}: {}", super::table::progress(&cell)));
+                say(&format!("{of}: {}", table::progress(&cell)));
                 log.push(&cell)?;
                 cell
             }
@@ -91,7 +91,7 @@ pub(crate) fn run_as_it_is(
         let mut place = *place;
         place.setting.poolers = Some(pids.len() as u32);
         let cell = experiment.cell(number, &place)?;
-        say(&super::table::progress(&cell));
+        say(&table::progress(&cell));
         cells.push(cell);
     }
     Ok(cells)
@@ -191,7 +191,15 @@ impl<'a> Experiment<'a> {
             };
             *cell.cpu_ns_per_request.entry(of).or_default() += ns as f64 / requests;
         }
-        cell.goals = judge.goals(&report.streams[0], length_ns, &judged);
+        let stream = &report.streams[0];
+        cell.goals = judge.goals(stream, length_ns, &judged);
+        let (label, whole) = (table::label(&setting), stream.recording.whole());
+        cell.validity.judge_machine(&rig.generator().machine);
+        cell.validity.judge_recording(&label, &whole);
+        // That clients are few is a setting here, and what waits for one is a figure.
+        if stream.late == 0 {
+            cell.validity.judge_lateness(&label, &whole.lateness, 0.0);
+        }
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use super::cell::Cell;
 use super::configuration::Configuration;
 use super::published::Compared;
 use crate::scenario::Scenario;
-use crate::validity::Validity;
+use crate::validity::{Level, Validity};
 
 /// The result of `sweep`. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -122,6 +122,13 @@ impl Summary {
                  there; give it more --workers",
                 BUSY_SHARE_MAX * 100.0
             ));
+        }
+        for level in [Level::Invalid, Level::Suspect] {
+            let mut such = cells.iter().filter(|cell| cell.validity.valid == level);
+            if let Some(first) = such.next() {
+                let reasons = first.validity.reasons.join("; ");
+                validity.add(level, format!("in {} cells, first: {reasons}", 1 + such.count()));
+            }
         }
         let problems = cells.iter().filter(|cell| cell.problem.is_some()).count();
         if problems > 0 {
@@ -277,6 +284,19 @@ pub(super) mod tests {
         let summary = Summary::of("nova", &plan(), Some(now), cells);
         let [reason] = &summary.validity.reasons[..] else { panic!("one: {:?}", summary.validity) };
         assert!(reason.starts_with("in 1 cells the generator worked more than 90 %"), "{reason}");
+    }
+
+    #[test]
+    fn what_spoils_cells_spoils_the_sweep() {
+        let (mut cells, now) = surface();
+        cells[1].validity.suspect("the machine was busy".into());
+        cells[4].validity.suspect("it still was".into());
+        cells[5].validity.invalid("the machine slept".into());
+        let Validity { valid, reasons } = Summary::of("nova", &plan(), Some(now), cells).validity;
+        assert_eq!(valid, Level::Invalid);
+        let [slept, busy] = &reasons[..] else { panic!("two: {reasons:?}") };
+        assert_eq!(slept, "in 1 cells, first: the machine slept");
+        assert_eq!(busy, "in 2 cells, first: the machine was busy");
     }
 
     #[test]

@@ -163,20 +163,21 @@ fn remark(cell: &Cell) -> String {
 
 /// A cell in one line.
 pub(super) fn progress(cell: &Cell) -> String {
-    let Setting { clients, pool_size, protocol, rate, .. } = cell.setting;
-    let pool = pool_size
-        .map_or(String::new(), |size| format!(", a pool of {}", shown(size, cell.setting.poolers)));
-    let rate = rate.map_or(String::new(), |rate| format!(", {rate}/s"));
     let reference = if cell.is_reference { " (reference)" } else { "" };
     let found = match &cell.problem {
         Some(problem) => problem.clone(),
         None => format!("{:.0}/s", cell.throughput),
     };
-    format!(
-        "{}, {}, {clients} clients{pool}{rate}{reference}: {found}",
-        mode(&cell.setting),
-        protocol.name()
-    )
+    format!("{}{reference}: {found}", label(&cell.setting))
+}
+
+/// A cell's settings in words.
+pub(super) fn label(setting: &Setting) -> String {
+    let Setting { clients, pool_size, protocol, rate, poolers, .. } = *setting;
+    let pool =
+        pool_size.map_or(String::new(), |size| format!(", a pool of {}", shown(size, poolers)));
+    let rate = rate.map_or(String::new(), |rate| format!(", {rate}/s"));
+    format!("{}, {}, {clients} clients{pool}{rate}", mode(setting), protocol.name())
 }
 
 fn answer(advice: &Advice) -> String {

@@ -10,7 +10,7 @@ mod tests;
 
 use engine::{MILLISECOND, OperationRecording};
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wire::Class;
 
 use self::artefact::{comb, looks_like_delayed_ack};
@@ -20,14 +20,14 @@ use crate::arm::Arm;
 use crate::generator::GeneratorSummary;
 
 /// The verdict, with its reasons.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Validity {
     pub(crate) valid: Level,
     pub(crate) reasons: Vec<String>,
 }
 
 /// How far a run's numbers can be trusted.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Level {
     #[default]
@@ -67,7 +67,7 @@ impl Validity {
     }
 
     /// What holds for several arms or rates is told once.
-    fn add(&mut self, level: Level, reason: String) {
+    pub(crate) fn add(&mut self, level: Level, reason: String) {
         self.valid = self.valid.max(level);
         if !self.reasons.contains(&reason) {
             self.reasons.push(reason);
@@ -139,7 +139,7 @@ impl Validity {
 
     /// Whether requests left when they were due; of these `late` is the share that found no free
     /// connection, 0 to 1.
-    fn judge_lateness(&mut self, arm: &str, lateness: &Histogram<u64>, late: f64) {
+    pub(crate) fn judge_lateness(&mut self, arm: &str, lateness: &Histogram<u64>, late: f64) {
         let [p50, p99] = [0.5, 0.99].map(|quantile| lateness.value_at_quantile(quantile));
         if p99 <= LATENESS_P99_MAX_NS {
             return;
@@ -163,7 +163,8 @@ impl Validity {
         }
     }
 
-    fn judge_recording(&mut self, arm: &str, whole: &OperationRecording) {
+    /// Whether replies were those that were asked for, and whether something on the way held them up.
+    pub(crate) fn judge_recording(&mut self, arm: &str, whole: &OperationRecording) {
         for (class, count, first) in whole.failures() {
             if class == Class::WrongReply {
                 let words = first.map(|first| first.message.as_str()).unwrap_or_default();
