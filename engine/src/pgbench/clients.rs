@@ -133,8 +133,10 @@ impl Clients {
     /// Where the command that the client in `place` carried out last is recorded, if it is
     /// ([`super::Command::recording`]).
     pub fn recording(&self, place: usize) -> Option<u32> {
-        let recording = self.clients[place].recording(&self.workload);
-        recording.filter(|_| self.workload.records_commands)
+        if !self.workload.records_commands {
+            return None;
+        }
+        self.clients[place].recording(&self.workload)
     }
 
     /// What is wrong with the script of the client in `place`, with the place in it.
