@@ -124,7 +124,13 @@ impl Results<'_> {
         let Self { plan, arms, targets, scripts, threads } = self;
         let mut validity = Validity::default();
         validity.judge_generator(&head.generator);
-        arms.iter().for_each(|arm| validity.judge(arm));
+        for arm in arms {
+            validity.judge(arm);
+            if arm.requests() > 0 && arm.blocks.iter().all(|block| block.succeeded == 0) {
+                let name = arm.label();
+                validity.invalid(format!("{name}: no transaction succeeded"));
+            }
+        }
         let Comparison { costs, throughput } = Comparison::new(plan, arms, scripts, &mut validity);
         let all = arms.iter().zip(targets).zip(scripts);
         let error = scripts.iter().find_map(|scripts| scripts.report.error.as_ref());
