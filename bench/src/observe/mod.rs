@@ -55,8 +55,6 @@ pub(crate) enum ObserveError {
     Exposition { url: String, problem: String },
     #[error("/proc/stat can't be read")]
     NoMachine,
-    #[error("processes.{target}: there is no process {pid}")]
-    Process { target: String, pid: u32 },
 }
 
 /// Opens what the scenario gives to look through: the pooler's console and Postgres.

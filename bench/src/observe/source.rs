@@ -76,9 +76,9 @@ impl Source {
             let server = ServerSource::new(conninfo)?;
             all.push(Self { name: "postgres".into(), kind: Kind::Server(Box::new(server)) });
         }
-        let own = (GENERATOR.to_owned(), std::process::id().to_string());
-        for (name, place) in scenario.processes.iter().chain([(&own.0, &own.1)]) {
-            let process = ProcessSource::new(name, place);
+        let own = (GENERATOR.to_owned(), vec![std::process::id().to_string()]);
+        for (name, places) in scenario.processes.iter().chain([(&own.0, &own.1)]) {
+            let process = ProcessSource::new(name, places);
             all.push(Self { name: name.clone(), kind: Kind::Process(process) });
         }
         all.push(Self { name: MACHINE.into(), kind: Kind::Machine });

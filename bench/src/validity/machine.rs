@@ -57,7 +57,7 @@ impl Instants {
         let own = std::process::id().to_string();
         Self {
             machine: MachineSample::read().ok(),
-            generator: ProcessSource::new(GENERATOR, &own).look().ok(),
+            generator: ProcessSource::new(GENERATOR, &[own]).look().ok(),
             clocks: Clocks::read(),
             at: Instant::now(),
         }
