@@ -28,7 +28,9 @@ pub(crate) use family::Family;
 pub(crate) use machine::{MachineSample, MachineUse};
 pub(crate) use network::{Network, NetworkSample};
 pub(crate) use observer::{Look, Observations, Observed, Observer};
-pub(crate) use pooler::{FullPool, Pooler, PoolerSample, Poolers, Pools, Totals, pool_mode};
+pub(crate) use pooler::{
+    ClientLimit, Figures, FullPool, Pooler, PoolerSample, Poolers, Pools, Totals, pool_mode,
+};
 pub(crate) use process::{ProcessSample, ProcessSource, ProcessUse};
 pub(crate) use prometheus::Exposition;
 pub(crate) use server::{Server, ServerSample};
