@@ -10,7 +10,9 @@ use std::thread;
 #[derive(Clone)]
 pub(super) enum Answer {
     Rows(&'static [&'static [&'static str]]),
-    /// One such for each statement of the query.
+    /// The same as psql -A writes it: cells with bars between them, a row in each line.
+    Psql(&'static str),
+    /// Rows for each statement of the query.
     Tables(&'static [&'static [&'static [&'static str]]]),
     /// One cell.
     Version(&'static str),
@@ -124,6 +126,11 @@ fn serve(
         let bytes = match answer.unwrap_or(&Answer::Refusal) {
             Answer::Rows(rows) => table(rows),
             Answer::Tables(tables) => tables.iter().flat_map(|rows| table(rows)).collect(),
+            Answer::Psql(text) => {
+                let rows: Vec<Vec<_>> =
+                    text.lines().map(|line| line.split('|').collect()).collect();
+                table(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>())
+            }
             Answer::Version(version) => table(&[&["version"], &[version]]),
             Answer::Refusal => refusal("08P01"),
             Answer::RefusalOf(code) => refusal(code),
