@@ -32,6 +32,8 @@ pub(super) enum Resource {
     Pool(String),
     /// Clients that the pooler takes.
     Clients(String),
+    /// Those that it takes for one database.
+    DatabaseClients(String),
     /// Files that a process may have open.
     OpenFiles(String),
     /// The queues of connections that no server on this machine has taken yet.
@@ -51,6 +53,7 @@ impl fmt::Display for Resource {
             Self::Connections(server) => write!(f, "max_connections of {server}"),
             Self::Pool(pooler) => write!(f, "pool of {pooler}"),
             Self::Clients(pooler) => write!(f, "max_client_conn of {pooler}"),
+            Self::DatabaseClients(pooler) => write!(f, "max_db_client_connections of {pooler}"),
             Self::OpenFiles(process) => write!(f, "open files of {process}"),
             Self::Backlog => f.write_str("listen backlog"),
         }
@@ -79,7 +82,8 @@ impl Resource {
             all.extend(others.cloned().map(Self::Cpu));
             all.extend(second.processes.keys().cloned().map(Self::OpenFiles));
             for pooler in second.poolers.keys() {
-                all.extend([Self::Pool, Self::Clients].map(|of| of(pooler.clone())));
+                let of = [Self::Pool, Self::Clients, Self::DatabaseClients];
+                all.extend(of.map(|of| of(pooler.clone())));
             }
             for server in second.servers.keys() {
                 let of = [Self::Locks, Self::LightweightLocks, Self::Io, Self::Connections];
@@ -121,12 +125,13 @@ impl Resource {
             Self::Pool(name) => !pooler(second, name)?.full.as_ref()?.is_empty(),
             Self::Clients(name) => {
                 let pooler = pooler(second, name)?;
-                let of_database =
-                    |limit: &ClientLimit| is_spent(Some(limit.clients), Some(limit.clients_max));
-                let of_databases = pooler.client_limits.iter().filter_map(of_database);
-                of_databases
-                    .chain(is_spent(pooler.clients, pooler.clients_max))
-                    .reduce(|a, b| a || b)?
+                is_spent(pooler.clients, pooler.clients_max)?
+            }
+            Self::DatabaseClients(name) => {
+                let mut limits = pooler(second, name)?.client_limits.iter();
+                limits.any(|limit| {
+                    is_spent(Some(limit.clients), Some(limit.clients_max)) == Some(true)
+                })
             }
             Self::OpenFiles(name) => {
                 let used = second.processes.get(name)?.as_ref()?;
@@ -168,19 +173,18 @@ impl Resource {
             Self::Clients(name) => {
                 let of = |second| pooler(second, name).and_then(|pooler| pooler.clients_max);
                 let used = mean(seconds, |second| Some(pooler(second, name)?.clients? as f64));
-                let most = seconds.iter().find_map(of);
-                let mut evidence = spent(used, most, "clients", "max_client_conn allows");
-                let limits = seconds.iter().rev().find_map(|second| pooler(second, name));
-                evidence.extend(limits.iter().flat_map(|pooler| &pooler.client_limits).map(
-                    |limit| {
-                        let ClientLimit { database, clients, clients_max } = limit;
-                        format!(
-                            "{clients} clients of {database} of {clients_max} that \
+                spent(used, seconds.iter().find_map(of), "clients", "max_client_conn allows")
+            }
+            Self::DatabaseClients(name) => {
+                let of = |second| pooler(second, name).map(|pooler| &pooler.client_limits);
+                let limits = seconds.iter().rev().find_map(of).into_iter().flatten();
+                let told = |ClientLimit { database, clients, clients_max }: &ClientLimit| {
+                    format!(
+                        "{clients} clients of {database} of {clients_max} that \
                          max_db_client_connections allows"
-                        )
-                    },
-                ));
-                evidence
+                    )
+                };
+                limits.map(told).collect()
             }
             Self::OpenFiles(name) => {
                 let of = |second: &Second| second.processes.get(name)?.as_ref()?.open_files_max;

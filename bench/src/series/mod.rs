@@ -307,6 +307,7 @@ fn per_second<'a>(
 #[cfg(test)]
 mod tests {
     use engine::MILLISECOND;
+    use wire::http::ServerTiming;
 
     use super::*;
 
@@ -330,6 +331,28 @@ mod tests {
         let pooler = second.poolers["pooler"].as_ref()?;
         let counted = pooler.counted_per_second.as_ref().map(|all| all["query_count"].round());
         Some((pooler.pools.cl_waiting?, counted))
+    }
+
+    #[test]
+    fn what_the_gateway_says_of_its_time_is_a_series_and_nothing_where_it_says_nothing() {
+        let mut recording = engine::Recording::new(1);
+        let of = |recording: &engine::Recording| {
+            let stream = StreamReport::new(recording.clone());
+            LoadSecond::of((0, SECOND), &[stream])
+        };
+        let silent = of(&recording);
+        assert_eq!((silent.server_total_ns, silent.server_database_ns), (None, None));
+        for ms in 1..=100 {
+            let database_ns = (ms > 50).then_some(MILLISECOND);
+            recording.timed(0, ServerTiming::new(Some(ms * MILLISECOND), database_ns));
+        }
+        let told = of(&recording);
+        let ms = |spread: Option<Spread>| {
+            let Spread { p50, max, .. } = spread.unwrap();
+            [p50, max].map(|ns| ns as f64 / MILLISECOND as f64).map(f64::round)
+        };
+        assert_eq!(ms(told.server_total_ns), [50.0, 100.0]);
+        assert_eq!(ms(told.server_database_ns), [1.0, 1.0]);
     }
 
     fn stretch((from_ms, to_ms): (u64, u64)) -> LoadSecond {
