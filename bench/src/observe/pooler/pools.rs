@@ -51,13 +51,14 @@ impl Pools {
         let Some((first, rest)) = all.split_first() else { return Self::default() };
         rest.iter().fold(*first, |sum, other| {
             let both = |figure: fn(&Self) -> Option<u64>| Some(figure(&sum)? + figure(other)?);
+            let longest = |one: Option<Nanos>, two: Option<Nanos>| Some(one?.max(two?));
             Self {
                 cl_active: both(|pools| pools.cl_active),
                 cl_waiting: both(|pools| pools.cl_waiting),
                 sv_active: both(|pools| pools.sv_active),
                 sv_idle: both(|pools| pools.sv_idle),
                 sv_used: both(|pools| pools.sv_used),
-                maxwait_ns: sum.maxwait_ns.max(other.maxwait_ns),
+                maxwait_ns: longest(sum.maxwait_ns, other.maxwait_ns),
             }
         })
     }
