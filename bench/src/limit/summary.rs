@@ -7,14 +7,13 @@ use serde::Serialize;
 
 use super::beyond::Beyond;
 use super::experiment::Outcome;
-use super::knee::knee;
 use super::trial::{Judgement, Trial};
-use super::usl::Usl;
 use super::{Plan, TargetPlan, Variable};
 use crate::arm::{ArmKind, Quantiles};
 use crate::generator::GeneratorSummary;
 use crate::limiter::Limiter;
 use crate::scenario::Scenario;
+use crate::statistics::{Usl, knee};
 use crate::validity::Validity;
 
 /// The result of `limit`. Times in ns, rates in 1/s.

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use engine::{Nanos, OperationRecording, PhaseReport, Recording, SECOND};
 use serde::{Deserialize, Serialize};
-use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::configuration::Configuration;
 use super::grid::{Place, Setting};
 use crate::arm::Quantiles;
 use crate::limit::{Goal, GoalResult};
 use crate::observe::Row;
+use crate::statistics::half_interval;
 use crate::validity::Validity;
 
 /// One cell: a line of the log. Times in ns, rates in 1/s.
@@ -68,8 +68,8 @@ pub(crate) struct Times {
 pub(crate) struct CellGoal {
     #[serde(flatten)]
     pub(crate) result: GoalResult,
-    /// The value's 95 % interval by the method of batch means (Law, "Simulation Modeling and
-    /// Analysis", section 9.5.3), the pieces being the batches; `None` with too few of them.
+    /// The value's 95 % interval by the method of batch means, the pieces being the batches; `None`
+    /// with too few of them.
     pub(crate) value_ci: Option<[f64; 2]>,
     /// Whether it is met at both ends of the interval, and at either of them.
     pub(crate) is_surely_met: bool,
@@ -302,18 +302,6 @@ impl Cell {
     }
 }
 
-/// Half of the 95 % interval of a mean (Student's t).
-pub(super) fn half_interval(values: &[f64]) -> f64 {
-    let count = values.len() as f64;
-    if count < 2.0 {
-        return 0.0;
-    }
-    let mean = values.iter().sum::<f64>() / count;
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
-    let t = StudentsT::new(0.0, 1.0, count - 1.0).map_or(f64::NAN, |t| t.inverse_cdf(0.975));
-    t * (variance / count).sqrt()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,12 +346,5 @@ mod tests {
         assert_eq!(figures.multiplexing_ratio, Some(4.0));
         assert_eq!(figures.transactions_per_server, Some(20.0));
         assert_eq!((figures.wait_ns, figures.query_ns), (Some(2000.0), Some(1000.0)));
-    }
-
-    #[test]
-    fn a_mean_of_equal_values_is_certain() {
-        assert_eq!(half_interval(&[5.0; 4]), 0.0);
-        // t(1) = 12.706, and the standard error of 0 and 2 is 1.
-        assert!((half_interval(&[0.0, 2.0]) - 12.706).abs() < 1e-3);
     }
 }

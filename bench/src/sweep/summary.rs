@@ -11,6 +11,7 @@ use super::cell::Cell;
 use super::configuration::Configuration;
 use super::published::Compared;
 use crate::scenario::Scenario;
+use crate::statistics::relative_deviation;
 use crate::validity::{Level, Validity};
 
 /// The result of `sweep`. Times in ns, rates in 1/s.
@@ -53,14 +54,6 @@ const SPREAD_MAX: f64 = 0.1;
 const BUSY_SHARE_MAX: f64 = 0.9;
 
 impl Drift {
-    /// The standard deviation, as a share of the mean.
-    fn deviation(&self) -> f64 {
-        let count = self.throughputs.len() as f64;
-        let mean = self.throughputs.iter().sum::<f64>() / count;
-        let squares = self.throughputs.iter().map(|rate| (rate - mean).powi(2)).sum::<f64>();
-        (squares / (count - 1.0).max(1.0)).sqrt() / mean
-    }
-
     fn new(cells: &[Cell]) -> Option<Self> {
         let references = cells.iter().filter(|cell| cell.is_reference && cell.problem.is_none());
         let throughputs: Vec<_> = references.map(|cell| cell.throughput).collect();
@@ -105,7 +98,7 @@ impl Summary {
         mut cells: Vec<Cell>,
     ) -> Self {
         let drift = Drift::new(&cells);
-        let deviation = drift.as_ref().map_or(0.0, Drift::deviation);
+        let deviation = drift.as_ref().map_or(0.0, |drift| relative_deviation(&drift.throughputs));
         cells.iter_mut().for_each(|cell| cell.widen(deviation));
         let mut validity = Validity::default();
         if let Some(drift) = drift.as_ref().filter(|drift| drift.spread > SPREAD_MAX) {

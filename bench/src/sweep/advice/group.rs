@@ -3,10 +3,9 @@
 use super::Advice;
 use crate::duration::show;
 use crate::scenario::counted;
-use crate::statistics::Estimate;
+use crate::statistics::{Estimate, jain};
 use crate::sweep::cell::{Cell, CellGoal};
 use crate::sweep::configuration::Configuration;
-use crate::sweep::fairness::jain;
 use crate::sweep::resample::{Drawn, estimate};
 
 /// A pool that does this share of the best is as good.
