@@ -22,7 +22,9 @@ pub(crate) fn read(info: &StackInfo, name: &str, text: &str) -> Result<Scenario,
     let mut scenario = Scenario::parse(name, text, &|name| variable(info, name))?;
     if !info.more_poolers.is_empty() {
         // What one of several processes counts and costs is not the pooler's.
-        scenario.processes.remove("pooler");
+        let all = std::iter::once(&info.pgbouncer).chain(&info.more_poolers);
+        let pids = all.map(|server| server.pid.to_string()).collect();
+        scenario.processes.insert("pooler".into(), pids);
         if let Some(pooler) = scenario.targets.get_mut("pooler") {
             pooler.consoles = info.consoles();
         }

@@ -228,4 +228,6 @@ fn counts_agree_over_several_processes_behind_one_port() {
     assert!(through > 100, "{summary}");
     assert_eq!(summary["counts"]["completed_through_pooler"], through, "{summary}");
     assert_eq!(summary["counts"]["pooler_queries"], through, "{summary}");
+    // Their CPU is counted together too.
+    assert!(arm(&summary, "pooler")["cpu_ns_per_request"]["pooler"].as_f64() > Some(0.0));
 }

@@ -108,8 +108,6 @@ pub(crate) struct Arm {
     pub(crate) protocol: Option<Protocol>,
     pub(crate) measured_ns: Nanos,
     pub(crate) generator_cpu_ns: Nanos,
-    /// CPU time by the scenario's process names.
-    cpu_ns: BTreeMap<String, Nanos>,
     pub(crate) backends: Vec<u64>,
     /// What was seen beside its load alone; empty where it was not observed, or with others.
     pub(crate) series: Vec<Second>,
@@ -126,7 +124,7 @@ pub(crate) struct Measured {
     pub(crate) succeeded: u64,
     /// Requests that got their outcome.
     pub(crate) requests: u64,
-    /// CPU time by the scenario's process names.
+    /// CPU time by the scenario's process names; one that had gone is missing.
     cpu_ns: Vec<(String, Nanos)>,
 }
 
@@ -180,7 +178,6 @@ impl Arm {
             protocol: None,
             measured_ns: 0,
             generator_cpu_ns: 0,
-            cpu_ns: BTreeMap::new(),
             backends: Vec::new(),
             series: Vec::new(),
         }
@@ -210,9 +207,6 @@ impl Arm {
         self.is_out = report.is_out;
         self.measured_ns += length_ns;
         self.generator_cpu_ns += generator_cpu_ns;
-        for (process, ns) in &cpu_ns {
-            *self.cpu_ns.entry(process.clone()).or_default() += ns;
-        }
         let whole = report.recording.whole();
         self.blocks.push(Measured {
             response: Sample::new(&whole.response),
@@ -256,16 +250,21 @@ impl Arm {
         Some((self.backends.iter().sum::<u64>() as f64 / self.backends.len() as f64, max))
     }
 
-    /// CPU time of one of the arm's layers for each of its requests, in ns; `None` where the
-    /// layer's process is not known.
+    /// CPU time of one of the arm's layers for each of its requests, in ns, over the blocks in which
+    /// the layer's process was seen; `None` where it never was.
     pub(crate) fn cpu_ns_per_request(&self, layer: &str) -> Option<f64> {
-        let process = self.process(layer);
-        let ns = if layer == "generator" {
-            self.generator_cpu_ns
-        } else {
-            *self.cpu_ns.get(process).filter(|_| self.kind.has(layer))?
-        };
-        (self.requests() > 0).then(|| ns as f64 / self.requests() as f64)
+        let (mut ns, mut requests) = (0, 0);
+        if layer == "generator" {
+            (ns, requests) = (self.generator_cpu_ns, self.requests());
+        } else if self.kind.has(layer) {
+            for (number, block) in self.blocks.iter().enumerate() {
+                if let Some(of_block) = self.block_cpu_ns(number, layer) {
+                    ns += of_block;
+                    requests += block.requests;
+                }
+            }
+        }
+        (requests > 0).then(|| ns as f64 / requests as f64)
     }
 
     /// CPU time of a layer in one block, in ns: none where the layer is not on the way, `None` where

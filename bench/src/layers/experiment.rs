@@ -98,9 +98,9 @@ impl<'a> Experiment<'a> {
         let kinds = kinds.map_err(RigError::Target)?;
         let processes = scenario.processes()?;
         for (target, family) in &processes {
-            if family.cpu().is_empty() {
-                let (target, pid) = (target.clone(), family.leader().unwrap_or_default());
-                return Err(ObserveError::Process { target, pid }.into());
+            if family.cpu().is_none() {
+                let (name, place) = (target.clone(), scenario.processes[target].join(", "));
+                return Err(ObserveError::NoProcess { name, place }.into());
             }
         }
         let connections = vec![(plan.connections, plan.connections); kinds.len()];

@@ -167,7 +167,7 @@ mod tests {
         named: &[&str],
         read: fn() -> io::Result<Sockets>,
     ) -> Vec<(String, Over)> {
-        let us = |name: &&str| ((*name).to_owned(), Family::Parent(std::process::id()));
+        let us = |name: &&str| ((*name).to_owned(), Family::of([std::process::id()]));
         let processes: BTreeMap<_, _> = named.iter().map(us).collect();
         let places = Places { scenario, processes: &processes };
         let hops = hops(&ARMS[..1], &[Some(7000)], &places, read);

@@ -55,7 +55,7 @@ pub(crate) struct Summary {
     pub(super) hops: Vec<Hop>,
     pub(super) amplification: Vec<Amplification>,
     pub(super) observer_costs: Vec<ObserverCost>,
-    observers: ObserversSummary,
+    pub(super) observers: ObserversSummary,
     pub(super) counts: Option<Counts>,
 }
 

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use engine::Nanos;
+
 use crate::duration::show;
-use crate::observe::{GENERATOR, ProcessUse};
-use crate::series::{PoolerSecond, Second, ServerSecond};
+use crate::observe::{ClientLimit, FullPool, GENERATOR, ProcessUse};
+use crate::series::{LoadSecond, PoolerSecond, Second, ServerSecond, Spread};
+use crate::validity::{LATE_SHARE_MAX, LATENESS_P50_MAX_NS};
 
 /// Something that a load can use up. Of those that run out together the first one is the cause: a
 /// pool is full because of Postgres, a backlog because of its server.
@@ -29,6 +32,8 @@ pub(super) enum Resource {
     Pool(String),
     /// Clients that the pooler takes.
     Clients(String),
+    /// Those that it takes for one database.
+    DatabaseClients(String),
     /// Files that a process may have open.
     OpenFiles(String),
     /// The queues of connections that no server on this machine has taken yet.
@@ -48,6 +53,7 @@ impl fmt::Display for Resource {
             Self::Connections(server) => write!(f, "max_connections of {server}"),
             Self::Pool(pooler) => write!(f, "pool of {pooler}"),
             Self::Clients(pooler) => write!(f, "max_client_conn of {pooler}"),
+            Self::DatabaseClients(pooler) => write!(f, "max_db_client_connections of {pooler}"),
             Self::OpenFiles(process) => write!(f, "open files of {process}"),
             Self::Backlog => f.write_str("listen backlog"),
         }
@@ -76,7 +82,8 @@ impl Resource {
             all.extend(others.cloned().map(Self::Cpu));
             all.extend(second.processes.keys().cloned().map(Self::OpenFiles));
             for pooler in second.poolers.keys() {
-                all.extend([Self::Pool, Self::Clients].map(|of| of(pooler.clone())));
+                let of = [Self::Pool, Self::Clients, Self::DatabaseClients];
+                all.extend(of.map(|of| of(pooler.clone())));
             }
             for server in second.servers.keys() {
                 let of = [Self::Locks, Self::LightweightLocks, Self::Io, Self::Connections];
@@ -93,8 +100,8 @@ impl Resource {
         };
         Some(match self {
             Self::Generator => {
-                let used = generator(second)?;
-                is_busy(used) || is_starved(used)
+                let is_late = is_late(&second.load);
+                is_late || generator(second).map(|used| is_busy(used) || is_starved(used))?
             }
             Self::Cpu(name) => {
                 let used = second.processes.get(name)?.as_ref()?;
@@ -115,10 +122,16 @@ impl Resource {
                 let server = server(second, name)?;
                 is_spent(Some(server.connections), server.connections_max)?
             }
-            Self::Pool(name) => !pooler(second, name)?.full.is_empty(),
+            Self::Pool(name) => !pooler(second, name)?.full.as_ref()?.is_empty(),
             Self::Clients(name) => {
                 let pooler = pooler(second, name)?;
                 is_spent(pooler.clients, pooler.clients_max)?
+            }
+            Self::DatabaseClients(name) => {
+                let mut limits = pooler(second, name)?.client_limits.iter();
+                limits.any(|limit| {
+                    is_spent(Some(limit.clients), Some(limit.clients_max)) == Some(true)
+                })
             }
             Self::OpenFiles(name) => {
                 let used = second.processes.get(name)?.as_ref()?;
@@ -131,18 +144,7 @@ impl Resource {
     /// What was seen in the seconds in which it had run out.
     pub(super) fn evidence(&self, seconds: &[Second]) -> Vec<String> {
         match self {
-            Self::Generator => {
-                let busiest = mean(seconds, |second| Some(generator(second)?.busiest_thread));
-                let late = seconds.iter().filter_map(|second| second.load.lateness_ns);
-                let late = late.map(|late| late.p99).max().unwrap_or_default();
-                vec![
-                    format!(
-                        "a worker ran or waited for its core for {} of the time",
-                        percent(busiest)
-                    ),
-                    format!("requests left up to {} late at p99", show(late as f64)),
-                ]
-            }
+            Self::Generator => generator_evidence(seconds),
             Self::Cpu(name) => cpu_evidence(name, seconds),
             Self::MachineCpu => {
                 let idle = mean(seconds, |second| Some(second.machine.as_ref()?.idle));
@@ -150,35 +152,47 @@ impl Resource {
                 let wanted = mean(seconds, |second| {
                     Some(second.processes.values().flatten().map(wanted).sum())
                 });
-                vec![
-                    format!("its cores were idle for {} of the time", percent(idle)),
-                    format!("what is observed would have used {wanted:.2} cores"),
-                    format!("other guests of its host took {}", percent(steal)),
-                ]
+                known([
+                    idle.map(|idle| {
+                        format!("its cores were idle for {} of the time", percent(idle))
+                    }),
+                    wanted
+                        .map(|cores| format!("what is observed would have used {cores:.2} cores")),
+                    steal.map(|steal| format!("other guests of its host took {}", percent(steal))),
+                ])
             }
             Self::Locks(name) | Self::LightweightLocks(name) | Self::Io(name) => {
                 vec![backends(name, seconds)]
             }
             Self::Connections(name) => {
                 let of = |second| server(second, name).and_then(|server| server.connections_max);
-                let most = seconds.iter().find_map(of).unwrap_or_default();
                 let used = mean(seconds, |second| Some(server(second, name)?.connections as f64));
-                vec![format!("{used:.0} backends of {most} that max_connections allows")]
+                spent(used, seconds.iter().find_map(of), "backends", "max_connections allows")
             }
             Self::Pool(name) => pool_evidence(name, seconds),
             Self::Clients(name) => {
                 let of = |second| pooler(second, name).and_then(|pooler| pooler.clients_max);
-                let most = seconds.iter().find_map(of).unwrap_or_default();
                 let used = mean(seconds, |second| Some(pooler(second, name)?.clients? as f64));
-                vec![format!("{used:.0} clients of {most} that max_client_conn allows")]
+                spent(used, seconds.iter().find_map(of), "clients", "max_client_conn allows")
+            }
+            Self::DatabaseClients(name) => {
+                let of = |second| pooler(second, name).map(|pooler| &pooler.client_limits);
+                let limits = seconds.iter().rev().find_map(of).into_iter().flatten();
+                let told = |ClientLimit { database, clients, clients_max }: &ClientLimit| {
+                    format!(
+                        "{clients} clients of {database} of {clients_max} that \
+                         max_db_client_connections allows"
+                    )
+                };
+                limits.map(told).collect()
             }
             Self::OpenFiles(name) => {
                 let of = |second: &Second| second.processes.get(name)?.as_ref()?.open_files_max;
-                let most = seconds.iter().find_map(of).unwrap_or_default();
                 let used = mean(seconds, |second| {
                     Some(second.processes.get(name)?.as_ref()?.open_files? as f64)
                 });
-                vec![format!("{used:.0} files of {most} that its limit allows (ulimit -n)")]
+                let most = seconds.iter().find_map(of);
+                spent(used, most, "files", "its limit allows (ulimit -n)")
             }
             Self::Backlog => {
                 let of = |second: &Second| second.machine.as_ref()?.network.listen_overflows;
@@ -202,6 +216,13 @@ fn pooler<'a>(second: &'a Second, name: &str) -> Option<&'a PoolerSecond> {
 
 fn server<'a>(second: &'a Second, name: &str) -> Option<&'a ServerSecond> {
     second.servers.get(name)?.as_ref()
+}
+
+/// Whether half of the requests left late though connections were free, as the verdict on the run has
+/// it: whatever keeps a worker from sending, it is not the target.
+fn is_late(load: &LoadSecond) -> bool {
+    let is_late = load.lateness_ns.is_some_and(|late| late.p50 > LATENESS_P50_MAX_NS);
+    is_late && load.late as f64 <= LATE_SHARE_MAX * load.requests as f64
 }
 
 /// What it used and what it would have used besides, in cores.
@@ -247,46 +268,67 @@ fn waits(server: &ServerSecond, kind: &str) -> bool {
     waiting > 1 && waiting as f64 >= WAITING * active as f64
 }
 
+fn generator_evidence(seconds: &[Second]) -> Vec<String> {
+    let busiest = mean(seconds, |second| Some(generator(second)?.busiest_thread));
+    let most = |quantile: fn(&Spread) -> Nanos| {
+        let late = seconds.iter().filter_map(|second| second.load.lateness_ns);
+        late.map(|late| quantile(&late)).max().map(|ns| show(ns as f64))
+    };
+    let late = most(|late| late.p50).zip(most(|late| late.p99));
+    known([
+        busiest.map(|share| {
+            format!("a worker ran or waited for its core for {} of the time", percent(share))
+        }),
+        late.map(|(p50, p99)| {
+            format!("requests left up to {p50} late at the median and {p99} at p99")
+        }),
+    ])
+}
+
 fn cpu_evidence(name: &str, seconds: &[Second]) -> Vec<String> {
     let used = |second: &Second| second.processes.get(name).cloned().flatten();
     let of =
         |figure: fn(&ProcessUse) -> f64| mean(seconds, |second| used(second).as_ref().map(figure));
     let is_under_quota = seconds.iter().filter_map(used).any(|used| used.is_under_quota);
     let limit = if is_under_quota { " that its control group allows" } else { "" };
-    let (cpu, usable) = (of(|used| used.cpu_cores), of(|used| used.usable_cores));
-    let mut evidence = vec![format!("it used {cpu:.2} of {usable:.2} cores{limit}")];
+    let cores = of(|used| used.cpu_cores).zip(of(|used| used.usable_cores));
     let throttled = mean(seconds, |second| used(second)?.throttled_cores);
-    if is_under_quota {
-        evidence.push(format!("its threads were throttled for {throttled:.2} s a second"));
-    }
-    evidence.push(format!(
-        "its threads waited for a core for {:.2} s a second, and the busiest one ran or waited for {} \
-         of the time",
-        of(|used| used.wait_cores),
-        percent(of(|used| used.busiest_thread))
-    ));
-    evidence
+    let waited = of(|used| used.wait_cores).zip(of(|used| used.busiest_thread));
+    known([
+        cores.map(|(cpu, usable)| format!("it used {cpu:.2} of {usable:.2} cores{limit}")),
+        throttled
+            .filter(|_| is_under_quota)
+            .map(|cores| format!("its threads were throttled for {cores:.2} s a second")),
+        waited.map(|(waited, busiest)| {
+            format!(
+                "its threads waited for a core for {waited:.2} s a second, and the busiest one ran or \
+                 waited for {} of the time",
+                percent(busiest)
+            )
+        }),
+    ])
 }
 
 fn pool_evidence(name: &str, seconds: &[Second]) -> Vec<String> {
     let mut evidence = Vec::new();
-    let full = |second| pooler(second, name).and_then(|pooler| pooler.full.first().cloned());
-    if let Some(pool) = seconds.iter().find_map(full) {
+    let full = |second| pooler(second, name).and_then(|pooler| pooler.full.as_ref()?.first());
+    if let Some(FullPool { database, user, size, setting, .. }) = seconds.iter().find_map(full) {
+        let whose = match *setting {
+            "pool_size" => format!("all {size} server connections for {database}"),
+            "max_user_connections" => {
+                format!("all {size} server connections that {setting} allows {user}")
+            }
+            _ => format!("all {size} server connections that {setting} allows {database}"),
+        };
         let waiting = mean(seconds, |second| Some(pooler(second, name)?.pools.cl_waiting? as f64));
+        let waiting = waiting.map_or("clients".into(), |count| format!("{count:.0} clients"));
         let maxwait = seconds.iter().filter_map(|second| pooler(second, name)?.pools.maxwait_ns);
-        evidence.push(format!(
-            "all {} server connections for {} were in use while {waiting:.0} clients waited, the \
-             longest for {}",
-            pool.size,
-            pool.database,
-            show(maxwait.max().unwrap_or_default() as f64)
-        ));
+        let longest = maxwait.max().map(|ns| format!(", the longest for {}", show(ns as f64)));
+        let longest = longest.unwrap_or_default();
+        evidence.push(format!("{whose} were in use while {waiting} waited{longest}"));
     }
-    let waited = |second: &Second| pooler(second, name)?.wait_ns_per_query;
-    if seconds.iter().any(|second| waited(second).is_some()) {
-        let ns = mean(seconds, waited);
-        evidence.push(format!("clients waited {} for each query", show(ns)));
-    }
+    let waited = mean(seconds, |second| pooler(second, name)?.wait_ns_per_query);
+    evidence.extend(waited.map(|ns| format!("clients waited {} for each query", show(ns))));
     let servers: BTreeSet<_> = seconds.iter().flat_map(|second| second.servers.keys()).collect();
     evidence.extend(servers.into_iter().map(|server| backends(server, seconds)));
     evidence
@@ -315,10 +357,21 @@ fn backends(name: &str, seconds: &[Second]) -> String {
     format!("backends of {name} that were not idle: {}", shown.join(", "))
 }
 
-/// Over the seconds in which it is known; 0 where it never is.
-fn mean(seconds: &[Second], figure: impl Fn(&Second) -> Option<f64>) -> f64 {
+/// Over the seconds in which it is known; `None` where it never is.
+fn mean(seconds: &[Second], figure: impl Fn(&Second) -> Option<f64>) -> Option<f64> {
     let figures: Vec<f64> = seconds.iter().filter_map(figure).collect();
-    figures.iter().sum::<f64>() / figures.len().max(1) as f64
+    (!figures.is_empty()).then(|| figures.iter().sum::<f64>() / figures.len() as f64)
+}
+
+/// What there is evidence of.
+fn known<const N: usize>(evidence: [Option<String>; N]) -> Vec<String> {
+    evidence.into_iter().flatten().collect()
+}
+
+/// How much of a number that may not be passed was used, by whom it is allowed.
+fn spent(used: Option<f64>, most: Option<u64>, what: &str, allows: &str) -> Vec<String> {
+    let both = used.zip(most);
+    known([both.map(|(used, most)| format!("{used:.0} {what} of {most} that {allows}"))])
 }
 
 fn percent(share: f64) -> String {

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use engine::MILLISECOND;
 
 use super::*;
-use crate::observe::{GENERATOR, ProcessUse};
+use crate::observe::{ClientLimit, GENERATOR, ProcessUse};
 use crate::series::{PoolerSecond, ServerSecond};
 
 /// Ten seconds, changed from second `from` up to second `to`.
@@ -56,9 +56,11 @@ fn where_nothing_runs_out_nothing_is_named() {
 
 #[test]
 fn each_resource_is_named_when_it_runs_out() {
-    let cases: [Case; 17] = [
+    let cases: [Case; 19] = [
         ("generator", |second| process(second, GENERATOR).busiest_thread = 0.99),
         ("generator", |second| starve(second, GENERATOR)),
+        // Whatever keeps it from sending in time.
+        ("generator", |second| second.load.lateness_ns.as_mut().unwrap().p50 = 6 * MILLISECOND),
         ("pooler CPU", |second| process(second, "pooler").busiest_thread = 0.97),
         ("gateway CPU", |second| {
             let used = process(second, "gateway");
@@ -93,6 +95,11 @@ fn each_resource_is_named_when_it_runs_out() {
         ("max_connections of postgres", |second| server(second).connections = 98),
         ("pool of pooler", Second::fill_pool),
         ("max_client_conn of pooler", |second| pooler(second).clients = Some(100)),
+        ("max_db_client_connections of pooler", |second| {
+            let database = "nova".into();
+            pooler(second).client_limits =
+                vec![ClientLimit { database, clients: 40, clients_max: 40 }];
+        }),
         ("open files of pooler", |second| process(second, "pooler").open_files = Some(1020)),
         ("listen backlog", |second| {
             second.machine.as_mut().unwrap().network.listen_overflows = Some(3);
@@ -111,6 +118,15 @@ fn a_busy_machine_is_no_limit_to_a_load_that_wants_little_of_it() {
         machine.idle_by_core.values_mut().for_each(|idle| *idle = 0.0);
     };
     assert_eq!(named(others), None);
+}
+
+#[test]
+fn requests_that_waited_for_a_connection_are_no_limit_of_the_generator() {
+    let waited = |second: &mut Second| {
+        second.load.lateness_ns.as_mut().unwrap().p50 = 6 * MILLISECOND;
+        second.load.late = second.load.requests / 2;
+    };
+    assert_eq!(named(waited), None);
 }
 
 #[test]
@@ -152,6 +168,14 @@ fn a_fluctuation_is_none_and_a_gap_ends_nothing() {
     seconds[7].poolers.insert("pooler".into(), None);
     let limiter = Limiter::find(&seconds).unwrap();
     assert_eq!((limiter.since_ns, limiter.until_ns), (4 * SECOND, 7 * SECOND));
+    // Nor is it where the pools alone are shown, and not what they may have.
+    seconds.iter_mut().for_each(|second| {
+        second
+            .poolers
+            .insert("pooler".into(), Second::at_ease(0).poolers.remove("pooler").unwrap());
+        pooler(second).full = None;
+    });
+    assert_eq!(Limiter::find(&seconds), None);
     seconds.iter_mut().for_each(|second| drop(second.poolers.insert("pooler".into(), None)));
     assert_eq!(Limiter::find(&seconds), None, "what was never seen is not named");
     // A second with some of it left, between two without, is no end.
@@ -171,6 +195,23 @@ fn the_evidence_is_told_in_figures() {
         pooler(second).wait_ns_per_query = Some(9e6);
     }));
     insta::assert_snapshot!(limiter.unwrap(), @"pool of pooler, from 3.00 s to 10.0 s: all 6 server connections for nova were in use while 14 clients waited, the longest for 30.0 ms; clients waited 9.00 ms for each query; backends of postgres that were not idle: 75 % Timeout:PgSleep, 25 % running");
+    // What the console does not show is left out, and no zero.
+    let limiter = Limiter::find(&run((3, 10), |second| {
+        Second::fill_pool(second);
+        let pooler = pooler(second);
+        (pooler.pools.maxwait_ns, pooler.pools.cl_waiting) = (None, None);
+        pooler.wait_ns_per_query = None;
+        let full = pooler.full.as_mut().and_then(|full| full.first_mut()).unwrap();
+        full.setting = "max_user_connections";
+        second.servers.clear();
+    }));
+    insta::assert_snapshot!(limiter.unwrap(), @"pool of pooler, from 3.00 s to 10.0 s: all 6 server connections that max_user_connections allows nova were in use while clients waited");
+    let limiter = Limiter::find(&run((0, 10), |second| {
+        let late = second.load.lateness_ns.as_mut().unwrap();
+        (late.p50, late.p99) = (6 * MILLISECOND, 9 * MILLISECOND);
+        second.processes.clear();
+    }));
+    insta::assert_snapshot!(limiter.unwrap(), @"generator, from the beginning to 10.0 s: requests left up to 6.00 ms late at the median and 9.00 ms at p99");
     let limiter = Limiter::find(&run((0, 10), |second| {
         let used = process(second, "postgres");
         (used.cpu_cores, used.usable_cores, used.is_under_quota) = (0.5, 0.5, true);

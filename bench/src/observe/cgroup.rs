@@ -43,6 +43,25 @@ pub(crate) struct Usage {
     pub(crate) tasks: Option<u64>,
 }
 
+impl Usage {
+    /// Both together; what one of them does not say is unknown.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            cpu_ns: self.cpu_ns.zip(other.cpu_ns).map(|(one, two)| one + two),
+            memory_bytes: self.memory_bytes.zip(other.memory_bytes).map(|(one, two)| one + two),
+            tasks: self.tasks.zip(other.tasks).map(|(one, two)| one + two),
+        }
+    }
+}
+
+impl Quota {
+    /// Both together.
+    pub(super) fn and(self, other: Self) -> Self {
+        let throttled_ns = self.throttled_ns + other.throttled_ns;
+        Self { cores: self.cores + other.cores, throttled_ns }
+    }
+}
+
 impl Cgroup {
     /// The group with this folder, if it is one.
     pub(super) fn at(folder: &Path) -> Option<Self> {

@@ -7,50 +7,72 @@ use std::fs;
 use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 
-/// The CPU time of a process and of its children at one instant.
+use super::family::Members;
+
+/// The CPU time of a family's processes at one instant.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CpuSample {
-    /// By pid, in ns.
-    clocks: BTreeMap<u32, u64>,
-    /// Of children that have ended and were waited for, over all of them, in ns; in ticks of 10 ms.
-    reaped_ns: u64,
-    /// What the kernel has counted for the control group that they are all of, in ns.
+    /// Those that stand for all.
+    leaders: Vec<u32>,
+    /// By pid.
+    processes: BTreeMap<u32, Taken>,
+    /// What the kernel has counted for the control groups that they are all of, in ns.
     group_ns: Option<u64>,
 }
 
+/// CPU time of one process, in ns.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    own_ns: u64,
+    /// Of children that have ended and were waited for, over all of them, in ticks of 10 ms; read
+    /// of leaders and of those that have children.
+    reaped_ns: Option<u64>,
+}
+
 impl CpuSample {
-    /// Reads the clocks of `pid` and of these others (Postgres' backends are the postmaster's
-    /// children).
-    pub(super) fn of(pid: u32, children: &[u32]) -> Self {
-        let pids = std::iter::once(pid).chain(children.iter().copied());
-        let clocks = pids.filter_map(|pid| Some((pid, cpu_ns(pid)?))).collect();
-        Self { clocks, reaped_ns: reaped_ns(pid).unwrap_or_default(), group_ns: None }
+    /// Reads the clocks of all (Postgres' backends are the postmaster's children). `None` where one
+    /// of the leaders has gone.
+    pub(super) fn of(members: &Members) -> Option<Self> {
+        let reaps = |pid| members.parents.contains(&pid) || members.leaders.contains(&pid);
+        let taken = |pid| {
+            let reaped_ns = reaps(pid).then(|| reaped_ns(pid)).flatten();
+            Some((pid, Taken { own_ns: cpu_ns(pid)?, reaped_ns }))
+        };
+        let processes: BTreeMap<_, _> = members.all().filter_map(taken).collect();
+        let are_there = members.leaders.iter().all(|leader| processes.contains_key(leader));
+        let leaders = members.leaders.clone();
+        are_there.then_some(Self { leaders, processes, group_ns: None })
     }
 
-    /// The same where they are all processes of a control group that has taken so much, those that
+    /// The same where they are all processes of control groups that have taken so much, those that
     /// have ended included.
     pub(super) fn within(self, group_ns: Option<u64>) -> Self {
         Self { group_ns, ..self }
     }
 
-    /// Whether there is no such process.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.clocks.is_empty()
-    }
-
-    /// CPU time since an earlier sample, in ns. A process that began in between counts in full; one
-    /// that ended counts with what its parent was told of it, to 10 ms.
-    pub(crate) fn since(&self, earlier: &Self) -> u64 {
+    /// CPU time since an earlier sample, in ns; `None` where other leaders stand for the family: what
+    /// those before took up to their end nobody knows. A process that began in between counts in
+    /// full; one that ended counts with what its parent was told of it, to 10 ms.
+    pub(crate) fn since(&self, earlier: &Self) -> Option<u64> {
         if let Some((now, then)) = self.group_ns.zip(earlier.group_ns) {
-            return now.saturating_sub(then);
+            return now.checked_sub(then);
         }
-        let used = |(pid, ns): (&u32, &u64)| {
-            ns.saturating_sub(earlier.clocks.get(pid).copied().unwrap_or_default())
-        };
-        let running: u64 = self.clocks.iter().map(used).sum();
-        let is_gone = |(pid, _): &(&u32, &u64)| !self.clocks.contains_key(pid);
-        let known: u64 = earlier.clocks.iter().filter(is_gone).map(|(_, ns)| ns).sum();
-        running + self.reaped_ns.saturating_sub(earlier.reaped_ns).saturating_sub(known)
+        if self.leaders != earlier.leaders {
+            return None;
+        }
+        let (mut running, mut reaped) = (0, 0);
+        for (pid, now) in &self.processes {
+            let then = earlier.processes.get(pid);
+            running += now.own_ns.saturating_sub(then.map_or(0, |then| then.own_ns));
+            // One that had no children before was not asked.
+            let reaped_then = then.map_or(Some(0), |then| then.reaped_ns);
+            let both = now.reaped_ns.zip(reaped_then);
+            reaped += both.map_or(0, |(now, then)| now.saturating_sub(then));
+        }
+        let gone = earlier.processes.iter().filter(|(pid, _)| !self.processes.contains_key(pid));
+        let known: u64 =
+            gone.map(|(_, then)| then.own_ns + then.reaped_ns.unwrap_or_default()).sum();
+        Some(running + reaped.saturating_sub(known))
     }
 }
 
@@ -74,41 +96,32 @@ fn cpu_ns(pid: u32) -> Option<u64> {
     Some(time.tv_sec() as u64 * engine::SECOND + time.tv_nsec() as u64)
 }
 
-/// The processes that `pid` has started and that still run.
-pub(super) fn children(pid: u32) -> Vec<u32> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    lists
-        .flat_map(|list| {
-            list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::Family;
 
-    fn read(pid: u32) -> CpuSample {
-        CpuSample::of(pid, &children(pid))
+    fn read(pid: u32) -> Option<CpuSample> {
+        Family::of([pid]).cpu()
     }
 
     #[test]
-    fn work_of_a_child_is_seen_and_a_process_that_is_not_there_is_empty() {
+    fn work_of_a_child_is_seen_and_a_process_that_is_not_there_is_no_zero() {
         let mut child = std::process::Command::new("sh")
             .args(["-c", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; read x"])
             .stdin(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        let own = read(std::process::id());
-        assert!(own.clocks.contains_key(&child.id()), "children are counted");
-        let before = read(child.id());
-        while read(child.id()).since(&before) == 0 {
+        let own = read(std::process::id()).unwrap();
+        assert!(own.processes.contains_key(&child.id()), "children are counted");
+        let before = read(child.id()).unwrap();
+        while read(child.id()).unwrap().since(&before) == Some(0) {
             std::thread::yield_now();
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(read(child.id()).is_empty());
+        assert!(read(child.id()).is_none());
+        assert_eq!(own.since(&before), None, "another process");
     }
 
     #[test]
@@ -120,16 +133,35 @@ mod tests {
             .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        let before = read(parent.id());
+        let before = read(parent.id()).unwrap();
         let mut to = parent.stdin.take().unwrap();
         std::io::Write::write_all(&mut to, b"go\n").unwrap();
         let mut line = String::new();
         let out = std::io::BufReader::new(parent.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut { out }, &mut line).unwrap();
-        let after = read(parent.id());
-        assert_eq!(after.clocks.len(), 1, "the child has ended");
-        assert!(after.since(&before) > TICK_NS, "{after:?}");
+        let after = read(parent.id()).unwrap();
+        assert_eq!(after.processes.len(), 1, "the child has ended");
+        assert!(after.since(&before) > Some(TICK_NS), "{after:?}");
         drop(to);
         parent.wait().unwrap();
+    }
+
+    #[test]
+    fn what_a_parent_was_told_of_those_below_it_is_counted_once() {
+        let sample = |processes: &[(u32, u64, Option<u64>)]| {
+            let taken = |(pid, own_ns, reaped_ns): &(u32, u64, Option<u64>)| {
+                (*pid, Taken { own_ns: *own_ns, reaped_ns: *reaped_ns })
+            };
+            let processes = processes.iter().map(taken).collect();
+            CpuSample { leaders: vec![1], processes, group_ns: None }
+        };
+        // A shell, what it has started, and what that has: the two below end.
+        let before = sample(&[(1, 5, Some(0)), (2, 100, Some(30)), (3, 50, None)]);
+        let after = sample(&[(1, 6, Some(220))]);
+        assert_eq!(after.since(&before), Some(1 + 220 - 180));
+        // One that has a child only now was not asked before what it had reaped.
+        let parent =
+            sample(&[(1, 5, Some(0)), (2, 100, Some(30)), (3, 50, Some(900)), (4, 7, None)]);
+        assert_eq!(parent.since(&before), Some(7));
     }
 }

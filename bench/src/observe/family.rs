@@ -1,74 +1,222 @@
 //! Which processes an entry of `[processes]` means.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::cgroup::Cgroup;
-use super::cpu::{CpuSample, children};
+use super::cpu::CpuSample;
 
-/// Processes that are looked at as one.
+/// Processes that are looked at as one: those of a pooler that share its port, say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Family {
-    /// A process and its children.
-    Parent(u32),
+pub(crate) struct Family(Vec<Place>);
+
+/// Where to find some of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    /// A process and its descendants.
+    Pid(u32),
+    /// The same, by the file whose first line is the pid: it is read at each look, since what is
+    /// started anew writes another one.
+    File(PathBuf),
     /// All of a control group and of the groups below it: a container.
     Group(Cgroup),
 }
 
+/// The processes of a family at one instant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Members {
+    /// Those that stand for all: of each place the parent, or the oldest of a group.
+    pub(super) leaders: Vec<u32>,
+    /// All others.
+    pub(super) others: Vec<u32>,
+    /// Those of all that have children now.
+    pub(super) parents: BTreeSet<u32>,
+}
+
 impl Family {
-    /// What is meant by a pid, by the path of a file whose first line it is, or by the folder of a
-    /// control group. `None` where it is none of these, and where a group is empty.
-    pub(crate) fn find(place: &str) -> Option<Self> {
-        if let Ok(pid) = place.parse() {
-            return Some(Self::Parent(pid));
-        }
-        let path = Path::new(place);
-        if path.is_dir() {
-            let family = Self::Group(Cgroup::at(path)?);
-            return family.leader().is_some().then_some(family);
-        }
-        let text = fs::read_to_string(path).ok()?;
-        text.lines().next()?.trim().parse().ok().map(Self::Parent)
+    /// What is meant by each of `places`: a pid, the path of a file whose first line it is, or the
+    /// folder of a control group. An error is the first that is none of these; so is an empty group.
+    pub(crate) fn find(places: &[String]) -> Result<Self, &str> {
+        let find = |place: &'_ String| {
+            let found = Place::find(place);
+            found.filter(|found| found.leader().is_some())
+        };
+        let found = places.iter().map(|place| find(place).ok_or(place.as_str()));
+        found.collect::<Result<_, _>>().map(Self)
     }
 
-    /// The process that stands for all: the parent, or the oldest of a group. `None` where a group
-    /// is empty.
-    pub(crate) fn leader(&self) -> Option<u32> {
+    /// These processes and their descendants.
+    pub(crate) fn of(pids: impl IntoIterator<Item = u32>) -> Self {
+        Self(pids.into_iter().map(Place::Pid).collect())
+    }
+
+    /// The processes that stand for all; none where one place has no process.
+    pub(crate) fn leaders(&self) -> Vec<u32> {
+        let leaders: Option<_> = self.0.iter().map(Place::leader).collect();
+        leaders.unwrap_or_default()
+    }
+
+    /// All that there are now; `None` where one place has no process.
+    pub(super) fn members(&self) -> Option<Members> {
+        let leaders: Vec<_> = self.0.iter().map(Place::leader).collect::<Option<_>>()?;
+        let mut members = Members { leaders, others: Vec::new(), parents: BTreeSet::new() };
+        for (place, leader) in self.0.iter().zip(members.leaders.clone()) {
+            match place {
+                Place::Pid(_) | Place::File(_) => members.add_descendants(leader),
+                Place::Group(group) => {
+                    let all = group.processes();
+                    members.parents.extend(all.iter().filter(|pid| !children(**pid).is_empty()));
+                    members.others.extend(all.into_iter().filter(|pid| *pid != leader));
+                }
+            }
+        }
+        Some(members)
+    }
+
+    /// Their CPU time up to now; `None` where one of the leaders is not there.
+    pub(crate) fn cpu(&self) -> Option<CpuSample> {
+        self.cpu_of(&self.members()?)
+    }
+
+    pub(super) fn cpu_of(&self, members: &Members) -> Option<CpuSample> {
+        let group_ns = |place: &Place| place.group()?.usage().cpu_ns;
+        let group_ns = self.0.iter().map(group_ns).sum();
+        Some(CpuSample::of(members)?.within(group_ns))
+    }
+
+    /// The control groups that are named.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &Cgroup> {
+        self.0.iter().filter_map(Place::group)
+    }
+}
+
+impl Place {
+    fn find(place: &str) -> Option<Self> {
+        if let Ok(pid) = place.parse() {
+            return Some(Self::Pid(pid));
+        }
+        let path = Path::new(place);
+        match path.is_dir() {
+            true => Cgroup::at(path).map(Self::Group),
+            false => Some(Self::File(path.to_owned())),
+        }
+    }
+
+    fn leader(&self) -> Option<u32> {
         match self {
-            Self::Parent(pid) => Some(*pid),
+            Self::Pid(pid) => Some(*pid),
+            Self::File(path) => {
+                let text = fs::read_to_string(path).ok()?;
+                text.lines().next()?.trim().parse().ok()
+            }
             // A container's first: cgroup.procs is in no order.
             Self::Group(group) => group.processes().into_iter().min(),
         }
     }
 
-    /// All that there are now but `leader`.
-    pub(super) fn others(&self, leader: u32) -> Vec<u32> {
+    fn group(&self) -> Option<&Cgroup> {
         match self {
-            Self::Parent(pid) => children(*pid),
-            Self::Group(group) => {
-                group.processes().into_iter().filter(|pid| *pid != leader).collect()
+            Self::Group(group) => Some(group),
+            Self::Pid(_) | Self::File(_) => None,
+        }
+    }
+}
+
+impl Members {
+    /// Behind a wrapper shell the work is a grandchild's.
+    fn add_descendants(&mut self, leader: u32) {
+        let (mut seen, mut left) = (BTreeSet::from([leader]), vec![leader]);
+        while let Some(pid) = left.pop() {
+            // A pid that was given anew meanwhile makes no circle.
+            let below = children(pid).into_iter().filter(|child| seen.insert(*child));
+            let below: Vec<_> = below.collect();
+            if !below.is_empty() {
+                self.parents.insert(pid);
             }
+            self.others.extend(&below);
+            left.extend(below);
         }
     }
 
-    /// All that there are now.
-    pub(super) fn all(&self) -> Vec<u32> {
-        let leader = self.leader();
-        let others = leader.map(|leader| self.others(leader)).unwrap_or_default();
-        leader.into_iter().chain(others).collect()
+    /// The leaders first.
+    pub(super) fn all(&self) -> impl Iterator<Item = u32> {
+        self.leaders.iter().chain(&self.others).copied()
     }
 
-    /// Their CPU time up to now.
-    pub(crate) fn cpu(&self) -> CpuSample {
-        let Some(leader) = self.leader() else { return CpuSample::default() };
-        self.cpu_of(leader, &self.others(leader))
+    /// Whether several processes share a leader's work among them: a shell that waits for the one
+    /// that it has started does none.
+    pub(super) fn share_work(&self) -> bool {
+        let count = self.leaders.len() + self.others.len();
+        count - self.parents.len() > self.leaders.len()
+    }
+}
+
+/// How many threads a process has: the links of this folder but its own two (proc(5) has a
+/// subfolder for each). `None` where it has gone.
+pub(super) fn thread_count(pid: u32) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    Some(fs::metadata(format!("/proc/{pid}/task")).ok()?.nlink().saturating_sub(2))
+}
+
+/// The processes that `pid` has started and that still run.
+fn children(pid: u32) -> Vec<u32> {
+    let list = |path: String| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()
+    };
+    // Postgres has hundreds of them, each with one thread.
+    if thread_count(pid) == Some(1) {
+        return list(format!("/proc/{pid}/task/{pid}/children"));
+    }
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks.flat_map(|task| list(task.path().join("children").display().to_string())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    /// A shell, and below it what it starts and waits for.
+    fn shell(script: &str) -> Child {
+        let (input, output) = (Stdio::piped(), Stdio::piped());
+        Command::new("sh").args(["-c", script]).stdin(input).stdout(output).spawn().unwrap()
     }
 
-    pub(super) fn cpu_of(&self, leader: u32, others: &[u32]) -> CpuSample {
-        let sample = CpuSample::of(leader, others);
-        match self {
-            Self::Parent(_) => sample,
-            Self::Group(group) => sample.within(group.usage().cpu_ns),
-        }
+    #[test]
+    fn behind_wrapper_shells_the_worker_is_found_and_is_no_division_of_work() {
+        let mut child = shell("sh -c 'sh -c \"echo; read end\"; true'; true");
+        let mut line = String::new();
+        let out = std::io::BufReader::new(child.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut { out }, &mut line).unwrap();
+        let family = Family::of([child.id()]);
+        let members = family.members().unwrap();
+        assert_eq!((members.others.len(), members.parents.len()), (2, 2), "{members:?}");
+        assert!(!members.share_work());
+        let own = Family::of([std::process::id(), child.id()]).members().unwrap();
+        assert_eq!(own.leaders.len(), 2);
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert_eq!(family.cpu().map(drop), None, "it has gone");
+        let parents = BTreeSet::from([1]);
+        let two = Members { leaders: vec![1], others: vec![2, 3], parents };
+        assert!(two.share_work());
+    }
+
+    #[test]
+    fn a_pid_file_is_read_anew_and_what_names_no_process_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let places = ["1".to_owned(), file.display().to_string()];
+        assert_eq!(Family::find(&places), Err(places[1].as_str()));
+        fs::write(&file, "12\n").unwrap();
+        let family = Family::find(&places).unwrap();
+        assert_eq!(family.leaders(), [1, 12]);
+        fs::write(&file, "13\n").unwrap();
+        assert_eq!(family.leaders(), [1, 13]);
+        fs::remove_file(&file).unwrap();
+        assert_eq!(family.leaders(), [0; 0]);
     }
 }

@@ -28,7 +28,9 @@ pub(crate) use family::Family;
 pub(crate) use machine::{MachineSample, MachineUse};
 pub(crate) use network::{Network, NetworkSample};
 pub(crate) use observer::{Look, Observations, Observed, Observer};
-pub(crate) use pooler::{FullPool, Pooler, PoolerSample, Poolers, Pools, Totals, pool_mode};
+pub(crate) use pooler::{
+    ClientLimit, Figures, FullPool, Pooler, PoolerSample, Poolers, Pools, Totals, pool_mode,
+};
 pub(crate) use process::{ProcessSample, ProcessSource, ProcessUse};
 pub(crate) use prometheus::Exposition;
 pub(crate) use server::{Server, ServerSample};
@@ -55,8 +57,6 @@ pub(crate) enum ObserveError {
     Exposition { url: String, problem: String },
     #[error("/proc/stat can't be read")]
     NoMachine,
-    #[error("processes.{target}: there is no process {pid}")]
-    Process { target: String, pid: u32 },
 }
 
 /// Opens what the scenario gives to look through: the pooler's console and Postgres.

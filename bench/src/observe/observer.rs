@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::source::{Reading, Source, Subject};
+use super::source::{About, Reading, Source, Subject};
 
 /// Looks on a thread of its own, from [`Observer::open`] to [`Observer::finish`].
 pub(crate) struct Observer {
@@ -49,14 +49,16 @@ pub(crate) struct Observed {
     pub(crate) subject: Subject,
     /// In the order of time.
     pub(crate) looks: Vec<Look>,
-    /// What it says its version is.
-    pub(crate) version: Option<String>,
+    /// What it says of itself, the last time.
+    pub(crate) about: About,
+    /// Looks whose answer came after half of the time to the next one: some are in the next second.
+    pub(crate) late: u64,
+    /// The longest that one took, from when it was due, in ns.
+    pub(crate) delay_ns_max: Nanos,
     /// How often it could not be looked at.
     pub(crate) failures: u64,
     /// Why, the first time.
     pub(crate) error: Option<String>,
-    /// What is to be known of its figures.
-    pub(crate) note: Option<String>,
 }
 
 /// What one source showed at one instant.
@@ -67,12 +69,19 @@ pub(crate) struct Look {
     pub(crate) reading: Reading,
 }
 
+/// How long a look took from when it was due, and whether that was too long.
+#[derive(Debug, Clone, Copy, Default)]
+struct Delay {
+    ns: Nanos,
+    is_late: bool,
+}
+
 enum News {
     Look {
         source: usize,
         look: Box<Look>,
-        version: Option<String>,
-        note: Option<String>,
+        about: About,
+        delay: Delay,
     },
     Failure {
         source: usize,
@@ -175,11 +184,12 @@ impl Observer {
 
     fn take(&mut self, news: News) {
         match news {
-            News::Look { source, look, version, note } => {
+            News::Look { source, look, about, delay } => {
                 let observed = &mut self.observations.sources[source];
                 observed.looks.push(Look::clone(&look));
-                observed.version = version.or(observed.version.take());
-                observed.note = note.or(observed.note.take());
+                observed.about = about;
+                observed.late += u64::from(delay.is_late);
+                observed.delay_ns_max = observed.delay_ns_max.max(delay.ns);
                 self.fresh.push(*look);
             }
             News::Failure { source, error } => {
@@ -202,11 +212,18 @@ impl Observed {
             name: name.to_owned(),
             subject,
             looks: Vec::new(),
-            version: None,
+            about: About::default(),
+            late: 0,
+            delay_ns_max: 0,
             failures: 0,
             error: None,
-            note: None,
         }
+    }
+
+    /// How often what is counted there began anew between two looks.
+    pub(crate) fn restarts(&self) -> usize {
+        let has_begun_anew = |pair: &&[Look]| pair[1].reading.has_begun_anew(&pair[0].reading);
+        self.looks.windows(2).filter(has_begun_anew).count()
     }
 }
 
@@ -321,37 +338,43 @@ struct Watched {
 
 impl Watched {
     async fn watch(mut self, mut turns: watch::Receiver<Turn>, first: mpsc::Sender<()>) {
-        self.look().await;
+        self.look(None).await;
         let _ = first.try_send(());
         let mut looks = Looks::default();
         loop {
-            let turn = match looks.next() {
+            let next = looks.next();
+            let turn = match next {
                 Some(next) => timeout_at(next, turns.changed()).await.ok(),
                 None => Some(turns.changed().await),
             };
             match turn {
-                None => self.look().await,
+                None => self.look(next.map(|due| (due, looks.interval))).await,
                 // The run has gone.
                 Some(Err(_)) => return,
                 Some(Ok(())) => match *turns.borrow_and_update() {
                     Turn::First => {}
                     Turn::Several(several) => looks = several,
-                    Turn::Last => return self.look().await,
+                    Turn::Last => return self.look(None).await,
                 },
             }
         }
     }
 
-    async fn look(&mut self) {
+    /// Looks once; of several looks this was due at an instant, and the next one is an interval later.
+    async fn look(&mut self, due: Option<(Instant, Duration)>) {
         let source = self.number;
         let (reading, cpu_ns) = self.source.look().await;
+        let delay = due.map_or(Delay::default(), |(due, interval)| {
+            let delay = due.elapsed();
+            Delay { ns: delay.as_nanos() as Nanos, is_late: delay > interval / 2 }
+        });
         self.cpu_elsewhere_ns.set(self.cpu_elsewhere_ns.get() + cpu_ns);
         let news = match reading {
             Ok(reading) => News::Look {
                 source,
                 look: Box::new(Look { at_ns: self.clock.now(), reading }),
-                version: self.source.version().map(str::to_owned),
-                note: self.source.note(),
+                about: self.source.about(),
+                delay,
             },
             Err(error) => News::Failure { source, error: error.to_string() },
         };

@@ -10,20 +10,21 @@ use serde::Serialize;
 use super::ObserveError;
 use super::cgroup::{Cgroup, Quota, Usage};
 use super::cpu::CpuSample;
-use super::family::Family;
+use super::family::{Family, thread_count};
 
-/// A process and its children, or those of a control group, at one instant.
+/// The processes of a family at one instant.
 #[derive(Debug, Clone)]
 pub(crate) struct ProcessSample {
-    pid: u32,
+    /// Those that stand for all.
+    leaders: Vec<u32>,
     cpu: CpuSample,
-    /// By thread: all of the process's own, and of each child the first; all of a control group's.
+    /// By thread.
     threads: BTreeMap<u32, Scheduled>,
     has_children: bool,
     /// Cores that it may run on, by their numbers.
     cores: Vec<usize>,
     quota: Option<Quota>,
-    /// Of the control group, if one is named.
+    /// Of the control groups, if such are named.
     group: Option<Usage>,
     resident_bytes: Option<u64>,
     open_files: Option<u64>,
@@ -40,7 +41,7 @@ struct Scheduled {
     turns: u64,
 }
 
-/// What a process and its children took between two instants.
+/// What a family's processes took between two instants.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct ProcessUse {
     /// CPU time in cores.
@@ -61,106 +62,111 @@ pub(crate) struct ProcessUse {
     pub(crate) is_under_quota: bool,
     /// In cores: how long threads were kept from running by the control group's quota.
     pub(crate) throttled_cores: Option<f64>,
-    /// Whether other processes do its work for it.
+    /// Whether children of it share its work among them.
     pub(crate) has_children: bool,
     /// How often a thread was given a core, by the second.
     pub(crate) context_switches: f64,
-    /// What the control group says, where one is named.
+    /// What the control groups say, where such are named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) group: Option<Usage>,
     /// What is shared with its children counts once.
     pub(crate) resident_bytes: Option<u64>,
-    /// Of the process itself.
+    /// Of the process that has most of them; before Linux 6.2 of those that stand for all.
     pub(crate) open_files: Option<u64>,
+    /// That process's limit.
     pub(crate) open_files_max: Option<u64>,
 }
 
-/// Where a process is looked for.
+/// Where a family's processes are looked for.
 pub(crate) struct ProcessSource {
     name: String,
-    /// See [`Family::find`]; it is read again once the process has gone.
-    place: String,
-    found: Option<Found>,
-}
-
-struct Found {
-    family: Family,
-    /// Its leader.
-    pid: u32,
-    /// The one that limits it.
-    cgroup: Option<Cgroup>,
-    open_files_max: Option<u64>,
+    /// See [`Family::find`].
+    places: Vec<String>,
+    family: Option<Family>,
+    /// The control groups that limit its leaders, where each has one; found anew with the leaders.
+    limits: (Vec<u32>, Option<Vec<Cgroup>>),
 }
 
 impl ProcessSource {
-    pub(crate) fn new(name: &str, place: &str) -> Self {
-        Self { name: name.to_owned(), place: place.to_owned(), found: None }
+    pub(crate) fn new(name: &str, places: &[String]) -> Self {
+        let (name, places) = (name.to_owned(), places.to_owned());
+        Self { name, places, family: None, limits: Default::default() }
     }
 
     /// Looks once.
     pub(crate) fn look(&mut self) -> Result<ProcessSample, ObserveError> {
-        let missing =
-            || ObserveError::NoProcess { name: self.name.clone(), place: self.place.clone() };
-        let found = match self.found.take() {
-            Some(found) => found,
-            None => Found::find(&self.place).ok_or_else(missing)?,
+        let missing = |place: &str| ObserveError::NoProcess {
+            name: self.name.clone(),
+            place: place.to_owned(),
         };
-        let sample = found.read().ok_or_else(missing)?;
-        self.found = Some(found);
-        Ok(sample)
+        let family = match self.family.take() {
+            Some(family) => family,
+            None => Family::find(&self.places).map_err(missing)?,
+        };
+        let sample = read(&family, &mut self.limits);
+        self.family = Some(family);
+        sample.ok_or_else(|| missing(&self.places.join(", ")))
     }
 }
 
-impl Found {
-    fn find(place: &str) -> Option<Self> {
-        let family = Family::find(place)?;
-        let pid = family.leader()?;
-        Some(Self { family, pid, cgroup: Cgroup::of(pid), open_files_max: open_files_max(pid) })
+fn read(
+    family: &Family,
+    (limited, limits): &mut (Vec<u32>, Option<Vec<Cgroup>>),
+) -> Option<ProcessSample> {
+    let members = family.members()?;
+    let cpu = family.cpu_of(&members)?;
+    let threads: BTreeMap<_, _> = members.all().flat_map(threads).collect();
+    if threads.is_empty() {
+        return None;
     }
+    if *limited != members.leaders {
+        limited.clone_from(&members.leaders);
+        *limits = limits_of(limited);
+    }
+    let quotas = limits.iter().flatten().map(Cgroup::quota);
+    let quota = quotas.reduce(|sum, one| Some(sum?.and(one?))).flatten();
+    let usages = family.groups().map(Cgroup::usage);
+    let resident = |pid| memory(&fs::read_to_string(format!("/proc/{pid}/statm")).ok()?);
+    let own_pages = members.leaders.iter().map(|pid| Some(resident(*pid)?.0));
+    let their_pages = members.others.iter().filter_map(|pid| resident(*pid));
+    let their_pages: u64 = their_pages.map(|(all, shared)| all.saturating_sub(shared)).sum();
+    let pages = own_pages.sum::<Option<u64>>().map(|own| own + their_pages);
+    let leaders = members.leaders.iter().filter_map(|pid| Some((open_files(*pid)?, *pid)));
+    let others = members.others.iter().filter_map(|pid| Some((open_files_told(*pid)?, *pid)));
+    let most_open = leaders.chain(others).max();
+    let mut all_cores: Vec<_> = members.leaders.iter().flat_map(|pid| cores(*pid)).collect();
+    all_cores.sort_unstable();
+    all_cores.dedup();
+    Some(ProcessSample {
+        cpu,
+        threads,
+        has_children: members.share_work(),
+        cores: all_cores,
+        quota,
+        group: usages.reduce(Usage::and),
+        resident_bytes: pages.map(|pages| pages * procfs::page_size()),
+        open_files: most_open.map(|(count, _)| count),
+        open_files_max: most_open.and_then(|(_, pid)| open_files_max(pid)),
+        leaders: members.leaders,
+    })
+}
 
-    fn read(&self) -> Option<ProcessSample> {
-        let pid = self.pid;
-        let children = self.family.others(pid);
-        let cpu = self.family.cpu_of(pid, &children);
-        let mut threads = threads(pid);
-        if cpu.is_empty() || threads.is_empty() {
-            return None;
+/// The control groups that limit these processes, each once; `None` where one has no limit.
+fn limits_of(pids: &[u32]) -> Option<Vec<Cgroup>> {
+    let mut limits = Vec::new();
+    for pid in pids {
+        let limit = Cgroup::of(*pid)?;
+        if !limits.contains(&limit) {
+            limits.push(limit);
         }
-        let group = match &self.family {
-            Family::Parent(_) => {
-                // Postgres has hundreds of them, each with one thread.
-                let first = |pid: &u32| (*pid, scheduled(&format!("/proc/{pid}/schedstat")));
-                threads.extend(children.iter().map(first));
-                None
-            }
-            Family::Group(group) => {
-                threads.extend(children.iter().flat_map(|pid| self::threads(*pid)));
-                Some(group.usage())
-            }
-        };
-        let resident = |pid| memory(&fs::read_to_string(format!("/proc/{pid}/statm")).ok()?);
-        let own_pages = resident(pid).map(|(resident, _)| resident);
-        let their_pages = children.iter().filter_map(|pid| resident(*pid));
-        let their_pages: u64 = their_pages.map(|(all, shared)| all.saturating_sub(shared)).sum();
-        Some(ProcessSample {
-            pid,
-            cpu,
-            threads,
-            has_children: !children.is_empty(),
-            cores: cores(pid),
-            quota: self.cgroup.as_ref().and_then(Cgroup::quota),
-            group,
-            resident_bytes: own_pages.map(|pages| (pages + their_pages) * procfs::page_size()),
-            open_files: open_files(pid),
-            open_files_max: self.open_files_max,
-        })
     }
+    Some(limits)
 }
 
 impl ProcessSample {
-    /// What was taken in the `elapsed_ns` since `earlier`; `None` where it is another process.
+    /// What was taken in the `elapsed_ns` since `earlier`; `None` where there are other processes.
     pub(crate) fn since(&self, earlier: &Self, elapsed_ns: Nanos) -> Option<ProcessUse> {
-        if self.pid != earlier.pid || elapsed_ns == 0 {
+        if self.leaders != earlier.leaders || elapsed_ns == 0 {
             return None;
         }
         let in_cores = |ns: Nanos| ns as f64 / elapsed_ns as f64;
@@ -179,7 +185,7 @@ impl ProcessSample {
         let throttled_ns =
             throttled_ns.map(|(now, then)| now.throttled_ns.saturating_sub(then.throttled_ns));
         Some(ProcessUse {
-            cpu_cores: in_cores(self.cpu.since(&earlier.cpu)),
+            cpu_cores: in_cores(self.cpu.since(&earlier.cpu)?),
             wait_cores: in_cores(wait_ns),
             busiest_thread: in_cores(busiest_ns.0).min(1.0),
             busiest_thread_wait: in_cores(busiest_ns.1).min(1.0),
@@ -198,7 +204,13 @@ impl ProcessSample {
 }
 
 /// The threads of a process; none where it has gone.
-fn threads(pid: u32) -> BTreeMap<u32, Scheduled> {
+fn threads(pid: u32) -> Vec<(u32, Scheduled)> {
+    match thread_count(pid) {
+        None => return Vec::new(),
+        // Postgres has hundreds of such.
+        Some(1) => return vec![(pid, scheduled(&format!("/proc/{pid}/schedstat")))],
+        Some(_) => {}
+    }
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let tids = tasks.filter_map(|task| task.file_name().to_str()?.parse().ok());
     tids.map(|tid| (tid, scheduled(&format!("/proc/{pid}/task/{tid}/schedstat")))).collect()
@@ -225,13 +237,14 @@ fn cores(pid: u32) -> Vec<usize> {
     (0..CpuSet::MAX_CPU).filter(|core| cores.is_set(*core)).collect()
 }
 
-/// Since Linux 6.2 the folder's size says it.
 fn open_files(pid: u32) -> Option<u64> {
-    let folder = format!("/proc/{pid}/fd");
-    match fs::metadata(&folder).ok()?.len() {
-        0 => Some(fs::read_dir(folder).ok()?.count() as u64),
-        count => Some(count),
-    }
+    let counted = || Some(fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count() as u64);
+    open_files_told(pid).or_else(counted)
+}
+
+/// Since Linux 6.2 the folder's size says it.
+fn open_files_told(pid: u32) -> Option<u64> {
+    Some(fs::metadata(format!("/proc/{pid}/fd")).ok()?.len()).filter(|count| *count > 0)
 }
 
 fn open_files_max(pid: u32) -> Option<u64> {
@@ -252,7 +265,7 @@ mod tests {
             (*tid, Scheduled { run_ns, wait_ns, turns: *run_ms })
         };
         ProcessSample {
-            pid: 1,
+            leaders: vec![1],
             cpu: CpuSample::default(),
             threads: threads.iter().map(scheduled).collect(),
             has_children: false,
@@ -273,7 +286,7 @@ mod tests {
         assert_eq!((used.wait_cores, used.busiest_thread), (0.65, 0.9));
         assert_eq!(used.busiest_thread_wait, 0.5);
         assert_eq!((used.usable_cores, used.context_switches), (3.0, 550.0));
-        let other = ProcessSample { pid: 2, ..before };
+        let other = ProcessSample { leaders: vec![2], ..before };
         assert_eq!(after.since(&other, SECOND), None, "another process");
     }
 
@@ -293,7 +306,7 @@ mod tests {
     #[test]
     fn we_ourselves_are_seen_and_who_is_gone_is_an_error() {
         let own = std::process::id().to_string();
-        let sample = ProcessSource::new("us", &own).look().unwrap();
+        let sample = ProcessSource::new("us", std::slice::from_ref(&own)).look().unwrap();
         assert!(sample.threads.len() >= 2, "tests run on threads of their own");
         assert!(!sample.cores.is_empty() && sample.resident_bytes.unwrap() > 0);
         assert!(sample.open_files.unwrap() < sample.open_files_max.unwrap());
@@ -301,18 +314,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pid");
         fs::write(&file, format!("{}\n", child.id())).unwrap();
-        let mut source = ProcessSource::new("child", &file.display().to_string());
-        assert_eq!(source.look().unwrap().pid, child.id());
+        let mut source = ProcessSource::new("child", &[file.display().to_string()]);
+        assert_eq!(source.look().unwrap().leaders, [child.id()]);
+        // Several that share a port are one.
+        let both = [own.clone(), child.id().to_string()];
+        let both = ProcessSource::new("both", &both).look().unwrap();
+        assert_eq!(both.leaders, [std::process::id(), child.id()]);
+        assert!(both.threads.len() > 2 && both.threads.contains_key(&child.id()));
         child.kill().unwrap();
         child.wait().unwrap();
         let error = source.look().unwrap_err().to_string();
         assert!(error.contains("child") && error.contains("there is no process"), "{error}");
         // Started anew, it is found by its file.
         fs::write(&file, &own).unwrap();
-        assert_eq!(source.look().unwrap().pid, std::process::id());
+        assert_eq!(source.look().unwrap().leaders, [std::process::id()]);
         // A control group's oldest process stands for it.
         fs::write(folder.path().join("cgroup.procs"), format!("4194304\n{own}\n")).unwrap();
-        let mut group = ProcessSource::new("group", &folder.path().display().to_string());
-        assert_eq!(group.look().unwrap().pid, std::process::id());
+        let mut group = ProcessSource::new("group", &[folder.path().display().to_string()]);
+        assert_eq!(group.look().unwrap().leaders, [std::process::id()]);
     }
 }

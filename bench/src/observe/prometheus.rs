@@ -65,8 +65,7 @@ impl PrometheusSource {
 
     /// What is to be known of its figures, once it was asked.
     pub(crate) fn note(&self) -> Option<String> {
-        let Self { url, has_dropped, .. } = self;
-        has_dropped.then(|| format!("{url}: of its samples the first {SAMPLES_MAX} are kept"))
+        self.has_dropped.then(|| format!("of its samples the first {SAMPLES_MAX} are kept"))
     }
 }
 
@@ -77,6 +76,13 @@ fn ask(agent: &ureq::Agent, url: &str) -> Result<String, String> {
 }
 
 impl Exposition {
+    /// Whether a counter has fallen since an earlier answer.
+    pub(crate) fn has_begun_anew(&self, earlier: &Self) -> bool {
+        let both = self.counters.iter();
+        let mut both = both.filter_map(|(name, now)| Some((now, earlier.counters.get(name)?)));
+        both.any(|(now, then)| now < then)
+    }
+
     /// What can't be read is passed over.
     fn parse(text: &str) -> Self {
         let mut exposition = Self::default();

@@ -17,6 +17,14 @@ pub(super) struct Session {
     client: Option<Client>,
 }
 
+/// What a server says to a question.
+pub(super) enum Answer {
+    /// The rows of each of its statements.
+    Tables(Vec<Vec<Row>>),
+    /// An error, after which it goes on: an SQLSTATE and what it says.
+    Refusal { code: String, message: String },
+}
+
 /// An answer that takes longer, or a login, is given up with its connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -50,23 +58,26 @@ impl Session {
         Ok(true)
     }
 
-    /// The rows of each statement in `query`; `None` where the server refuses it but goes on. The
-    /// connection must be open.
-    pub(super) async fn ask(&mut self, query: &str) -> Result<Option<Vec<Vec<Row>>>, ObserveError> {
+    /// What is said to `query`. The connection must be open; an error ends it.
+    pub(super) async fn ask(&mut self, query: &str) -> Result<Answer, ObserveError> {
         let Some(client) = &self.client else { return Err(self.fault("it is not open".into())) };
         let problem = match timeout(PATIENCE, client.simple_query(query)).await {
-            Ok(Ok(messages)) => return Ok(Some(tables(messages))),
-            Ok(Err(error)) if error.as_db_error().is_some() && !client.is_closed() => {
-                return Ok(None);
-            }
-            Ok(Err(error)) => with_sources(&error),
+            Ok(Ok(messages)) => return Ok(Answer::Tables(tables(messages))),
+            Ok(Err(error)) => match error.as_db_error().filter(|_| !client.is_closed()) {
+                Some(refusal) => {
+                    let (code, message) = (refusal.code().code(), refusal.message());
+                    let (code, message) = (code.to_owned(), message.to_owned());
+                    return Ok(Answer::Refusal { code, message });
+                }
+                None => with_sources(&error),
+            },
             Err(_) => format!("no answer within {PATIENCE:?}"),
         };
         self.client = None;
         Err(self.fault(problem))
     }
 
-    fn fault(&self, problem: String) -> ObserveError {
+    pub(super) fn fault(&self, problem: String) -> ObserveError {
         ObserveError::Query { what: self.what, place: self.conninfo.place(), problem }
     }
 }

@@ -21,6 +21,7 @@ use procfs::process::{FDTarget, Process};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, netlink};
 
 use super::Family;
+use super::family::Members;
 
 /// All that are established.
 #[derive(Debug, Default)]
@@ -70,7 +71,8 @@ pub(crate) enum RoundTrip {
 impl Caller {
     /// The processes of a family; one that has gone has no sockets.
     pub(crate) fn of(family: &Family) -> Self {
-        let processes = family.all().into_iter();
+        let members = family.members();
+        let processes = members.iter().flat_map(Members::all);
         let mut inodes = BTreeSet::new();
         for process in processes.filter_map(|pid| Process::new(pid.try_into().ok()?).ok()) {
             match (process.fd(), process.status()) {

@@ -1,6 +1,7 @@
 //! What is looked at, and what it shows.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use engine::Nanos;
 
@@ -9,7 +10,7 @@ use super::pooler::PoolerSource;
 use super::process::ProcessSource;
 use super::prometheus::PrometheusSource;
 use super::server::ServerSource;
-use super::{Exposition, ObserveError, PoolerSample, ProcessSample, ServerSample};
+use super::{Exposition, ObserveError, PoolerSample, ProcessSample, Row, ServerSample};
 use crate::scenario::Scenario;
 
 /// One thing to look at, called by a name: a target's, or its own.
@@ -37,6 +38,20 @@ pub(crate) enum Reading {
 }
 
 impl Reading {
+    /// Whether what is counted there began anew since an earlier one: after a restart, or a reset of
+    /// its statistics.
+    pub(crate) fn has_begun_anew(&self, earlier: &Self) -> bool {
+        match (self, earlier) {
+            (Self::Pooler(now), Self::Pooler(then)) => {
+                let both = now.counters.as_ref().zip(then.counters.as_ref());
+                both.is_some_and(|(now, then)| now.since(then).is_none())
+            }
+            (Self::Server(now), Self::Server(then)) => now.counters.has_begun_anew(&then.counters),
+            (Self::Exposition(now), Self::Exposition(then)) => now.has_begun_anew(then),
+            _ => false,
+        }
+    }
+
     /// Postgres' backends by application_name, if it is about those.
     pub(crate) fn backends(&self) -> Option<&BTreeMap<String, u64>> {
         match self {
@@ -44,6 +59,16 @@ impl Reading {
             _ => None,
         }
     }
+}
+
+/// What a source says of itself.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct About {
+    pub(crate) version: Option<String>,
+    /// By name.
+    pub(crate) settings: Option<Arc<Row>>,
+    /// What is to be known of its figures.
+    pub(crate) notes: Vec<String>,
 }
 
 /// What a source is about.
@@ -76,9 +101,9 @@ impl Source {
             let server = ServerSource::new(conninfo)?;
             all.push(Self { name: "postgres".into(), kind: Kind::Server(Box::new(server)) });
         }
-        let own = (GENERATOR.to_owned(), std::process::id().to_string());
-        for (name, place) in scenario.processes.iter().chain([(&own.0, &own.1)]) {
-            let process = ProcessSource::new(name, place);
+        let own = (GENERATOR.to_owned(), vec![std::process::id().to_string()]);
+        for (name, places) in scenario.processes.iter().chain([(&own.0, &own.1)]) {
+            let process = ProcessSource::new(name, places);
             all.push(Self { name: name.clone(), kind: Kind::Process(process) });
         }
         all.push(Self { name: MACHINE.into(), kind: Kind::Machine });
@@ -114,25 +139,21 @@ impl Source {
         (reading, 0)
     }
 
-    /// What is to be known of its figures, once it was looked at.
-    pub(super) fn note(&self) -> Option<String> {
+    /// What it says of itself, once it was looked at.
+    pub(super) fn about(&self) -> About {
         match &self.kind {
-            Kind::Pooler(pooler) if pooler.is_one_of_several() => Some(format!(
-                "{}: so_reuseport is on, and its console shows one process of several: list the \
-                 socket of each in `console`",
-                self.name
-            )),
-            Kind::Prometheus(prometheus) => prometheus.note(),
-            _ => None,
-        }
-    }
-
-    /// What it says its version is, once it was looked at.
-    pub(super) fn version(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Pooler(pooler) => pooler.version(),
-            Kind::Server(server) => server.version(),
-            Kind::Process(_) | Kind::Machine | Kind::Prometheus(_) => None,
+            Kind::Pooler(pooler) => About {
+                version: pooler.version().map(str::to_owned),
+                settings: pooler.settings(),
+                notes: pooler.notes(),
+            },
+            Kind::Server(server) => {
+                About { version: server.version().map(str::to_owned), ..About::default() }
+            }
+            Kind::Prometheus(prometheus) => {
+                About { notes: prometheus.note().into_iter().collect(), ..About::default() }
+            }
+            Kind::Process(_) | Kind::Machine => About::default(),
         }
     }
 }

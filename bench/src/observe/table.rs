@@ -33,6 +33,22 @@ pub(super) fn number(row: &Row, name: &str) -> Option<u64> {
     row.get(name)?.parse().ok()
 }
 
+/// Those of several together; what not all of them have is unknown.
+pub(super) fn sum<'a>(
+    all: impl IntoIterator<Item = &'a BTreeMap<String, u64>>,
+) -> BTreeMap<String, u64> {
+    let mut all = all.into_iter();
+    let Some(first) = all.next() else { return BTreeMap::new() };
+    all.fold(first.clone(), |mut sum, other| {
+        sum.retain(|name, count| {
+            let more = other.get(name);
+            *count = count.saturating_add(more.copied().unwrap_or_default());
+            more.is_some()
+        });
+        sum
+    })
+}
+
 /// What each counter rose by between two readings; what only one of them has is left out. `None`
 /// where one has fallen: it began anew in between, and nobody knows what it lost.
 pub(super) fn risen(

@@ -31,7 +31,7 @@ pub(crate) struct Summary {
     pub(super) arms: Vec<ArmSummary>,
     /// The pooler's connections, where its console could be read.
     pool: Option<PoolSummary>,
-    observers: ObserversSummary,
+    pub(super) observers: ObserversSummary,
     /// The resource that ran out first; null where nothing of what was seen ran out.
     pub(super) limiter: Option<Limiter>,
     /// Second by second: what is below the other in a column happened one after the other, what is

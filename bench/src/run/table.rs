@@ -93,6 +93,7 @@ pub(crate) fn text(summary: &Summary, stats: &[Aggregation], shown: Seconds) -> 
         Some(limiter) => writeln!(text, "limiter: {limiter}"),
         None => writeln!(text, "limiter: none; nothing of what was observed ran out"),
     };
+    let _ = writeln!(text, "{}", summary.observers);
     let _ = writeln!(text, "{}", summary.head.generator.note());
     let _ = writeln!(text, "{}", verdict(&summary.validity));
     text

@@ -123,8 +123,8 @@ pub(crate) struct Scenario {
     /// Before the measured phase, uncounted; where the file says so.
     pub(crate) warm_up_ns: Option<Nanos>,
     /// By target, the pid of its process on this machine, a file that holds it, or the folder of its
-    /// control group.
-    pub(crate) processes: BTreeMap<String, String>,
+    /// control group; of several processes all of these.
+    pub(crate) processes: BTreeMap<String, Vec<String>>,
     /// What is looked at beside the targets and these.
     pub(crate) observe: ObserveFile,
     /// Whether each request to a gateway is its connection's last and says so, as those of clients
@@ -311,11 +311,13 @@ impl Scenario {
     pub(crate) fn processes(&self) -> Result<Processes, ScenarioError> {
         self.processes
             .iter()
-            .map(|(target, place)| {
-                let problem =
-                    || format!("{place} is no pid, no file that holds one, and no control group");
-                let wrong = || ScenarioError::value(format!("processes.{target}"), problem());
-                Ok((target.clone(), Family::find(place).ok_or_else(wrong)?))
+            .map(|(target, places)| {
+                let wrong = |place: &str| {
+                    let problem =
+                        format!("{place} is no pid, no file that holds one, and no control group");
+                    ScenarioError::value(format!("processes.{target}"), problem)
+                };
+                Ok((target.clone(), Family::find(places).map_err(wrong)?))
             })
             .collect()
     }

@@ -162,26 +162,40 @@ impl Endpoint {
 }
 
 /// Reads `[processes]`: by target, the pid of its process on this machine, a file that holds it, or
-/// the folder of its control group.
-pub(super) fn processes(root: &Fields<'_>) -> BTreeMap<String, String> {
-    texts(root, "processes")
+/// the folder of its control group; a list of these where several processes are the target.
+pub(super) fn processes(root: &Fields<'_>) -> BTreeMap<String, Vec<String>> {
+    let places = |node: &Node, name: &str| match &node.value {
+        Value::List(nodes) if !nodes.is_empty() => {
+            nodes.iter().map(|node| text_or_number(node, name, root.mistakes)).collect()
+        }
+        _ => text_or_number(node, name, root.mistakes).map(|place| vec![place]),
+    };
+    table(root, "processes", places)
 }
 
 /// Reads `[tags]`: what every series of the run is marked with.
 pub(super) fn tags(root: &Fields<'_>) -> BTreeMap<String, String> {
-    texts(root, "tags")
+    table(root, "tags", |node, name| text_or_number(node, name, root.mistakes))
 }
 
-/// A table of texts; a whole number is taken as it is written.
-fn texts(root: &Fields<'_>, name: &'static str) -> BTreeMap<String, String> {
+/// A table whose values are read by `read`.
+fn table<T>(
+    root: &Fields<'_>,
+    name: &'static str,
+    read: impl Fn(&Node, &str) -> Option<T>,
+) -> BTreeMap<String, T> {
     let entries = root.get(name).and_then(|_| root.entries(name));
     let entries = entries.map_or(&[][..], |table| &table.0);
-    let text = |node: &Node, name: &str| match &node.value {
-        Value::Integer(number) => Some(number.to_string()),
-        _ => fields::text(node, name, root.mistakes).map(Into::into),
-    };
     entries
         .iter()
-        .filter_map(|(key, node)| Some((key.name.clone(), text(node, &key.name)?)))
+        .filter_map(|(key, node)| Some((key.name.clone(), read(node, &key.name)?)))
         .collect()
+}
+
+/// A text; a whole number is taken as it is written.
+fn text_or_number(node: &Node, name: &str, mistakes: &Mistakes) -> Option<String> {
+    match &node.value {
+        Value::Integer(number) => Some(number.to_string()),
+        _ => fields::text(node, name, mistakes).map(Into::into),
+    }
 }

@@ -60,9 +60,11 @@ impl Second {
                 "pooler".to_owned(),
                 Some(PoolerSecond {
                     pools,
-                    full: Vec::new(),
+                    full: Some(Vec::new()),
                     clients: Some(20),
                     clients_max: Some(100),
+                    client_limits: Vec::new(),
+                    figures: BTreeMap::new(),
                     wait_ns_per_query: Some(500.0),
                     counted_per_second: None,
                 }),
@@ -98,7 +100,8 @@ impl Second {
     pub(crate) fn fill_pool(&mut self) {
         let pooler = self.poolers.get_mut("pooler").and_then(Option::as_mut).unwrap();
         let (database, user) = ("nova".into(), "nova".into());
-        pooler.full = vec![FullPool { database, user, size: 6, cl_waiting: 14 }];
+        let (size, setting, cl_waiting) = (6, "pool_size", 14);
+        pooler.full = Some(vec![FullPool { database, user, size, setting, cl_waiting }]);
         (pooler.pools.cl_waiting, pooler.pools.sv_active) = (Some(14), Some(6));
     }
 }

@@ -14,8 +14,8 @@ use serde::Serialize;
 pub(crate) use self::table::{means, table};
 use crate::observe::pooler::Totals;
 use crate::observe::{
-    FullPool, GENERATOR, Look, MachineUse, Observations, Observed, PoolerSample, Pools, ProcessUse,
-    Reading, ServerSample, Subject,
+    ClientLimit, Figures, FullPool, GENERATOR, Look, MachineUse, Observations, Observed,
+    PoolerSample, Pools, ProcessUse, Reading, ServerSample, Subject,
 };
 
 /// One second of a run. What was not seen in it is null: a gap, and no zero.
@@ -69,11 +69,16 @@ pub(crate) struct Spread {
 pub(crate) struct PoolerSecond {
     #[serde(flatten)]
     pub(crate) pools: Pools,
-    /// Those that had no connection left for the clients that waited.
-    pub(crate) full: Vec<FullPool>,
+    /// Those that had no connection left for the clients that waited; null where its console does not
+    /// show that.
+    pub(crate) full: Option<Vec<FullPool>>,
     /// Clients that are logged in, those that wait for nothing included.
     pub(crate) clients: Option<u64>,
     pub(crate) clients_max: Option<u64>,
+    /// Of databases that take so many clients and no more.
+    pub(crate) client_limits: Vec<ClientLimit>,
+    /// What else its console counts, by view and column.
+    pub(crate) figures: Figures,
     /// How long clients waited for a server connection, for each query, in ns.
     pub(crate) wait_ns_per_query: Option<f64>,
     /// By counter of its console; null after a restart or a reset, and where it was not seen before.
@@ -90,8 +95,8 @@ pub(crate) struct ServerSecond {
     pub(crate) states: BTreeMap<String, u64>,
     /// What active ones wait for.
     pub(crate) waits: BTreeMap<String, u64>,
-    /// By view and column; null after a restart or a reset, and where it was not seen before. Those
-    /// that counted nothing are left out.
+    /// By view and column; null where it was not seen before. Views that were reset are left out,
+    /// and counters that counted nothing.
     pub(crate) counted_per_second: Option<BTreeMap<String, f64>>,
 }
 
@@ -220,7 +225,7 @@ fn within<'a>(
 
 fn pooler((look, before): (&Look, Option<&Look>)) -> Option<PoolerSecond> {
     let Reading::Pooler(now) = &look.reading else { return None };
-    let PoolerSample { pools, full, counters, lists, clients_max } = now;
+    let PoolerSample { pools, full, counters, figures, clients_max, client_limits } = now;
     let counted = before.and_then(|before| {
         let Reading::Pooler(then) = &before.reading else { return None };
         let counted = counters.as_ref()?.since(then.counters.as_ref()?)?;
@@ -233,8 +238,10 @@ fn pooler((look, before): (&Look, Option<&Look>)) -> Option<PoolerSecond> {
     Some(PoolerSecond {
         pools: (*pools)?,
         full: full.clone(),
-        clients: lists.get("used_clients").copied(),
+        clients: figures.get("lists.used_clients").copied(),
         clients_max: *clients_max,
+        client_limits: client_limits.clone(),
+        figures: figures.clone(),
         wait_ns_per_query: counted.as_ref().and_then(waited),
         counted_per_second: counted.map(|(counted, ns)| per_second(counted.iter(), ns)),
     })
@@ -244,7 +251,7 @@ fn server((look, before): (&Look, Option<&Look>)) -> Option<ServerSecond> {
     let Reading::Server(now) = &look.reading else { return None };
     let counted = before.and_then(|before| {
         let Reading::Server(then) = &before.reading else { return None };
-        let counted = now.counters.since(&then.counters)?;
+        let counted = now.counters.since(&then.counters);
         let risen = counted.iter().filter(|(_, count)| *count > 0);
         Some(per_second(risen, look.at_ns - before.at_ns))
     });
@@ -283,8 +290,8 @@ fn exposition((look, before): (&Look, Option<&Look>)) -> Option<ExpositionSecond
         let both = now.counters.iter().filter_map(|(name, now)| {
             Some((name.clone(), (now - then.counters.get(name)?) / seconds))
         });
-        let counted: BTreeMap<_, _> = both.filter(|(_, rate)| *rate != 0.0).collect();
-        counted.values().all(|rate| *rate > 0.0).then_some(counted)
+        let counted = both.filter(|(_, rate)| *rate != 0.0).collect();
+        (!now.has_begun_anew(then)).then_some(counted)
     });
     Some(ExpositionSecond { gauges: now.gauges.clone(), counted_per_second: counted })
 }
@@ -300,6 +307,7 @@ fn per_second<'a>(
 #[cfg(test)]
 mod tests {
     use engine::MILLISECOND;
+    use wire::http::ServerTiming;
 
     use super::*;
 
@@ -323,6 +331,28 @@ mod tests {
         let pooler = second.poolers["pooler"].as_ref()?;
         let counted = pooler.counted_per_second.as_ref().map(|all| all["query_count"].round());
         Some((pooler.pools.cl_waiting?, counted))
+    }
+
+    #[test]
+    fn what_the_gateway_says_of_its_time_is_a_series_and_nothing_where_it_says_nothing() {
+        let mut recording = engine::Recording::new(1);
+        let of = |recording: &engine::Recording| {
+            let stream = StreamReport::new(recording.clone());
+            LoadSecond::of((0, SECOND), &[stream])
+        };
+        let silent = of(&recording);
+        assert_eq!((silent.server_total_ns, silent.server_database_ns), (None, None));
+        for ms in 1..=100 {
+            let database_ns = (ms > 50).then_some(MILLISECOND);
+            recording.timed(0, ServerTiming::new(Some(ms * MILLISECOND), database_ns));
+        }
+        let told = of(&recording);
+        let ms = |spread: Option<Spread>| {
+            let Spread { p50, max, .. } = spread.unwrap();
+            [p50, max].map(|ns| ns as f64 / MILLISECOND as f64).map(f64::round)
+        };
+        assert_eq!(ms(told.server_total_ns), [50.0, 100.0]);
+        assert_eq!(ms(told.server_database_ns), [1.0, 1.0]);
     }
 
     fn stretch((from_ms, to_ms): (u64, u64)) -> LoadSecond {

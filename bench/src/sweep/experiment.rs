@@ -81,9 +81,7 @@ pub(crate) fn run_as_it_is(
         Pooler::connect(console)?.table("SET max_db_connections = '0'")?;
     }
     let mut processes = scenario.processes()?;
-    let names = (1..).map(|number| format!("{}-{number}", plan.pooler));
-    processes.remove(&plan.pooler);
-    processes.extend(names.zip(pids.iter().copied().map(Family::Parent)));
+    processes.insert(plan.pooler.clone(), Family::of(pids.iter().copied()));
     let mut experiment = Experiment { scenario: scenario.clone(), plan, control: None, processes };
     let order = plan.grid.order(usize::MAX, plan.seed);
     let mut cells = Vec::new();
@@ -181,15 +179,9 @@ impl<'a> Experiment<'a> {
         }
         let requests = cell.requests.max(1) as f64;
         for (name, ns) in cpu.used() {
-            let of = match name.as_str() {
-                "postgres" => name,
-                // All of its processes together.
-                name if name.starts_with(&plan.pooler) && setting.pool_size.is_some() => {
-                    plan.pooler.clone()
-                }
-                _ => continue,
-            };
-            *cell.cpu_ns_per_request.entry(of).or_default() += ns as f64 / requests;
+            if name == "postgres" || (name == plan.pooler && setting.pool_size.is_some()) {
+                cell.cpu_ns_per_request.insert(name, ns as f64 / requests);
+            }
         }
         let stream = &report.streams[0];
         cell.goals = judge.goals(stream, length_ns, &judged);

@@ -13,8 +13,9 @@ use crate::observe::{GENERATOR, MachineSample, ProcessSample, ProcessSource};
 const STEAL_SHARE_MAX: f64 = 0.02;
 /// Cores that run so much faster or slower at the end are other cores.
 const FREQUENCY_DRIFT_MAX: f64 = 0.1;
-/// NTP slews a clock by 0.5 ms a second at most: half a minute is 15 ms.
-const CLOCK_STEP_MAX_NS: f64 = 100e6;
+/// Both clocks are slewed alike (clock_gettime(2), CLOCK_MONOTONIC): what one moves against the other
+/// is a step, however long it took.
+const CLOCK_STEP_MAX_NS: f64 = 1e6;
 /// Time that the machine slept, which its monotonic clock does not count.
 const SUSPENDED_MAX_NS: f64 = 1e6;
 
@@ -57,7 +58,7 @@ impl Instants {
         let own = std::process::id().to_string();
         Self {
             machine: MachineSample::read().ok(),
-            generator: ProcessSource::new(GENERATOR, &own).look().ok(),
+            generator: ProcessSource::new(GENERATOR, &[own]).look().ok(),
             clocks: Clocks::read(),
             at: Instant::now(),
         }
@@ -73,16 +74,31 @@ struct Clocks {
 
 impl Clocks {
     fn read() -> Self {
-        let now = |clock: ClockId| {
-            let time = clock.now().map(std::time::Duration::from).unwrap_or_default();
-            time.as_nanos() as f64
-        };
-        let monotonic = now(ClockId::CLOCK_MONOTONIC);
         Self {
-            realtime: now(ClockId::CLOCK_REALTIME) - monotonic,
-            boottime: now(ClockId::CLOCK_BOOTTIME) - monotonic,
+            realtime: offset(ClockId::CLOCK_REALTIME),
+            boottime: offset(ClockId::CLOCK_BOOTTIME),
         }
     }
+}
+
+/// How often an offset is read: we may lose the core between the readings of two clocks.
+const READINGS: usize = 5;
+
+/// How far a clock is ahead of the monotonic one, in ns: of several readings the one that took the
+/// least time.
+fn offset(clock: ClockId) -> f64 {
+    let now = |clock: ClockId| {
+        let time = clock.now().map(Duration::from).unwrap_or_default();
+        time.as_nanos() as i128
+    };
+    let reading = || {
+        let before = now(ClockId::CLOCK_MONOTONIC);
+        let read = now(clock);
+        let after = now(ClockId::CLOCK_MONOTONIC);
+        (after - before, (2 * read - before - after) as f64 / 2.0)
+    };
+    let readings = std::iter::repeat_with(reading).take(READINGS);
+    readings.min_by_key(|(took, _)| *took).map_or(0.0, |(_, offset)| offset)
 }
 
 /// Mean frequency of all cores, where the machine tells it: guests mostly don't.
@@ -206,7 +222,7 @@ mod tests {
             frequency_drift: drift(
                 &(0..20).map(|n| 3e6 + f64::from(n % 3) * 5e4).collect::<Vec<_>>(),
             ),
-            clock_step_ns: -2e6,
+            clock_step_ns: -2e5,
             suspended_ns: 0.0,
             generator_wait_share: Some(0.04),
         };

@@ -42,11 +42,11 @@ pub(crate) enum Level {
 const LATENESS_P99_MAX_NS: u64 = MILLISECOND;
 
 /// One that sends half of its requests so late follows no schedule at all.
-const LATENESS_P50_MAX_NS: u64 = 5 * MILLISECOND;
+pub(crate) const LATENESS_P50_MAX_NS: u64 = 5 * MILLISECOND;
 
 /// Where more arrivals than this find every connection in use, the 99th percentile of lateness is
 /// their wait.
-const LATE_SHARE_MAX: f64 = 0.01;
+pub(crate) const LATE_SHARE_MAX: f64 = 0.01;
 
 /// A generator that works more than this of its time has none left when many replies come at once.
 const GENERATOR_SHARE_MAX: f64 = 0.9;

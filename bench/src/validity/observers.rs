@@ -3,24 +3,47 @@
 use super::Validity;
 use crate::observe::{Observations, Observed};
 
+/// Of the looks that are due at a source, so many must come to something: the others are gaps.
+const ANSWERED_SHARE_MIN: f64 = 0.8;
+/// So many may be late by half of the time to the next one.
+const LATE_SHARE_MAX: f64 = 0.1;
+
 impl Validity {
     /// What was seen is shown second by second; what was not is a gap there.
     pub(crate) fn judge_observations(&mut self, observations: &Observations) {
         for observed in &observations.sources {
-            observed.note.iter().for_each(|note| self.suspect(note.clone()));
-            let Observed { name, looks, failures, .. } = observed;
+            let Observed { name, looks, failures, late, .. } = observed;
+            let looks = looks.len() as u64;
+            observed.about.notes.iter().for_each(|note| self.suspect(format!("{name}: {note}")));
             if let Some(error) = &observed.error {
-                let all = failures + looks.len() as u64;
+                let all = failures + looks;
                 self.suspect(format!(
                     "{error}: {failures} of {all} looks at it are missing from the series"
                 ));
-            } else {
-                self.judge_looks(name, looks.len() as u64, observations.due);
+            } else if (looks as f64) < ANSWERED_SHARE_MIN * observations.due as f64 {
+                self.suspect(format!(
+                    "{name} answered {looks} of {} looks: what is shown of it is from a few instants",
+                    observations.due
+                ));
+            }
+            if *late as f64 > LATE_SHARE_MAX * looks as f64 {
+                self.suspect(format!(
+                    "{late} of {looks} looks at {name} took up to {}: what is shown of it may be of \
+                     a later second",
+                    crate::duration::show(observed.delay_ns_max as f64)
+                ));
+            }
+            let restarts = observed.restarts();
+            if restarts > 0 {
+                self.suspect(format!(
+                    "what {name} counts began anew {restarts} times meanwhile (a restart, or a reset \
+                     of its statistics): its counts of those seconds are missing"
+                ));
             }
         }
     }
 
-    /// Whether what was to be looked at so often kept up.
+    /// Whether samples that were to be taken so often are enough for their mean.
     pub(crate) fn judge_looks(&mut self, name: &str, looks: u64, due: u64) {
         if looks * 2 < due {
             self.suspect(format!(
@@ -34,7 +57,7 @@ impl Validity {
 mod tests {
     use super::super::Level;
     use super::*;
-    use crate::observe::{Look, PoolerSample, Reading, Subject};
+    use crate::observe::{Look, PoolerSample, Reading, Subject, Totals};
 
     /// Looks of a pooler's console, of ten that were due.
     fn judged(looks: usize, change: impl FnOnce(&mut Observed)) -> Validity {
@@ -54,12 +77,12 @@ mod tests {
     #[test]
     fn an_observer_that_lags_fails_or_sees_a_part_is_suspect() {
         assert_eq!(judged(12, |_| {}).valid, Level::Valid);
-        assert_eq!(judged(5, |_| {}).valid, Level::Valid, "a few turns may be missed");
-        let lagging = judged(4, |_| {});
+        assert_eq!(judged(8, |_| {}).valid, Level::Valid, "a few turns may be missed");
+        let lagging = judged(7, |_| {});
         assert_eq!(lagging.valid, Level::Suspect);
         assert_eq!(
             lagging.reasons,
-            ["pooler answered 4 of 10 looks: what is shown of it is from a few instants"]
+            ["pooler answered 7 of 10 looks: what is shown of it is from a few instants"]
         );
         let failing = judged(7, |observed| {
             (observed.failures, observed.error) = (3, Some("it does not answer".into()));
@@ -69,7 +92,38 @@ mod tests {
             failing.reasons,
             ["it does not answer: 3 of 10 looks at it are missing from the series"]
         );
-        let partial = judged(12, |observed| observed.note = Some("one of several".into()));
-        assert_eq!(partial.reasons, ["one of several"]);
+        let partial = judged(12, |observed| observed.about.notes.push("one of several".into()));
+        assert_eq!(partial.reasons, ["pooler: one of several"]);
+        let late = |late| {
+            judged(12, |observed| (observed.late, observed.delay_ns_max) = (late, 700_000_000))
+        };
+        assert_eq!(late(1).valid, Level::Valid);
+        assert_eq!(
+            late(2).reasons,
+            [
+                "2 of 12 looks at pooler took up to 700 ms: what is shown of it may be of a later second"
+            ]
+        );
+    }
+
+    #[test]
+    fn counters_that_begin_anew_are_told() {
+        let counted = |counts: &[u64]| {
+            judged(12, |observed| {
+                for (look, count) in observed.looks.iter_mut().zip(counts) {
+                    let counters = Some(Totals::of(&[("query_count", *count)]));
+                    let sample = PoolerSample { counters, ..PoolerSample::default() };
+                    look.reading = Reading::Pooler(sample);
+                }
+            })
+        };
+        assert_eq!(counted(&[5, 9, 9, 30]).valid, Level::Valid);
+        let reset = counted(&[5, 9, 2, 30, 4]);
+        assert_eq!(reset.valid, Level::Suspect);
+        assert_eq!(
+            reset.reasons,
+            ["what pooler counts began anew 2 times meanwhile (a restart, or a reset of its \
+              statistics): its counts of those seconds are missing"]
+        );
     }
 }

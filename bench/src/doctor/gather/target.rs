@@ -23,7 +23,7 @@ pub(super) fn look(scenario: &Scenario) -> BTreeMap<String, TargetFacts> {
     let look = |(name, target): (&String, &TargetFile)| {
         let mut facts = one(target);
         if let Some(process) =
-            processes.get(name).and_then(|family| listener::by_pid(family.leader()?))
+            processes.get(name).and_then(|family| listener::by_pid(*family.leaders().first()?))
         {
             facts.listener = Some(process);
         }

@@ -59,6 +59,7 @@ pub(crate) fn text(summary: &Summary) -> String {
     for line in hops::gaps(summary) {
         let _ = writeln!(text, "{line}");
     }
+    let _ = writeln!(text, "{}", summary.observers);
     let _ = writeln!(text, "{}", summary.head.generator.note());
     if let Some(ended) = &summary.ended {
         let _ = writeln!(text, "{}", end(ended, summary));

@@ -1,6 +1,8 @@
 //! The pooler's admin console.
 
 mod dialect;
+mod figures;
+mod limits;
 mod pools;
 mod processes;
 mod sample;
@@ -9,7 +11,9 @@ mod totals;
 use postgres::Client;
 
 use self::dialect::Dialect;
-pub(crate) use self::pools::{FullPool, Pools};
+pub(crate) use self::figures::Figures;
+pub(crate) use self::limits::{ClientLimit, FullPool};
+pub(crate) use self::pools::Pools;
 pub(crate) use self::processes::Poolers;
 pub(crate) use self::sample::PoolerSample;
 pub(super) use self::sample::PoolerSource;

@@ -24,17 +24,6 @@ pub(crate) struct Pools {
     pub(crate) maxwait_ns: Option<Nanos>,
 }
 
-/// A pool whose server connections are all taken while clients wait for one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct FullPool {
-    pub(crate) database: String,
-    /// Empty where the console does not name it.
-    pub(crate) user: String,
-    /// How many server connections it may have.
-    pub(crate) size: u64,
-    pub(crate) cl_waiting: u64,
-}
-
 impl Pools {
     /// The rows of SHOW POOLS together, without the console's own: that one only tells, where there
     /// is no pool yet, which figures there are.
@@ -94,11 +83,6 @@ impl Pools {
     }
 }
 
-/// Server connections of a pool that can't be given to a client now. Before 1.18 PgBouncer counts
-/// those that are cancelled with the active ones.
-const TAKEN: [&str; 5] =
-    ["sv_active", "sv_active_cancel", "sv_being_canceled", "sv_tested", "sv_login"];
-
 /// Whether every pool assigns a server connection to each transaction anew: in the modes
 /// `transaction` and `statement` (PgBouncer manual, "pool_mode"). Not where there is no pool yet, and
 /// not where a pool does not show its mode.
@@ -111,43 +95,13 @@ pub(super) fn assign_by_transaction(pools: &[Row]) -> bool {
     first.is_some_and(is_either) && modes.all(is_either)
 }
 
-impl FullPool {
-    /// Those among the rows of SHOW POOLS, by the sizes in SHOW DATABASES, or by the pool's own where
-    /// the console shows that.
-    pub(super) fn find(pools: &[Row], databases: &[Row]) -> Vec<Self> {
-        let full = |row: &Row| {
-            let cl_waiting = number(row, "cl_waiting").filter(|waiting| *waiting > 0)?;
-            number(row, "sv_active")?;
-            let taken: u64 = TAKEN.iter().filter_map(|name| number(row, name)).sum();
-            let name = row.get("database")?;
-            let database = databases.iter().find(|other| other.get("name") == Some(name));
-            let of_database = |name| database.and_then(|database| number(database, name));
-            let size = number(row, "pool_size").or_else(|| of_database("pool_size"))?;
-            // 0 is no limit; one for all users of the database may be reached before.
-            let limit = of_database("max_connections").filter(|limit| *limit > 0);
-            let is_limited = limit.zip(of_database("current_connections"));
-            let is_limited = is_limited.is_some_and(|(limit, current)| current >= limit);
-            let user = row.get("user").cloned().unwrap_or_default();
-            (taken >= size || is_limited).then(|| Self {
-                database: name.clone(),
-                user,
-                size: size.min(limit.unwrap_or(size)),
-                cl_waiting,
-            })
-        };
-        pools.iter().filter(|row| !is_own(row)).filter_map(full).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn row(database: &str, cells: &[(&str, u64)]) -> Row {
         let cells = cells.iter().map(|(name, cell)| ((*name).to_owned(), cell.to_string()));
-        let name = if database.starts_with("db:") { "name" } else { "database" };
-        let database = database.trim_start_matches("db:").to_owned();
-        cells.chain([(name.to_owned(), database)]).collect()
+        cells.chain([("database".to_owned(), database.to_owned())]).collect()
     }
 
     #[test]
@@ -215,32 +169,5 @@ mod tests {
             let sum = Pools::sum(&all);
             assert_eq!((sum.cl_active, sum.sv_active), (Some(7), None));
         }
-    }
-
-    #[test]
-    fn a_pool_is_full_where_clients_wait_and_no_connection_is_left() {
-        let sizes = [row("db:nova", &[("pool_size", 2)])];
-        let full = |cells: &[(&str, u64)]| FullPool::find(&[row("nova", cells)], &sizes);
-        let found = full(&[("sv_active", 2), ("cl_waiting", 7)]);
-        assert_eq!(found.len(), 1);
-        assert_eq!((found[0].size, found[0].cl_waiting), (2, 7));
-        assert_eq!(full(&[("sv_active", 1), ("sv_login", 1), ("cl_waiting", 7)]).len(), 1);
-        assert_eq!(full(&[("sv_active", 2), ("cl_waiting", 0)]), []);
-        assert_eq!(full(&[("sv_active", 1), ("cl_waiting", 7)]), []);
-        assert_eq!(full(&[("cl_waiting", 7)]), [], "what is taken is unknown");
-        assert_eq!(
-            FullPool::find(&[row("else", &[("sv_active", 9), ("cl_waiting", 1)])], &sizes),
-            [],
-            "its size is unknown"
-        );
-        // The pool's own size, as some poolers show it, and a limit over all users of a database.
-        let own = row("nova", &[("sv_active", 2), ("cl_waiting", 1), ("pool_size", 3)]);
-        assert_eq!(FullPool::find(&[own], &sizes), []);
-        let limited = [row(
-            "db:nova",
-            &[("pool_size", 9), ("max_connections", 4), ("current_connections", 4)],
-        )];
-        let pool = row("nova", &[("sv_active", 2), ("cl_waiting", 1)]);
-        assert_eq!(FullPool::find(&[pool], &limited)[0].size, 4);
     }
 }

@@ -1,12 +1,14 @@
 //! What a pooler's console shows once a second.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::dialect::Dialect;
-use super::{FullPool, Pools, REMEDY, Totals, WHAT, settings, version};
+use super::{
+    ClientLimit, Figures, FullPool, Pools, REMEDY, Totals, WHAT, figures, settings, version,
+};
 use crate::observe::ObserveError;
-use crate::observe::session::Session;
-use crate::observe::table::{Row, number};
+use crate::observe::session::{Answer, Session};
+use crate::observe::table::{Row, number, sum};
 
 /// A pooler at one instant: all of its processes together. What its console does not show is
 /// unknown.
@@ -14,12 +16,14 @@ use crate::observe::table::{Row, number};
 pub(crate) struct PoolerSample {
     pub(crate) pools: Option<Pools>,
     /// Those that have no connection left for the clients that wait.
-    pub(crate) full: Vec<FullPool>,
+    pub(crate) full: Option<Vec<FullPool>>,
     pub(crate) counters: Option<Totals>,
-    /// How many clients, servers, and so on there are (PgBouncer manual, "SHOW LISTS").
-    pub(crate) lists: BTreeMap<String, u64>,
+    /// Everything else that SHOW POOLS, DATABASES and LISTS count.
+    pub(crate) figures: Figures,
     /// How many clients it takes.
     pub(crate) clients_max: Option<u64>,
+    /// Of databases that take so many clients and no more.
+    pub(crate) client_limits: Vec<ClientLimit>,
 }
 
 /// A pooler's console, or those of several processes behind one port (so_reuseport), each by a
@@ -30,20 +34,34 @@ pub(crate) struct PoolerSource {
 
 struct Console {
     session: Session,
-    /// Commands that it refused: it is not asked again.
-    refused: Vec<&'static str>,
-    settings: Row,
+    /// Commands that it has answered: where it refuses them later, that is of the moment.
+    answered: Vec<&'static str>,
+    /// Commands that it does not know, with what it says.
+    refused: Vec<(&'static str, String)>,
+    settings: Arc<Row>,
+    /// Settings that were changed while we looked.
+    changes: Vec<String>,
     version: Option<String>,
     dialect: Dialect,
 }
+
+/// Without the answers to these little is to be seen of a pooler. Who refuses one of them is asked
+/// again, others are not.
+const NEEDED: [&str; 3] = ["SHOW POOLS", "SHOW DATABASES", "SHOW STATS"];
 
 impl PoolerSource {
     /// Nothing is opened yet.
     pub(crate) fn new(conninfos: &[String]) -> Result<Self, ObserveError> {
         let console = |conninfo: &String| {
-            let session = Session::new(WHAT, conninfo, REMEDY)?;
-            let (settings, dialect) = (Row::new(), Dialect::default());
-            Ok(Console { session, refused: Vec::new(), settings, version: None, dialect })
+            Ok(Console {
+                session: Session::new(WHAT, conninfo, REMEDY)?,
+                answered: Vec::new(),
+                refused: Vec::new(),
+                settings: Arc::default(),
+                changes: Vec::new(),
+                version: None,
+                dialect: Dialect::default(),
+            })
         };
         Ok(Self { consoles: conninfos.iter().map(console).collect::<Result<_, _>>()? })
     }
@@ -62,10 +80,35 @@ impl PoolerSource {
         self.consoles.first()?.version.as_deref()
     }
 
-    /// Whether its figures are those of one process out of several that share a port.
-    pub(crate) fn is_one_of_several(&self) -> bool {
-        let [console] = &self.consoles[..] else { return false };
-        console.settings.get("so_reuseport").is_some_and(|on| on == "1")
+    /// Its settings by name, as they were last seen; of several processes the first one's.
+    pub(crate) fn settings(&self) -> Option<Arc<Row>> {
+        let settings = &self.consoles.first()?.settings;
+        (!settings.is_empty()).then(|| Arc::clone(settings))
+    }
+
+    /// What is to be known of its figures.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let [console] = &self.consoles[..]
+            && console.settings.get("so_reuseport").is_some_and(|on| on == "1")
+        {
+            notes.push(
+                "so_reuseport is on, and its console shows one process of several: list the socket \
+                 of each in `console`"
+                    .to_owned(),
+            );
+        }
+        for console in &self.consoles {
+            let needed = console.refused.iter().filter(|(command, _)| NEEDED.contains(command));
+            notes.extend(needed.map(|(command, problem)| {
+                format!("its console does not answer {command} ({problem}): that is not seen")
+            }));
+            if !console.changes.is_empty() {
+                let changes = console.changes.join(", ");
+                notes.push(format!("its settings were changed meanwhile: {changes}"));
+            }
+        }
+        notes
     }
 }
 
@@ -73,45 +116,75 @@ impl Console {
     async fn look(&mut self) -> Result<PoolerSample, ObserveError> {
         if self.session.open().await? {
             self.refused.clear();
-            self.settings = settings(&self.show("SHOW CONFIG").await?);
             self.version = version(&self.show("SHOW VERSION").await?);
             self.dialect = self.version.as_deref().map(Dialect::of).unwrap_or_default();
         }
+        // A RELOAD or a SET may change them.
+        let settings = settings(&self.show("SHOW CONFIG").await?);
         let pools = self.show("SHOW POOLS").await?;
         let databases = self.show("SHOW DATABASES").await?;
         let counters = self.show("SHOW STATS").await?;
         // How many clients and servers there are; SHOW CLIENTS would be a row for each of them.
         let lists = self.show("SHOW LISTS").await?;
-        Ok(PoolerSample {
+        // With an auth_query it may have a row for each of many users.
+        let waits = |row: &Row| number(row, "cl_waiting").is_some_and(|waiting| waiting > 0);
+        let users = match pools.iter().any(waits) {
+            true => self.show("SHOW USERS").await?,
+            false => Vec::new(),
+        };
+        let mut figures = figures::of_view("pools", &pools);
+        figures.extend(figures::of_view("databases", &databases));
+        figures.extend(figures::of_lists(&lists));
+        let sample = PoolerSample {
             pools: (!pools.is_empty()).then(|| Pools::new(&pools)),
-            full: FullPool::find(&pools, &databases),
+            full: FullPool::find(&pools, &databases, &users, &settings),
             counters: (!counters.is_empty()).then(|| Totals::new(&counters)),
-            lists: lists.iter().flat_map(lengths).collect(),
-            clients_max: number(&self.settings, "max_client_conn"),
-        })
+            figures,
+            clients_max: number(&settings, "max_client_conn"),
+            client_limits: ClientLimit::all(&databases),
+        };
+        self.set(settings);
+        Ok(sample)
+    }
+
+    fn set(&mut self, settings: Row) {
+        if *self.settings == settings {
+            return;
+        }
+        if !self.settings.is_empty() {
+            for (name, now) in &settings {
+                let then = self.settings.get(name).filter(|then| *then != now);
+                self.changes.extend(then.map(|then| format!("{name} from {then:?} to {now:?}")));
+            }
+        }
+        self.settings = Arc::new(settings);
     }
 
     /// The rows that a command gives; none where this console does not know it.
     async fn show(&mut self, command: &'static str) -> Result<Vec<Row>, ObserveError> {
-        if self.refused.contains(&command) {
+        let is_refused = self.refused.iter().any(|(other, _)| *other == command);
+        if is_refused && !NEEDED.contains(&command) {
             return Ok(Vec::new());
         }
-        let Some(tables) = self.session.ask(command).await? else {
-            self.refused.push(command);
-            return Ok(Vec::new());
-        };
-        let rows = tables.into_iter().next().unwrap_or_default();
-        Ok(rows.into_iter().map(|row| self.dialect.translate(row)).collect())
-    }
-}
-
-/// Lengths by their lists' names, from a row of SHOW LISTS: one in each, or all in one (PgDog).
-fn lengths(row: &Row) -> Vec<(String, u64)> {
-    match row.get("list") {
-        Some(name) => {
-            number(row, "items").map(|length| (name.clone(), length)).into_iter().collect()
+        match self.session.ask(command).await? {
+            Answer::Tables(tables) => {
+                if !self.answered.contains(&command) {
+                    self.answered.push(command);
+                }
+                self.refused.retain(|(other, _)| *other != command);
+                let rows = tables.into_iter().next().unwrap_or_default();
+                Ok(rows.into_iter().map(|row| self.dialect.translate(row)).collect())
+            }
+            Answer::Refusal { message, .. } if self.answered.contains(&command) => {
+                Err(self.session.fault(format!("{command}: {message}")))
+            }
+            Answer::Refusal { message, .. } => {
+                if !is_refused {
+                    self.refused.push((command, message));
+                }
+                Ok(Vec::new())
+            }
         }
-        None => row.keys().filter_map(|name| Some((name.clone(), number(row, name)?))).collect(),
     }
 }
 
@@ -125,16 +198,14 @@ impl PoolerSample {
         }
         let pools: Option<Vec<_>> = all.iter().map(|one| one.pools).collect();
         let counters: Option<Vec<_>> = all.iter().map(|one| one.counters.clone()).collect();
-        let mut lists = BTreeMap::new();
-        for (name, items) in all.iter().flat_map(|one| &one.lists) {
-            *lists.entry(name.clone()).or_default() += items;
-        }
+        let full: Option<Vec<_>> = all.iter().map(|one| one.full.clone()).collect();
         Self {
             pools: pools.map(|pools| Pools::sum(&pools)),
-            full: all.iter().flat_map(|one| one.full.clone()).collect(),
+            full: full.map(|full| full.concat()),
             counters: counters.map(|counters| Totals::sum(&counters)),
-            lists,
+            figures: sum(all.iter().map(|one| &one.figures)),
             clients_max: all.iter().map(|one| one.clients_max).sum(),
+            client_limits: all.into_iter().flat_map(|one| one.client_limits).collect(),
         }
     }
 }

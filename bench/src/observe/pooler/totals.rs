@@ -6,7 +6,7 @@ use engine::Nanos;
 use serde::Serialize;
 
 use super::is_own;
-use crate::observe::table::{Row, risen};
+use crate::observe::table::{Row, risen, sum};
 
 /// What a pooler has counted since it started, or between two instants ([`Totals::since`]), over
 /// all databases but its own: by the names of SHOW STATS without their `total_` (PgBouncer manual,
@@ -40,12 +40,7 @@ impl Totals {
     /// Those of several processes of one pooler, or of several stretches of time; what not all of
     /// them have is unknown.
     pub(crate) fn sum(all: &[Self]) -> Self {
-        let Some((first, rest)) = all.split_first() else { return Self::default() };
-        let add = |(name, count): (&String, &u64)| {
-            let others: Option<u64> = rest.iter().map(|other| other.get(name)).sum();
-            Some((name.clone(), count + others?))
-        };
-        Self(first.0.iter().filter_map(add).collect())
+        Self(sum(all.iter().map(|totals| &totals.0)))
     }
 
     /// What was counted since `earlier`. `None` where a counter has fallen: the pooler was started

@@ -1,10 +1,10 @@
 //! What Postgres' views show once a second.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{REMEDY, WHAT};
 use crate::observe::ObserveError;
-use crate::observe::session::Session;
+use crate::observe::session::{Answer, Session};
 use crate::observe::table::{Row, number, risen};
 
 /// Postgres at one instant. What this version does not show, or not to this role, is unknown.
@@ -28,10 +28,26 @@ pub(crate) struct ServerSample {
 pub(crate) struct Counted(BTreeMap<String, u64>);
 
 impl Counted {
-    /// What was counted since `earlier`; `None` where a counter has fallen (a restart,
-    /// pg_stat_reset).
-    pub(crate) fn since(&self, earlier: &Self) -> Option<Self> {
-        risen(&self.0, &earlier.0).map(Self)
+    /// What was counted since `earlier`. A view of which a counter has fallen is left out: nobody
+    /// knows what it lost.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        let fallen = self.fallen(earlier);
+        let mut both = self.0.clone();
+        both.retain(|name, _| !fallen.contains(view_of(name)));
+        // What has fallen is not in it any more.
+        Self(risen(&both, &earlier.0).unwrap_or_default())
+    }
+
+    /// Whether a view began to count anew since `earlier`: after a restart, or pg_stat_reset. The
+    /// sums over pg_stat_statements fall whenever it makes room for other statements.
+    pub(crate) fn has_begun_anew(&self, earlier: &Self) -> bool {
+        self.fallen(earlier).into_iter().any(|view| view != STATEMENTS)
+    }
+
+    fn fallen(&self, earlier: &Self) -> BTreeSet<&str> {
+        let has_fallen =
+            |(name, now): &(&String, &u64)| earlier.0.get(*name).is_some_and(|then| then > now);
+        self.0.iter().filter(has_fallen).map(|(name, _)| view_of(name)).collect()
     }
 
     /// Every counter with its name.
@@ -39,6 +55,13 @@ impl Counted {
         self.0.iter().map(|(name, count)| (name.as_str(), *count))
     }
 }
+
+/// Of a counter's name.
+fn view_of(name: &str) -> &str {
+    name.split('.').next().unwrap_or_default()
+}
+
+const STATEMENTS: &str = "statements";
 
 /// A view of counters and the question for it. All columns are asked for where versions differ.
 struct View {
@@ -62,7 +85,7 @@ const VIEWS: [View; 5] = [
     View { name: "wal", query: "SELECT * FROM pg_stat_wal" },
     // Where it is installed; without the texts, which it would read from a file.
     View {
-        name: "statements",
+        name: STATEMENTS,
         query: "SELECT sum(calls) AS calls, sum(rows) AS rows, \
                 sum(total_exec_time)::bigint AS total_exec_time_ms, \
                 sum(shared_blks_read) AS shared_blks_read FROM pg_stat_statements(false)",
@@ -75,8 +98,8 @@ const NO_COUNTERS: [&str; 2] = ["datid", "numbackends"];
 /// A connection that only looks.
 pub(crate) struct ServerSource {
     session: Session,
-    /// The views that this server has and this role may read.
-    views: Vec<&'static View>,
+    /// The views that this server has and this role may read, where that is known.
+    views: Option<Vec<&'static View>>,
     version: Option<String>,
     connections_max: Option<u64>,
 }
@@ -85,7 +108,7 @@ impl ServerSource {
     /// Nothing is opened yet.
     pub(crate) fn new(conninfo: &str) -> Result<Self, ObserveError> {
         let session = Session::new(WHAT, conninfo, REMEDY)?;
-        Ok(Self { session, views: Vec::new(), version: None, connections_max: None })
+        Ok(Self { session, views: None, version: None, connections_max: None })
     }
 
     /// Its version, as in `15.18`, once it was looked at.
@@ -93,41 +116,61 @@ impl ServerSource {
         self.version.as_deref()
     }
 
-    /// Looks once: one round trip, one transaction, nothing prepared.
+    /// Looks once: one round trip, one transaction, nothing prepared. What the server refuses all of
+    /// a sudden is nothing that was seen; which views there are is asked again then.
     pub(crate) async fn look(&mut self) -> Result<ServerSample, ObserveError> {
         if self.session.open().await? {
-            self.learn().await?;
+            self.views = None;
         }
-        let queries = self.views.iter().map(|view| view.query);
+        let views = match self.views.take() {
+            Some(views) => views,
+            None => self.learn().await?,
+        };
+        let queries = views.iter().map(|view| view.query);
         let query = [ACTIVITY].into_iter().chain(queries).collect::<Vec<_>>().join("; ");
-        let tables = self.session.ask(&query).await?.unwrap_or_default();
-        let mut tables = tables.into_iter();
+        let mut tables = match self.session.ask(&query).await? {
+            Answer::Tables(tables) => tables.into_iter(),
+            Answer::Refusal { message, .. } => return Err(self.session.fault(message)),
+        };
         let activity = tables.next().unwrap_or_default();
         let mut sample =
             ServerSample { connections_max: self.connections_max, ..ServerSample::of(&activity) };
-        for (view, rows) in self.views.iter().zip(tables) {
+        for (view, rows) in views.iter().zip(tables) {
             rows.iter().for_each(|row| sample.count(view.name, row));
         }
+        self.views = Some(views);
         Ok(sample)
     }
 
     /// Which views there are, and what does not change while the server runs.
-    async fn learn(&mut self) -> Result<(), ObserveError> {
-        self.views.clear();
+    async fn learn(&mut self) -> Result<Vec<&'static View>, ObserveError> {
+        let mut views = Vec::new();
         for view in &VIEWS {
-            if self.session.ask(view.query).await?.is_some() {
-                self.views.push(view);
+            match self.session.ask(view.query).await? {
+                Answer::Tables(_) => views.push(view),
+                Answer::Refusal { code, .. } if is_of_absence(&code) => {}
+                Answer::Refusal { message, .. } => return Err(self.session.fault(message)),
             }
         }
         let settings = "SELECT current_setting('server_version') AS version, \
                         current_setting('max_connections') AS max_connections";
-        let tables = self.session.ask(settings).await?.unwrap_or_default();
+        let tables = match self.session.ask(settings).await? {
+            Answer::Tables(tables) => tables,
+            Answer::Refusal { message, .. } => return Err(self.session.fault(message)),
+        };
         let row = tables.first().and_then(|rows| rows.first());
         let version = row.and_then(|row| row.get("version"));
         self.version = version.map(|text| text.split(' ').next().unwrap_or_default().to_owned());
         self.connections_max = row.and_then(|row| number(row, "max_connections"));
-        Ok(())
+        Ok(views)
     }
+}
+
+/// Whether an SQLSTATE says that this server has no such view, or not for this role: class 42, and
+/// 55000 of an extension whose library is not loaded (Postgres manual, appendix A). Others are of this
+/// moment: a time limit, a conflict with recovery.
+fn is_of_absence(code: &str) -> bool {
+    code.starts_with("42") || code == "55000"
 }
 
 impl ServerSample {
@@ -222,8 +265,20 @@ mod tests {
         );
         let counted: Vec<_> = sample.counters.iter().collect();
         assert_eq!(counted, [("database.blk_read_time", 1), ("database.xact_commit", 120)]);
-        let reset = Counted([("database.xact_commit".to_owned(), 3)].into());
-        assert_eq!(reset.since(&sample.counters), None);
-        assert_eq!(sample.counters.since(&reset).unwrap().iter().count(), 1);
+        let counted = |pairs: &[(&str, u64)]| {
+            Counted(pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect())
+        };
+        let before = counted(&[("database.xact_commit", 100), ("wal.wal_bytes", 7)]);
+        let risen = sample.counters.since(&before);
+        assert_eq!(risen.iter().collect::<Vec<_>>(), [("database.xact_commit", 20)]);
+        // One view is reset, the other goes on; in the third, statements were thrown out.
+        let after =
+            counted(&[("database.xact_commit", 3), ("wal.wal_bytes", 9), ("statements.calls", 5)]);
+        let risen = after.since(&before);
+        assert_eq!(risen.iter().collect::<Vec<_>>(), [("wal.wal_bytes", 2)]);
+        assert!(after.has_begun_anew(&before));
+        let fewer = counted(&[("statements.calls", 4), ("wal.wal_bytes", 9)]);
+        assert!(!fewer.has_begun_anew(&after));
+        assert_eq!(fewer.since(&after).iter().collect::<Vec<_>>(), [("wal.wal_bytes", 0)]);
     }
 }

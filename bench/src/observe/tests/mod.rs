@@ -1,123 +1,19 @@
 //! Observers on consoles that answer by a script.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+mod scripted;
+mod servers;
+mod versions;
+
+use std::net::{Ipv4Addr, TcpListener};
 use std::thread;
 
 use engine::driver::Clock;
 use tokio::task::LocalSet;
 
+use self::scripted::{Answer, Console};
 use super::pooler::PoolerSource;
 use super::*;
-
-/// What a console says to a command.
-#[derive(Clone)]
-enum Answer {
-    Rows(&'static [&'static [&'static str]]),
-    /// A message of the console's own; the connection stays.
-    Refusal,
-    /// The connection ends.
-    Close,
-    /// Nothing, ever.
-    Silence,
-}
-
-/// A console that answers each command with the next of its answers, the last one for ever.
-struct Console {
-    conninfo: String,
-    asked: Arc<Mutex<Vec<String>>>,
-}
-
-type Script = Vec<(&'static str, Vec<Answer>)>;
-
-impl Console {
-    fn start(script: Script) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&asked);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                // A connection that breaks is made anew.
-                let _ = serve(stream, &script, &heard);
-            }
-        });
-        let conninfo = format!("host=127.0.0.1 port={port} user=u dbname=d sslmode=disable");
-        Self { conninfo, asked }
-    }
-
-    fn count(&self, command: &str) -> usize {
-        self.asked.lock().unwrap().iter().filter(|asked| *asked == command).count()
-    }
-}
-
-fn message(kind: u8, body: &[u8]) -> Vec<u8> {
-    let length = (body.len() as u32 + 4).to_be_bytes();
-    [&[kind][..], &length, body].concat()
-}
-
-/// Columns, then a row each; NULL is written as such.
-fn table(rows: &[&[&str]]) -> Vec<u8> {
-    let count = |cells: &[&str]| (cells.len() as u16).to_be_bytes();
-    let mut bytes = Vec::new();
-    for (number, cells) in rows.iter().enumerate() {
-        let mut body = count(cells).to_vec();
-        for cell in *cells {
-            if number == 0 {
-                // No table, and the type text.
-                body.extend([cell.as_bytes(), b"\0", &[0; 6], &25_u32.to_be_bytes()].concat());
-                body.extend([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0]);
-            } else if *cell == "NULL" {
-                body.extend((-1_i32).to_be_bytes());
-            } else {
-                body.extend((cell.len() as u32).to_be_bytes());
-                body.extend(cell.as_bytes());
-            }
-        }
-        bytes.extend(message(if number == 0 { b'T' } else { b'D' }, &body));
-    }
-    bytes.extend(message(b'C', b"SHOW\0"));
-    bytes
-}
-
-fn serve(
-    mut stream: TcpStream,
-    script: &Script,
-    heard: &Mutex<Vec<String>>,
-) -> std::io::Result<()> {
-    let mut length = [0; 4];
-    stream.read_exact(&mut length)?;
-    let mut hello = vec![0; u32::from_be_bytes(length) as usize - 4];
-    stream.read_exact(&mut hello)?;
-    let ready = message(b'Z', b"I");
-    stream.write_all(&[message(b'R', &[0; 4]), ready.clone()].concat())?;
-    loop {
-        let mut head = [0; 5];
-        stream.read_exact(&mut head)?;
-        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize - 4;
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body)?;
-        if head[0] != b'Q' {
-            return Ok(());
-        }
-        let command = String::from_utf8_lossy(&body[..length - 1]).into_owned();
-        let earlier = {
-            let mut heard = heard.lock().unwrap();
-            heard.push(command.clone());
-            heard.iter().filter(|other| **other == command).count() - 1
-        };
-        let answers = script.iter().find(|(other, _)| *other == command).map(|(_, all)| all);
-        let answer = answers.and_then(|all| all.get(earlier.min(all.len() - 1)));
-        let bytes = match answer.unwrap_or(&Answer::Refusal) {
-            Answer::Rows(rows) => table(rows),
-            Answer::Refusal => message(b'E', b"SERROR\0C08P01\0Munknown command\0\0"),
-            Answer::Close => return Ok(()),
-            Answer::Silence => continue,
-        };
-        stream.write_all(&[bytes, ready.clone()].concat())?;
-    }
-}
+use crate::series::LoadSecond;
 
 /// What so many looks at these consoles show.
 fn looks(consoles: &[&Console], count: usize) -> Vec<Result<PoolerSample, ObserveError>> {
@@ -161,10 +57,12 @@ fn a_console_is_read_by_name_and_what_it_refuses_is_not_asked_again() {
     let pools = seen.pools.unwrap();
     assert_eq!((pools.cl_active, pools.cl_waiting, pools.sv_active), (Some(9), Some(3), Some(2)));
     assert_eq!((pools.sv_used, pools.maxwait_ns), (None, None), "not shown is unknown");
-    assert_eq!((seen.full.len(), seen.full[0].size), (1, 2));
+    let full = seen.full.unwrap();
+    assert_eq!((full.len(), full[0].size), (1, 2));
     let counted = seen.counters.unwrap();
     assert_eq!((counted.queries(), counted.get("novelties")), (Some(100), Some(7)));
-    assert_eq!((seen.clients_max, seen.lists.len()), (None, 0));
+    assert_eq!((seen.clients_max, seen.figures.get("lists.used_clients")), (None, None));
+    assert_eq!(seen.figures["databases.pool_size"], 4);
     let counts = ["SHOW POOLS", "SHOW LISTS", "SHOW CONFIG", "SHOW VERSION"];
     assert_eq!(counts.map(|command| console.count(command)), [3, 1, 1, 1]);
     let all = console.asked.lock().unwrap();
@@ -192,7 +90,7 @@ fn another_poolers_times_lists_and_settings_are_understood() {
     let seen = looks(&[&console], 1).pop().unwrap().unwrap();
     let counted = seen.counters.unwrap();
     assert_eq!((counted.queries(), counted.wait_ns()), (Some(110), Some(12_350_000)));
-    assert_eq!((seen.lists["used_clients"], seen.clients_max), (9, Some(77)));
+    assert_eq!((seen.figures["lists.used_clients"], seen.clients_max), (9, Some(77)));
 }
 
 #[test]
@@ -206,11 +104,12 @@ fn several_processes_add_up_and_one_that_is_missing_leaves_the_sum_unknown() {
     };
     let steady = Console::start(script(vec![STATS]));
     let broken = Console::start(script(vec![STATS, Answer::Close, STATS]));
-    let [first, second, third] = &looks(&[&steady, &broken], 3)[..] else { panic!("three") };
+    let looks = looks(&[&steady, &broken], 3);
+    let [first, second, third] = &looks[..] else { panic!("three") };
     let first = first.as_ref().unwrap();
     assert_eq!(first.pools.unwrap().cl_waiting, Some(6));
     assert_eq!(first.counters.as_ref().unwrap().queries(), Some(200));
-    assert_eq!(first.full.len(), 2);
+    assert_eq!(first.full.as_ref().unwrap().len(), 2);
     let error = second.as_ref().unwrap_err().to_string();
     assert!(error.starts_with("the pooler's console at 127.0.0.1:"), "{error}");
     assert!(third.is_ok(), "it is opened again: {third:?}");
@@ -288,4 +187,90 @@ fn what_is_silent_refuses_or_is_gone_leaves_gaps_and_delays_nobody() {
     assert!(of("machine").looks.len() >= 2 && of(GENERATOR).looks.len() >= 2);
     let times: Vec<_> = of("machine").looks.iter().map(|look| look.at_ns).collect();
     assert!(times.is_sorted());
+}
+
+#[test]
+fn what_a_console_refuses_for_a_moment_is_a_gap_and_what_it_never_answers_is_told() {
+    let refuses_once = vec![POOLS, Answer::Refusal, POOLS];
+    let console = Console::start(vec![
+        ("SHOW POOLS", refuses_once),
+        ("SHOW DATABASES", vec![DATABASES]),
+        ("SHOW STATS", vec![Answer::Refusal, STATS]),
+    ]);
+    let looks = looks(&[&console], 3);
+    let [first, second, third] = &looks[..] else { panic!("three") };
+    assert_eq!(first.as_ref().unwrap().counters, None);
+    let problem = second.as_ref().unwrap_err().to_string();
+    assert!(problem.ends_with("SHOW POOLS: unknown command"), "{problem}");
+    let third = third.as_ref().unwrap();
+    assert!(third.pools.is_some() && third.counters.is_some(), "{third:?}");
+    let console = Console::start(vec![("SHOW POOLS", vec![POOLS]), ("SHOW STATS", vec![STATS])]);
+    let observations = observe(&pooler_scenario(&console));
+    let source = &observations.sources[0];
+    assert_eq!(
+        source.about.notes,
+        ["its console does not answer SHOW DATABASES (unknown command): that is not seen"]
+    );
+    let Reading::Pooler(sample) = &source.looks[0].reading else { panic!("{source:?}") };
+    assert_eq!(sample.full, None, "whether the pool is full is not known");
+}
+
+fn pooler_scenario(console: &Console) -> String {
+    format!(
+        "name = \"o\"\n\
+         [targets.pooler]\nconninfo = \"host=127.0.0.1 dbname=d user=u\"\nconsole = \"{}\"\n\
+         [[operations]]\nname = \"a\"\nsql = \"SELECT 1\"\n",
+        console.conninfo
+    )
+}
+
+#[test]
+fn one_process_of_several_and_settings_that_change_are_noted() {
+    let config = |size: &'static [&'static [&'static str]]| Answer::Rows(size);
+    let console = Console::start(vec![
+        ("SHOW POOLS", vec![POOLS]),
+        ("SHOW DATABASES", vec![DATABASES]),
+        ("SHOW STATS", vec![STATS]),
+        (
+            "SHOW CONFIG",
+            vec![
+                config(&[&["key", "value"], &["so_reuseport", "1"], &["default_pool_size", "20"]]),
+                config(&[&["key", "value"], &["so_reuseport", "1"], &["default_pool_size", "5"]]),
+            ],
+        ),
+    ]);
+    let observations = observe(&pooler_scenario(&console));
+    let about = &observations.sources[0].about;
+    assert_eq!(
+        about.notes,
+        [
+            "so_reuseport is on, and its console shows one process of several: list the socket of \
+             each in `console`",
+            "its settings were changed meanwhile: default_pool_size from \"20\" to \"5\"",
+        ]
+    );
+    assert_eq!(about.settings.as_ref().unwrap()["default_pool_size"], "5");
+}
+
+#[test]
+fn a_console_that_goes_away_on_the_way_leaves_a_gap_from_then_on() {
+    let console = Console::start(vec![
+        ("SHOW POOLS", vec![POOLS, Answer::Gone]),
+        ("SHOW DATABASES", vec![DATABASES]),
+        ("SHOW STATS", vec![STATS]),
+    ]);
+    let observations = observe(&pooler_scenario(&console));
+    let source = &observations.sources[0];
+    assert_eq!(source.looks.len(), 1);
+    assert!(source.failures > 0, "{source:?}");
+    let error = source.error.as_ref().unwrap();
+    assert!(error.starts_with("the pooler's console at 127.0.0.1:"), "{error}");
+    let seen_ns = source.looks[0].at_ns;
+    let stretches = [(0, seen_ns + 1), (seen_ns + 1, seen_ns + engine::SECOND)];
+    let load = stretches.map(|stretch| LoadSecond::of(stretch, &[])).to_vec();
+    let seconds = crate::series::lay(load, &observations, 0, 0.0);
+    let seen: Vec<_> = seconds.iter().map(|second| second.poolers["pooler"].is_some()).collect();
+    assert_eq!(seen, [true, false]);
+    let machine = observations.sources.iter().find(|source| source.subject == Subject::Machine);
+    assert!(machine.unwrap().looks.len() >= 2, "the others go on");
 }
