@@ -44,6 +44,17 @@ pub(crate) enum Level {
     Invalid,
 }
 
+impl Level {
+    /// As in summary.json.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Suspect => "suspect",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
 /// A generator that sends later than this at the 99th percentile measures itself.
 const LATENESS_P99_MAX_NS: u64 = MILLISECOND;
 
