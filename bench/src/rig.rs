@@ -209,6 +209,11 @@ impl Rig {
         GeneratorSummary::new(&self.generator, connection_bytes, &self.work, machine)
     }
 
+    /// From the next phase on the machine is looked at anew.
+    pub(crate) fn forget_machine(&mut self) {
+        self.machine = None;
+    }
+
     /// A load on one arm, from the phase's start on.
     pub(crate) fn stream(
         &self,
@@ -295,7 +300,8 @@ impl Rig {
 
     /// What is measured with these: the arms, and where it is one rate that too.
     fn label(&self, streams: &[Stream]) -> String {
-        let mut names: Vec<_> = streams.iter().map(|one| &*self.arms[one.target].kind.name).collect();
+        let mut names: Vec<_> =
+            streams.iter().map(|one| &*self.arms[one.target].kind.name).collect();
         names.sort_unstable();
         names.dedup();
         match streams {

@@ -187,8 +187,7 @@ impl Results<'_> {
         let blocks = levels.iter().flat_map(|level| &level.pool).flatten();
         let watched: Vec<_> = blocks.filter(|block| block.is_watched).collect();
         let looks: usize = watched.iter().map(|block| block.looks.len()).sum();
-        let due =
-            plan.block_ns / super::watcher::INTERVAL.as_nanos() as u64 * watched.len() as u64;
+        let due = plan.block_ns / super::watcher::INTERVAL.as_nanos() as u64 * watched.len() as u64;
         validity.judge_looks("the pooler's console", looks as u64, due);
         validity
     }

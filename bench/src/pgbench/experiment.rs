@@ -141,18 +141,20 @@ impl<'a> Experiment<'a> {
         let head = Head::new("pgbench", plan.title(), time, (phase_ns, plan.seed), rig.generator());
         let is_interrupted = interrupt::check().is_err();
         let has_failed = scripts.iter().any(|scripts| scripts.report.error.is_some());
-        let steady = |medians: &Vec<_>| Steady { name: rig.arms[0].label(), medians: medians.clone() };
+        let medians = self.medians.clone();
         let results = Results {
             plan,
             arms: &rig.arms,
             targets,
             scripts,
             threads: rig.cores().len(),
-            steady: [&self.medians].into_iter().filter(|medians| !medians.is_empty()).map(steady).collect(),
+            steady: vec![Steady { name: rig.arms[0].label(), medians }],
             lost_names: rig.all_lost_names(),
             is_whole: !is_interrupted && !has_failed,
         };
-        Summary { is_interrupted, ..results.summary(head) }
+        let mut summary = results.summary(head);
+        summary.is_interrupted = is_interrupted;
+        summary
     }
 
     /// A block on each target that does not count.

@@ -78,10 +78,8 @@ impl Plan {
         };
         let all_ns = self.duration_ns();
         let is_steady = |load: &ScenarioLoad| {
-            let is_constant = matches!(
-                load.load,
-                Load::ConstantVus { .. } | Load::ConstantArrivalRate { .. }
-            );
+            let is_constant =
+                matches!(load.load, Load::ConstantVus { .. } | Load::ConstantArrivalRate { .. });
             is_constant && load.start_ns == 0 && end_ns(load) == all_ns
         };
         Asked {

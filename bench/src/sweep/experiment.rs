@@ -66,8 +66,7 @@ pub(crate) fn run(
     let control = Control::open(scenario, &plan.pooler, plan.mode_change.clone())?;
     let original = control.original.clone();
     let processes = scenario.processes().map_err(RigError::from)?;
-    let mut experiment =
-        Experiment::new(scenario, plan, Some(control), processes);
+    let mut experiment = Experiment::new(scenario, plan, Some(control), processes);
     let order = plan.grid.order(plan.reference_every, plan.seed);
     let mut cells = Vec::with_capacity(order.len());
     if log.left() > 0 {

@@ -282,7 +282,7 @@ pub(super) mod tests {
         };
         assert_eq!(advised(&cells), Some(4.0));
         let spoilt = |cell: &mut Cell| cell.validity.invalid("the generator was late".into());
-        let is_of = |cell: &&mut Cell| cell.setting.pool_size == Some(4);
+        let is_of = |cell: &&mut Cell| cell.setting.pool_size == Some(4) && !cell.is_reference;
         cells.iter_mut().filter(is_of).for_each(spoilt);
         assert_eq!(advised(&cells), Some(8.0));
         let last = cells.last_mut().unwrap();

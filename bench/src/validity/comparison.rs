@@ -3,8 +3,8 @@
 
 use engine::Nanos;
 
-use super::Validity;
 use super::Offered;
+use super::Validity;
 use super::artefact::is_shared_stall;
 use super::steadiness::{Change, change};
 use crate::arm::{Arm, login_difference, parameter_difference, security_difference};

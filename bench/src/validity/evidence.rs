@@ -2,7 +2,7 @@
 
 use engine::Nanos;
 
-use super::{Level, Machine, Steady, Validity};
+use super::{Level, Machine, Sharing, Steady, Validity};
 use crate::arm::Arm;
 use crate::generator::Busiest;
 use crate::observe::Observations;
@@ -104,8 +104,11 @@ impl Validity {
         evidence.steady.iter().for_each(|steady| validity.judge_steady(steady));
         for observations in &evidence.observations {
             validity.judge_observations(observations);
-            if *purpose == Purpose::Load {
-                validity.judge_multiplexing(arms, observations);
+            let ways = arms.iter().filter(|_| *purpose == Purpose::Load);
+            for (arm, sharing) in
+                ways.filter_map(|arm| Some((arm, Sharing::on_the_way(arm, observations)?)))
+            {
+                validity.judge_sharing(&arm.label(), sharing);
             }
         }
         evidence.lost_names.iter().for_each(|line| validity.suspect(line.clone()));
@@ -120,7 +123,11 @@ impl Validity {
 
     /// The verdicts on parts of an experiment, called so in the plural: for each level how many of
     /// them have it, with the first one's reasons.
-    pub(crate) fn merge_parts<'a>(&mut self, parts: impl Iterator<Item = &'a Self> + Clone, name: &str) {
+    pub(crate) fn merge_parts<'a>(
+        &mut self,
+        parts: impl Iterator<Item = &'a Self> + Clone,
+        name: &str,
+    ) {
         for level in [Level::Invalid, Level::Suspect] {
             let mut such = parts.clone().filter(|part| part.valid == level);
             if let Some(first) = such.next() {

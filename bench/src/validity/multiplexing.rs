@@ -1,19 +1,27 @@
 //! Whether a pool's clients share its server connections.
 
+use serde::{Deserialize, Serialize};
+
 use super::Validity;
 use crate::arm::Arm;
 use crate::observe::{Observations, PoolerSample, Pools, Reading};
 
 /// What a pooler had on average: clients, and server connections.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sharing {
     pub(crate) clients: f64,
     pub(crate) servers: f64,
 }
 
 impl Sharing {
+    /// Of a way to the pooler itself, or through a gateway to it.
+    pub(crate) fn on_the_way(arm: &Arm, observations: &Observations) -> Option<Self> {
+        let target = if arm.kind.has("pooler") { "pooler" } else { &*arm.kind.target };
+        Self::new(target, observations)
+    }
+
     /// As the console of a target showed it, if it did.
-    pub(crate) fn new(target: &str, observations: &Observations) -> Option<Self> {
+    fn new(target: &str, observations: &Observations) -> Option<Self> {
         let observed = observations.sources.iter().find(|observed| observed.name == target)?;
         let looks = observed.looks.iter().filter_map(|look| match &look.reading {
             Reading::Pooler(PoolerSample { pools, .. }) => *pools,
@@ -28,28 +36,21 @@ impl Sharing {
     }
 
     /// Whether several clients had a server connection each.
-    pub(crate) fn is_none(self) -> bool {
+    fn is_none(self) -> bool {
         self.clients >= 2.0 && self.servers >= self.clients
     }
 }
 
 impl Validity {
-    /// Of a way to the pooler itself, or through a gateway to it.
-    pub(super) fn judge_multiplexing(&mut self, arms: &[Arm], observations: &Observations) {
-        let mut ways = arms.iter().map(|arm| match arm.kind.has("pooler") {
-            true => "pooler",
-            false => &*arm.kind.target,
-        });
-        let Some((name, sharing)) = ways.find_map(|name| {
-            Some((name, Sharing::new(name, observations).filter(|sharing| sharing.is_none())?))
-        }) else {
-            return;
-        };
-        self.suspect(format!(
-            "{name}: {:.0} server connections for {:.0} clients: nothing is multiplexed; lower \
-             default_pool_size, or have more clients",
-            sharing.servers, sharing.clients
-        ));
+    /// Whether the clients of an arm's pooler had fewer server connections than they are.
+    pub(crate) fn judge_sharing(&mut self, arm: &str, sharing: Sharing) {
+        if sharing.is_none() {
+            self.suspect(format!(
+                "{arm}: {:.0} server connections for {:.0} clients: nothing is multiplexed; lower \
+                 default_pool_size, or have more clients",
+                sharing.servers, sharing.clients
+            ));
+        }
     }
 }
 
@@ -72,16 +73,20 @@ mod tests {
         observed.looks = vec![Look { at_ns: 0, reading: Reading::Pooler(sample) }];
         let observations = Observations { sources: vec![observed], ..Observations::default() };
         let mut validity = Validity::default();
-        validity.judge_multiplexing(&[Arm::new(&ArmKind::of(target), None)], &observations);
+        let arm = Arm::new(&ArmKind::of(target), None);
+        let sharing = Sharing::on_the_way(&arm, &observations);
+        sharing.into_iter().for_each(|sharing| validity.judge_sharing(&arm.label(), sharing));
         validity.reasons
     }
 
     #[test]
     fn a_server_connection_for_each_client_is_no_multiplexing() {
-        let reason = "pooler: 20 server connections for 10 clients: nothing is multiplexed; lower \
-                      default_pool_size, or have more clients";
-        assert_eq!(judged("pooler", 10, Some(20)), [reason]);
-        assert_eq!(judged("gateway", 10, Some(20)), [reason], "by way of the gateway");
+        assert_eq!(
+            judged("pooler", 10, Some(20)),
+            ["pooler: 20 server connections for 10 clients: nothing is multiplexed; lower \
+              default_pool_size, or have more clients"]
+        );
+        assert_eq!(judged("gateway", 10, Some(20)).len(), 1, "by way of the gateway");
         assert_eq!(judged("pooler", 40, Some(20)), [] as [&str; 0]);
         assert_eq!(judged("pooler", 1, Some(20)), [] as [&str; 0], "one has nobody to share with");
         assert_eq!(judged("pooler", 10, None), [] as [&str; 0], "unknown");

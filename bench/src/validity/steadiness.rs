@@ -65,13 +65,11 @@ impl Validity {
 
 #[cfg(test)]
 mod tests {
-    use engine::SECOND;
-
     use super::*;
 
     fn judged(count: u64, p50_us: impl Fn(u64) -> u64) -> Vec<String> {
         let second = |number: u64| {
-            let mut second = Second::at_ease(number * SECOND);
+            let mut second = Second::at_ease(number);
             let spread = second.load.response_ns.as_mut().unwrap();
             // No two seconds are alike.
             spread.p50 = p50_us(number) * 1000 + number % 7 * 900;

@@ -88,9 +88,7 @@ fn requests_that_left_late_are_suspect_and_half_of_them_much_too_late_invalid() 
 
 #[test]
 fn requests_that_waited_for_a_connection_are_no_fault_of_the_generator() {
-    let waiting = |late| {
-        arm_verdict(arm(20 * MILLISECOND, |stream| stream.late = late))
-    };
+    let waiting = |late| arm_verdict(arm(20 * MILLISECOND, |stream| stream.late = late));
     let (level, reason) = waiting(300);
     assert_eq!(level, Level::Suspect);
     assert!(reason.contains("since 30 % of them found every connection in use"), "{reason}");
@@ -138,7 +136,10 @@ fn a_generator_without_time_to_spare_is_invalid_and_says_where() {
     assert_eq!(judged(0.89).0, Level::Valid);
     let (level, reason) = judged(0.91);
     assert_eq!(level, Level::Invalid);
-    assert!(reason.starts_with("pooler at 2000/s: a worker of the generator worked 91 %"), "{reason}");
+    assert!(
+        reason.starts_with("pooler at 2000/s: a worker of the generator worked 91 %"),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -191,13 +192,15 @@ fn a_pool_that_is_tried_in_all_sizes_may_be_as_large_as_its_clients_are_many() {
 #[test]
 fn how_long_a_cancelled_request_takes_was_asked_for() {
     // Each is answered 40 ms after it was sent.
-    let cancelled = || arm(0, |stream| {
-        stream.recording = Recording::new(1);
-        for _ in 0..100 {
-            let times = (0, 0, 40 * MILLISECOND);
-            stream.recording.record(0, Outcome::Ok, &Failure::default(), times);
-        }
-    });
+    let cancelled = || {
+        arm(0, |stream| {
+            stream.recording = Recording::new(1);
+            for _ in 0..100 {
+                let times = (0, 0, 40 * MILLISECOND);
+                stream.recording.record(0, Outcome::Ok, &Failure::default(), times);
+            }
+        })
+    };
     assert!(arm_verdict(cancelled()).1.contains("delayed ACK"));
     let (generator, arms) = (GeneratorSummary::example(), [cancelled()]);
     let judged = Evidence { purpose: Purpose::Cancelling, ..evidence(&generator, &arms) };

@@ -108,9 +108,10 @@ mod tests {
 
     use engine::{Recording, StreamReport};
 
+    use super::super::Measured;
     use super::super::recovery::tests::{plan, queue};
     use super::*;
-    use crate::arm::ArmKind;
+    use crate::arm::{Arm, ArmKind};
     use crate::generator::GeneratorSummary;
     use crate::scenario::Scenario;
 
@@ -123,8 +124,13 @@ mod tests {
         let recovery = Recovery::new(&plan(), &moments);
         let step = Step::new(&ArmKind::of("pooler"), recovery, &stream, moments);
         let scenario = Scenario { name: "nova".into(), ..Scenario::default() };
-        let generator = Some(GeneratorSummary::example());
-        text(&Summary::new(&scenario, &plan(), UNIX_EPOCH, generator, vec![step]))
+        let measured = Measured {
+            arm: Arm::new(&ArmKind::of("pooler"), None),
+            generator: GeneratorSummary::example(),
+            lost_names: None,
+            console_error: None,
+        };
+        text(&Summary::new(&scenario, &plan(), UNIX_EPOCH, vec![measured], vec![step]))
     }
 
     #[test]

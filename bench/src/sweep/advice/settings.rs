@@ -57,7 +57,9 @@ impl Group<'_> {
             self.now.map_or(RESERVE_POOL_TIMEOUT_NS, |now| now.reserve_pool_timeout_ns);
         let timeout = show(timeout_ns as f64);
         let waits = |pool: &PoolFigures| {
-            Some(pool.maxwait_ns? >= timeout_ns || pool.clients_stuck.is_some_and(|stuck| stuck > 0))
+            Some(
+                pool.maxwait_ns? >= timeout_ns || pool.clients_stuck.is_some_and(|stuck| stuck > 0),
+            )
         };
         let pool = cell.pool.as_ref();
         let known = pool.and_then(|pool| Some((pool.maxwait_ns?, waits(pool)?)));
