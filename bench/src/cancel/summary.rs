@@ -134,7 +134,7 @@ impl CancelArm {
 impl Summary {
     /// Made-up measurements of a pooler with a queue and of a Postgres, through the same code as
     /// real ones.
-    pub(super) fn example(pace: crate::pace::Pace) -> Self {
+    pub(crate) fn example(pace: crate::pace::Pace) -> Self {
         use engine::{Cancel, MILLISECOND, PhaseReport, Recording, SECOND, StreamReport};
         use wire::{Code, Failure, Outcome};
 

@@ -134,7 +134,7 @@ fn before_after(arms: &[ChurnArm]) -> Option<BeforeAfter> {
 impl Summary {
     /// Made-up measurements of a gateway, a pooler and a Postgres without room for all, through the
     /// same code as real ones.
-    pub(super) fn example(pace: crate::pace::Pace) -> Self {
+    pub(crate) fn example(pace: crate::pace::Pace) -> Self {
         use engine::{ConnectionTimes, PhaseReport, Recording, SECOND, StreamReport};
         use wire::{Code, Failure, Outcome};
 

@@ -22,7 +22,7 @@ use crate::statistics::FixedWidth;
 
 impl Summary {
     /// Four rounds of four arms.
-    pub(super) fn example() -> Self {
+    pub(crate) fn example() -> Self {
         Self::of(&Plan::example(), None)
     }
 

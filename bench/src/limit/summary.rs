@@ -252,7 +252,7 @@ fn at(quantiles: &Quantiles, quantile: f64) -> Nanos {
 impl Summary {
     /// Made-up trials of a pooler with a limit of 780/s and of a Postgres that the generator could
     /// not bring to its limit, through the same code as real ones.
-    pub(super) fn example() -> Self {
+    pub(crate) fn example() -> Self {
         use engine::{Gaps, SECOND};
 
         use super::Goal;

@@ -56,7 +56,7 @@ impl Plan {
 
 impl Summary {
     /// The first target takes 1 ms at the median, each next one 0.2 ms more.
-    pub(super) fn example(targets: &[&str]) -> Self {
+    pub(crate) fn example(targets: &[&str]) -> Self {
         let plan = Plan::example(targets);
         let mut arms = Vec::new();
         let mut all = Vec::new();

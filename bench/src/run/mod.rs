@@ -25,11 +25,11 @@ use crate::arm::{ArmKind, Block};
 use crate::generator::GeneratorOptions;
 use crate::interrupt;
 use crate::metric::{self, Loads, Tally};
-use crate::observe::{Observer, Source};
+use crate::observe::{Observations, Observer, Source};
 use crate::rig::{Rig, RigError};
 use crate::rules::{self, Rules};
 use crate::scenario::{Scenario, ScenarioLoad};
-use crate::series::{self, LoadSecond};
+use crate::series::{self, LoadSecond, Second};
 use crate::validity::Offered;
 
 /// What is run.
@@ -100,6 +100,15 @@ struct Asked {
     offered: Vec<Option<Offered>>,
     /// Whether it is the same from the start to the end.
     is_steady: bool,
+}
+
+/// What was seen beside the arms.
+struct Seen<'a> {
+    observations: &'a Observations,
+    /// When the load ended, on the workers' clock.
+    end_ns: Nanos,
+    series: Vec<Second>,
+    asked: Asked,
 }
 
 fn end_ns(load: &ScenarioLoad) -> Nanos {
@@ -196,8 +205,8 @@ pub(crate) fn run(
     let elapsed_ns = rig.arms.iter().map(|arm| arm.measured_ns).max().unwrap_or(duration_ns);
     let metrics = loads.metrics(elapsed_ns, &tallies, &watch.gauges);
     let verdicts = Verdicts::new(rules, &metrics, watch.aborted_by);
-    let seen = (&observations, end_ns);
-    Ok(Summary::new(scenario, plan, &rig, started, seen, series, verdicts, asked))
+    let seen = Seen { observations: &observations, end_ns, series, asked };
+    Ok(Summary::new(scenario, plan, &rig, started, seen, verdicts))
 }
 
 /// What makes tallies of the loads metrics. `arms` has each load's arm.

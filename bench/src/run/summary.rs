@@ -6,11 +6,11 @@ use engine::{Gaps, Load, Nanos};
 use serde::Serialize;
 
 use super::pool::PoolSummary;
-use super::{Asked, Plan, Verdicts};
+use super::{Plan, Seen, Verdicts};
 use crate::arm::{Arm, ArmSummary};
 use crate::head::Head;
 use crate::limiter::Limiter;
-use crate::observe::{Observations, ObserversSummary};
+use crate::observe::ObserversSummary;
 use crate::rig::Rig;
 use crate::scenario::Scenario;
 use crate::series::Second;
@@ -45,11 +45,10 @@ impl Summary {
         plan: &Plan,
         rig: &Rig,
         started: SystemTime,
-        (observations, end_ns): (&Observations, Nanos),
-        series: Vec<Second>,
+        seen: Seen<'_>,
         verdicts: Verdicts,
-        asked: Asked,
     ) -> Self {
+        let Seen { observations, end_ns, series, asked } = seen;
         let names: Vec<_> = scenario.operations.iter().map(|op| op.name.as_str()).collect();
         let duration_ns = rig.arms.iter().map(|arm| arm.measured_ns).max().unwrap_or(0);
         let phase = (plan.duration_ns(), plan.seed);

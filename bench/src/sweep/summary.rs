@@ -134,6 +134,14 @@ impl Summary {
 }
 
 #[cfg(test)]
+impl Summary {
+    /// Of a surface that is known.
+    pub(crate) fn example() -> Self {
+        tests::example()
+    }
+}
+
+#[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::arm::Quantiles;

@@ -7,6 +7,8 @@ use engine::{Nanos, StreamReport};
 use serde::Serialize;
 
 use super::{Measured, Moment, Plan, Recovery};
+#[cfg(test)]
+use crate::arm::Arm;
 use crate::arm::ArmKind;
 use crate::generator::GeneratorSummary;
 use crate::scenario::Scenario;
@@ -137,5 +139,36 @@ impl Summary {
             validity,
             steps,
         }
+    }
+}
+
+#[cfg(test)]
+impl Summary {
+    /// A queue that grows and drains.
+    pub(crate) fn example() -> Self {
+        use super::recovery::tests::{plan, queue};
+
+        Self::of(&plan(), queue())
+    }
+
+    /// These moments of a pooler, in which three requests found no connection.
+    pub(super) fn of(plan: &Plan, moments: Vec<Moment>) -> Self {
+        use engine::Recording;
+
+        let stream = StreamReport {
+            planned: moments.iter().map(|moment| moment.planned).sum(),
+            late: 3,
+            ..StreamReport::new(Recording::new(1))
+        };
+        let kind = ArmKind::of("pooler");
+        let step = Step::new(&kind, Recovery::new(plan, &moments), &stream, moments);
+        let scenario = Scenario { name: "nova".into(), ..Scenario::default() };
+        let measured = Measured {
+            arm: Arm::new(&kind, None),
+            generator: GeneratorSummary::example(),
+            lost_names: None,
+            console_error: None,
+        };
+        Self::new(&scenario, plan, UNIX_EPOCH, vec![measured], vec![step])
     }
 }

@@ -104,33 +104,11 @@ fn course(summary: &Summary, step: &Step) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
-
-    use engine::{Recording, StreamReport};
-
-    use super::super::Measured;
     use super::super::recovery::tests::{plan, queue};
     use super::*;
-    use crate::arm::{Arm, ArmKind};
-    use crate::generator::GeneratorSummary;
-    use crate::scenario::Scenario;
 
     fn shown(moments: Vec<Moment>) -> String {
-        let stream = StreamReport {
-            planned: moments.iter().map(|moment| moment.planned).sum(),
-            late: 3,
-            ..StreamReport::new(Recording::new(1))
-        };
-        let recovery = Recovery::new(&plan(), &moments);
-        let step = Step::new(&ArmKind::of("pooler"), recovery, &stream, moments);
-        let scenario = Scenario { name: "nova".into(), ..Scenario::default() };
-        let measured = Measured {
-            arm: Arm::new(&ArmKind::of("pooler"), None),
-            generator: GeneratorSummary::example(),
-            lost_names: None,
-            console_error: None,
-        };
-        text(&Summary::new(&scenario, &plan(), UNIX_EPOCH, vec![measured], vec![step]))
+        text(&Summary::of(&plan(), moments))
     }
 
     #[test]
