@@ -1,5 +1,6 @@
 //! How the generator runs: its driver, its cores, its spin. The same for every experiment.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use clap::{Args, ValueEnum};
@@ -148,7 +149,7 @@ impl Default for GeneratorOptions {
 }
 
 /// What the workers did in all phases that count.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Work {
     requests: u64,
     /// CPU time without spins, in ns.
@@ -156,11 +157,48 @@ pub(crate) struct Work {
     /// The phases' length, once for each worker, in ns.
     available_ns: Nanos,
     length_ns: Nanos,
+    /// By what was measured.
+    parts: BTreeMap<String, Part>,
+}
+
+/// The phases in which one thing was measured.
+#[derive(Clone, Debug, Default)]
+struct Part {
+    length_ns: Nanos,
+    /// By worker, CPU time without spins, in ns.
+    busy_ns: Vec<Nanos>,
+}
+
+impl Part {
+    fn add(&mut self, length_ns: Nanos, busy_ns: &[Nanos]) {
+        self.length_ns += length_ns;
+        self.busy_ns.resize(busy_ns.len().max(self.busy_ns.len()), 0);
+        self.busy_ns.iter_mut().zip(busy_ns).for_each(|(sum, ns)| *sum += ns);
+    }
+
+    /// How much of its time the worker worked that had the most to do, 0 to 1.
+    fn share(&self) -> f64 {
+        let most_ns = self.busy_ns.iter().max().copied().unwrap_or_default();
+        (most_ns as f64 / self.length_ns.max(1) as f64).min(1.0)
+    }
+}
+
+/// The worker that had the most to do, where it had that.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Busiest {
+    /// How much of its time it worked, 0 to 1.
+    #[serde(rename = "busiest_worker_share")]
+    pub(crate) share: f64,
+    /// The arm, and its rate; null where nothing was measured.
+    #[serde(rename = "busiest_worker_at")]
+    pub(crate) at: Option<String>,
 }
 
 impl Work {
-    pub(crate) fn add(&mut self, report: &PhaseReport, workers: usize) {
+    /// Adds a phase in which `what` was measured.
+    pub(crate) fn add(&mut self, what: &str, report: &PhaseReport, workers: usize) {
         let length_ns = report.end.saturating_sub(report.start);
+        self.parts.entry(what.to_owned()).or_default().add(length_ns, &report.busy_ns);
         self.requests += report.streams.iter().map(|stream| stream.iterations).sum::<u64>();
         self.busy_ns += report.cpu_ns.saturating_sub(report.spun_ns);
         self.available_ns += length_ns * workers as u64;
@@ -168,15 +206,24 @@ impl Work {
     }
 
     /// How much of its time it worked, 0 to 1.
-    fn share(self) -> f64 {
+    fn share(&self) -> f64 {
         (self.busy_ns as f64 / self.available_ns.max(1) as f64).min(1.0)
     }
 
     /// What it would come to if it worked all the time, in requests a second; at low rates rather
     /// less than it can do, since there a request costs it more.
-    pub(crate) fn ceiling(self) -> f64 {
+    pub(crate) fn ceiling(&self) -> f64 {
         let rate = self.requests as f64 * 1e9 / self.length_ns.max(1) as f64;
         if self.busy_ns == 0 { 0.0 } else { rate / self.share() }
+    }
+
+    /// One worker of several, one arm or one rate may be at its end where the others have time.
+    pub(crate) fn busiest(&self) -> Busiest {
+        let most = self.parts.iter().max_by(|one, other| one.1.share().total_cmp(&other.1.share()));
+        most.map_or_else(Busiest::default, |(what, part)| Busiest {
+            share: part.share(),
+            at: Some(what.clone()),
+        })
     }
 }
 
@@ -197,6 +244,8 @@ pub(crate) struct GeneratorSummary {
     ceiling_share: f64,
     /// Requests a second at which all of it would be.
     ceiling_rate: f64,
+    #[serde(flatten)]
+    pub(crate) busiest: Busiest,
     /// What its machine did meanwhile.
     pub(crate) machine: Machine,
 }
@@ -206,7 +255,7 @@ impl GeneratorSummary {
     pub(crate) fn new(
         generator: &Generator,
         connection_bytes: u64,
-        work: Work,
+        work: &Work,
         machine: Machine,
     ) -> Self {
         let Generator { cores, options, reason } = generator;
@@ -220,13 +269,9 @@ impl GeneratorSummary {
             own_bytes_per_connection: connection_bytes,
             ceiling_share: work.share(),
             ceiling_rate: work.ceiling(),
+            busiest: work.busiest(),
             machine,
         }
-    }
-
-    /// How much of the workers' time was work, 0 to 1.
-    pub(crate) fn share(&self) -> f64 {
-        self.ceiling_share
     }
 
     /// What people should know of it: the share of the ceiling that was used, and the driver where
@@ -268,8 +313,10 @@ impl GeneratorSummary {
             busy_ns: (share * 1e9) as Nanos,
             available_ns: 1_000_000_000,
             length_ns: 1_000_000_000,
+            parts: BTreeMap::new(),
         };
-        Self::new(&generator, 800, work, machine)
+        let summary = Self::new(&generator, 800, &work, machine);
+        Self { busiest: Busiest { share, at: Some("pooler at 2000/s".into()) }, ..summary }
     }
 }
 
@@ -282,7 +329,7 @@ mod tests {
         let reason = Some("io_uring is not available (Operation not permitted)".into());
         let options = Options::new(DriverKind::MonoioEpoll);
         let generator = Generator { cores: vec![CoreId { id: 1 }], options, reason };
-        let summary = GeneratorSummary::new(&generator, 1000, Work::default(), Machine::default());
+        let summary = GeneratorSummary::new(&generator, 1000, &Work::default(), Machine::default());
         assert_eq!(
             summary.note(),
             "the generator used 0 % of its ceiling, about 0 of these requests a second; 1000 B a \
@@ -300,5 +347,30 @@ mod tests {
         );
         assert_eq!(rounded(123_456.0), "120000");
         assert_eq!(rounded(7.4), "7");
+    }
+
+    #[test]
+    fn the_busiest_worker_of_the_worst_part_is_told_and_no_mean() {
+        let phase = |busy_ns: [Nanos; 2]| PhaseReport {
+            streams: Vec::new(),
+            start: 1000,
+            end: 2000,
+            cpu_ns: busy_ns.iter().sum(),
+            spun_ns: 0,
+            busy_ns: busy_ns.into(),
+            is_interrupted: false,
+            is_aborted: false,
+        };
+        let mut work = Work::default();
+        assert_eq!(work.busiest(), Busiest::default());
+        // One block in which another worker had the most to do makes no worker of the whole.
+        for busy_ns in [[100, 960], [960, 100], [100, 960]] {
+            work.add("pooler at 4000/s", &phase(busy_ns), 2);
+        }
+        (0..9).for_each(|_| work.add("direct", &phase([10, 20]), 2));
+        let Busiest { share, at } = work.busiest();
+        assert!((share - 2020.0 / 3000.0).abs() < 1e-9, "{share}");
+        assert_eq!(at.as_deref(), Some("pooler at 4000/s"));
+        assert!(work.share() < 0.2, "the mean hides it: {}", work.share());
     }
 }

@@ -3,6 +3,8 @@
 use engine::{Gaps, Load, Nanos};
 use serde::Serialize;
 
+use crate::validity::Offered;
+
 /// When connections are opened, or statements sent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Pace {
@@ -42,6 +44,14 @@ impl Pace {
                 max_vus: connections,
             },
             Self::Clients(vus) => Load::ConstantVus { vus, duration_ns },
+        }
+    }
+
+    /// What each target is asked for in so many ns, of an open loop.
+    pub(crate) fn offered(self, duration_ns: Nanos) -> Option<Offered> {
+        match self {
+            Self::Rate { rate, .. } => Some(Offered { rate, block_ns: duration_ns }),
+            Self::Clients(_) => None,
         }
     }
 

@@ -206,7 +206,12 @@ impl Rig {
     pub(crate) fn generator(&self) -> GeneratorSummary {
         let machine = self.machine.as_ref().map(MachineWatch::machine).unwrap_or_default();
         let connection_bytes = self.fleet.connection_bytes();
-        GeneratorSummary::new(&self.generator, connection_bytes, self.work, machine)
+        GeneratorSummary::new(&self.generator, connection_bytes, &self.work, machine)
+    }
+
+    /// From the next phase on the machine is looked at anew.
+    pub(crate) fn forget_machine(&mut self) {
+        self.machine = None;
     }
 
     /// A load on one arm, from the phase's start on.
@@ -282,14 +287,29 @@ impl Rig {
     ) -> Result<PhaseReport, RigError> {
         let mut machine = self.machine.take().unwrap_or_else(MachineWatch::begin);
         machine.look();
+        let what = self.label(&streams);
         let report = self.run_uncounted(streams, interval_ns, |interval| {
             machine.look();
             tell(interval)
         });
         self.machine = Some(machine);
         let report = report?;
-        self.work.add(&report, self.generator.cores.len());
+        self.work.add(&what, &report, self.generator.cores.len());
         Ok(report)
+    }
+
+    /// What is measured with these: the arms, and where it is one rate that too.
+    fn label(&self, streams: &[Stream]) -> String {
+        let mut names: Vec<_> =
+            streams.iter().map(|one| &*self.arms[one.target].kind.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        match streams {
+            [Stream { load: Load::ConstantArrivalRate { rate, .. }, .. }] => {
+                format!("{} at {rate}/s", names.join(", "))
+            }
+            _ => names.join(", "),
+        }
     }
 
     fn run_uncounted(
@@ -335,6 +355,11 @@ impl Rig {
     pub(crate) fn lost_names(&self, arm: &Arm) -> Option<String> {
         let whole = arm.whole.as_ref().filter(|_| arm.fallback.is_none())?;
         remedy::lost_names(whole, &arm.kind.target, &self.places)
+    }
+
+    /// Those of all arms.
+    pub(crate) fn all_lost_names(&self) -> Vec<String> {
+        self.arms.iter().filter_map(|arm| self.lost_names(arm)).collect()
     }
 
     fn error(&self, error: FleetError) -> RigError {

@@ -230,6 +230,7 @@ impl Fleet {
         let mut intervals = Intervals::new(self.workers.len(), phase.interval_ns);
         let mut whole: Option<PhaseReport> = None;
         let mut running = self.workers.len();
+        let mut busy_ns = vec![0; running];
         while running > 0 {
             match self.report()? {
                 Report::Opened(_) | Report::RoundTrips(_) => return Err(FleetError::WorkerLost),
@@ -237,6 +238,7 @@ impl Fleet {
                 Report::Phase(worker, ended) => {
                     let (report, piece) = *ended;
                     running -= 1;
+                    busy_ns[worker] = report.cpu_ns.saturating_sub(report.spun_ns);
                     intervals.push(worker, piece, true);
                     match &mut whole {
                         None => whole = Some(report),
@@ -255,7 +257,7 @@ impl Fleet {
             }
         }
         let report = whole.ok_or(FleetError::WorkerLost)?;
-        Ok(PhaseReport { streams: intervals.whole(), ..report })
+        Ok(PhaseReport { streams: intervals.whole(), busy_ns, ..report })
     }
 
     fn command(&self, mut command: impl FnMut() -> Command) -> Result<(), FleetError> {

@@ -175,6 +175,8 @@ pub struct PhaseReport {
     pub cpu_ns: Nanos,
     /// As much of it was spent spinning for deadlines, in ns.
     pub spun_ns: Nanos,
+    /// For each worker, how much of its CPU time was work and no spinning, in ns.
+    pub busy_ns: Vec<Nanos>,
     /// Whether it was stopped before its time by the stop flag.
     pub is_interrupted: bool,
     /// Whether it was stopped before its time by whoever was told of its intervals.

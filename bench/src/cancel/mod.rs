@@ -14,9 +14,8 @@ use crate::arm::{ArmKind, Block};
 use crate::check::Checks;
 use crate::generator::GeneratorOptions;
 use crate::head::Head;
-use crate::interrupt;
 use crate::pace::Pace;
-use crate::rig::{Rig, RigError};
+use crate::rig::{ObservedPhase, Rig, RigError};
 use crate::scenario::Scenario;
 
 /// How it is run.
@@ -53,22 +52,25 @@ pub(crate) fn run(
     let started = SystemTime::now();
     let start = rig.fleet.clock().now();
     let mut measured = Vec::with_capacity(kinds.len());
+    let mut observations = Vec::with_capacity(kinds.len());
     for (arm, kind) in kinds.iter().enumerate() {
         // What does not work at all shows here.
         let max_duration_ns = FIRST_MOST_NS.saturating_add(plan.cancel.length_ns);
         let first = Load::SharedIterations { vus: 1, iterations: 1, max_duration_ns };
         rig.warm_up(rig.stream(arm, first, (0, 0), plan.seed))?;
         say(&format!("{}: {}", kind.name, table::length(plan.duration_ns)));
-        let mut report = rig.phase(plan.streams(&rig, arm))?;
-        interrupt::check()?;
+        let ObservedPhase { mut report, observations: seen, series } =
+            rig.observe(scenario, plan.streams(&rig, arm))?;
         let times = report.streams.iter_mut().find_map(|stream| stream.cancels.take());
         measured.push(times.map_or_else(CancelTimes::default, |times| *times));
         rig.arms[arm].push(Block::new(report, plan.duration_ns, Vec::new()));
+        rig.arms[arm].series = series;
+        observations.push(seen);
     }
     let time = (started, rig.fleet.clock().now() - start);
     let phase = (plan.duration_ns, plan.seed);
     let head = Head::new("cancel", &scenario.name, time, phase, rig.generator());
-    Ok(Summary::new(head, plan, &rig.arms, &measured))
+    Ok(Summary::new(head, plan, (&rig.arms, rig.all_lost_names()), &measured, &observations))
 }
 
 impl Plan {

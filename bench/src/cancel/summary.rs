@@ -7,8 +7,9 @@ use wire::Class;
 use super::Plan;
 use crate::arm::{Arm, ArmSummary, Quantiles};
 use crate::head::Head;
+use crate::observe::{Observations, ObserversSummary};
 use crate::pace::PaceSummary;
-use crate::validity::Validity;
+use crate::validity::{Comparison, Evidence, Purpose, Validity};
 
 /// The result of `cancel`. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -56,14 +57,36 @@ pub(super) struct CancelArm {
     pub(super) queued_ns: Quantiles,
     /// Of the lost, from when it was sent to the statement's end.
     pub(super) lost_ns: Quantiles,
+    observers: ObserversSummary,
 }
 
 impl Summary {
-    pub(super) fn new(head: Head, plan: &Plan, arms: &[Arm], measured: &[CancelTimes]) -> Self {
-        let arms = arms.iter().zip(measured);
-        let arms: Vec<_> = arms.map(|(arm, times)| CancelArm::new(arm, times)).collect();
-        let mut validity = Validity::default();
-        validity.judge_generator(&head.generator);
+    pub(super) fn new(
+        head: Head,
+        plan: &Plan,
+        (arms, lost_names): (&[Arm], Vec<String>),
+        measured: &[CancelTimes],
+        observations: &[Observations],
+    ) -> Self {
+        let mut validity = Validity::of(&Evidence {
+            busiest: &head.generator.busiest,
+            machine: &head.generator.machine,
+            arms,
+            // Bystanders come on top of a rate.
+            offered: vec![
+                plan.pace.offered(plan.duration_ns).filter(|_| plan.bystanders == 0);
+                arms.len()
+            ],
+            // That they fail is what is measured.
+            comparison: Comparison::Sessions,
+            steady: Vec::new(),
+            observations: observations.iter().collect(),
+            lost_names,
+            purpose: Purpose::Cancelling,
+        });
+        let all = arms.iter().zip(measured).zip(observations);
+        let arms: Vec<_> =
+            all.map(|((arm, times), seen)| CancelArm::new(arm, times, seen)).collect();
         arms.iter().for_each(|arm| arm.judge(&mut validity));
         Self {
             head,
@@ -78,7 +101,7 @@ impl Summary {
 }
 
 impl CancelArm {
-    fn new(arm: &Arm, times: &CancelTimes) -> Self {
+    fn new(arm: &Arm, times: &CancelTimes, observations: &Observations) -> Self {
         let arm = ArmSummary::new(arm, &[]);
         Self {
             cancels: times.sent(),
@@ -91,11 +114,11 @@ impl CancelArm {
             effect_ns: Quantiles::new(&times.hit),
             queued_ns: Quantiles::new(&times.queued),
             lost_ns: Quantiles::new(&times.lost),
+            observers: ObserversSummary::new(observations),
             arm,
         }
     }
 
-    /// Times run from when a cancel was sent, so that a generator that is late spoils none of them.
     fn judge(&self, validity: &mut Validity) {
         if self.cancels == 0 {
             validity.invalid(format!(
@@ -111,7 +134,7 @@ impl CancelArm {
 impl Summary {
     /// Made-up measurements of a pooler with a queue and of a Postgres, through the same code as
     /// real ones.
-    pub(super) fn example(pace: crate::pace::Pace) -> Self {
+    pub(crate) fn example(pace: crate::pace::Pace) -> Self {
         use engine::{Cancel, MILLISECOND, PhaseReport, Recording, SECOND, StreamReport};
         use wire::{Code, Failure, Outcome};
 
@@ -158,6 +181,7 @@ impl Summary {
                 start: 0,
                 end: SECOND,
                 spun_ns: 0,
+                busy_ns: Vec::new(),
                 cpu_ns: 25_000_000,
                 is_interrupted: false,
                 is_aborted: false,
@@ -167,6 +191,8 @@ impl Summary {
             arms.push(arm);
             measured.push(times);
         }
-        Self::new(Head::example("cancel", SECOND), &plan, &arms, &measured)
+        let observations = vec![Observations::default(); arms.len()];
+        let arms = (&arms[..], Vec::new());
+        Self::new(Head::example("cancel", SECOND), &plan, arms, &measured, &observations)
     }
 }

@@ -78,7 +78,7 @@ pub(crate) fn run(
     let phase = (plan.duration_ns, plan.seed);
     let head = Head::new("churn", &scenario.name, time, phase, rig.generator());
     let operations: Vec<_> = scenario.operations.iter().map(|op| op.name.as_str()).collect();
-    Ok(Summary::new(head, plan, &rig.arms, &measured, &operations))
+    Ok(Summary::new(head, plan, (&rig.arms, rig.all_lost_names()), &measured, &operations))
 }
 
 fn reconnecting(rig: &Rig, arm: usize, load: Load, seed: u64) -> Stream {

@@ -6,9 +6,9 @@ use wire::Class;
 use super::{Connections, Plan};
 use crate::arm::{Arm, ArmSummary, Quantiles};
 use crate::head::Head;
-use crate::observe::Network;
+use crate::observe::{Network, ObserversSummary};
 use crate::pace::PaceSummary;
-use crate::validity::Validity;
+use crate::validity::{Comparison, Evidence, Purpose, Steady, Validity};
 
 /// The result of `churn`. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -48,6 +48,7 @@ pub(super) struct ChurnArm {
     pub(super) refused: u64,
     #[serde(flatten)]
     pub(super) network: Network,
+    observers: ObserversSummary,
 }
 
 /// Directly, and through the pool.
@@ -61,15 +62,21 @@ impl Summary {
     pub(super) fn new(
         head: Head,
         plan: &Plan,
-        arms: &[Arm],
+        (arms, lost_names): (&[Arm], Vec<String>),
         measured: &[Connections],
         operations: &[&str],
     ) -> Self {
-        let mut validity = Validity::default();
-        validity.judge_generator(&head.generator);
-        arms.iter().for_each(|arm| validity.judge(arm));
-        validity.compare_sessions(arms);
-        measured.iter().for_each(|own| validity.judge_observations(&own.observations));
+        let mut validity = Validity::of(&Evidence {
+            busiest: &head.generator.busiest,
+            machine: &head.generator.machine,
+            arms,
+            offered: vec![plan.pace.offered(plan.duration_ns); arms.len()],
+            comparison: Comparison::Turns,
+            steady: arms.iter().map(|arm| Steady::new(arm.label(), &arm.series)).collect(),
+            observations: measured.iter().map(|own| &own.observations).collect(),
+            lost_names,
+            purpose: Purpose::Connecting,
+        });
         let arms = arms.iter().zip(measured);
         let arms: Vec<_> = arms.map(|(arm, own)| ChurnArm::new(arm, own, operations)).collect();
         arms.iter().for_each(|arm| arm.judge_ports(&mut validity));
@@ -87,7 +94,7 @@ impl Summary {
 
 impl ChurnArm {
     fn new(arm: &Arm, own: &Connections, names: &[&str]) -> Self {
-        let Connections { times, network, .. } = own;
+        let Connections { times, network, observations } = own;
         let arm = ArmSummary::new(arm, names);
         Self {
             refused: arm.errors.get(Class::ConnectFailed.name()).copied().unwrap_or_default(),
@@ -97,6 +104,7 @@ impl ChurnArm {
             open_ns: Quantiles::new(&times.open),
             first_query_ns: Quantiles::new(&times.first_query),
             network: *network,
+            observers: ObserversSummary::new(observations),
         }
     }
 
@@ -126,7 +134,7 @@ fn before_after(arms: &[ChurnArm]) -> Option<BeforeAfter> {
 impl Summary {
     /// Made-up measurements of a gateway, a pooler and a Postgres without room for all, through the
     /// same code as real ones.
-    pub(super) fn example(pace: crate::pace::Pace) -> Self {
+    pub(crate) fn example(pace: crate::pace::Pace) -> Self {
         use engine::{ConnectionTimes, PhaseReport, Recording, SECOND, StreamReport};
         use wire::{Code, Failure, Outcome};
 
@@ -179,6 +187,7 @@ impl Summary {
                 start: 0,
                 end: SECOND,
                 spun_ns: 0,
+                busy_ns: Vec::new(),
                 cpu_ns: 25_000_000,
                 is_interrupted: false,
                 is_aborted: false,
@@ -195,7 +204,8 @@ impl Summary {
             ][index];
             measured.push(Connections { times, network, observations: Observations::default() });
         }
-        Self::new(Head::example("churn", SECOND), &plan, &arms, &measured, &["getUser"])
+        let arms = (&arms[..], Vec::new());
+        Self::new(Head::example("churn", SECOND), &plan, arms, &measured, &["getUser"])
     }
 
     /// The same where nothing could be counted.

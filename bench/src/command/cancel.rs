@@ -59,7 +59,7 @@ impl Cancel {
         scenario.operations = vec![OperationFile::sleep(self.length)];
         let plan = self.plan(&scenario)?;
         let summary = cancel::run(&scenario, &plan, &mut say)?;
-        self.experiment.show(&summary, &cancel::text(&summary), &summary.validity)
+        self.experiment.output.finish(&summary, &cancel::text(&summary))
     }
 
     fn plan(&self, scenario: &Scenario) -> Result<Plan, CommandError> {

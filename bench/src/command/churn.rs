@@ -56,7 +56,7 @@ impl Churn {
         choose(&self.operation, &mut scenario.operations)?;
         let plan = self.plan(&scenario)?;
         let summary = churn::run(&scenario, &plan, &mut say)?;
-        self.experiment.show(&summary, &churn::text(&summary), &summary.validity)
+        self.experiment.output.finish(&summary, &churn::text(&summary))
     }
 
     fn plan(&self, scenario: &Scenario) -> Result<Plan, CommandError> {

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::CommandError;
-use super::layers::{Comparison, code};
+use super::layers::Comparison;
 use super::output::{Output, say};
 use crate::stack::{Options, Stack};
 use crate::{layers, nova};
@@ -25,7 +25,6 @@ impl Demo {
         let stack = Stack::start(&self.options, &mut say)?;
         let summary = self.comparison.run(&nova::scenario(stack.info())?)?;
         stack.stop()?;
-        self.output.show(&summary, &layers::text(&summary))?;
-        Ok(code(&summary))
+        self.output.finish(&summary, &layers::text(&summary))
     }
 }

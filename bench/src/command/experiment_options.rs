@@ -4,16 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use engine::Gaps;
-use serde::Serialize;
 
+use super::CommandError;
 use super::output::{self, Output};
 use super::run_options::{assignment, variable};
-use super::{CommandError, exit};
 use crate::arm::ARMS;
 use crate::generator::GeneratorOptions;
 use crate::pace::Pace;
 use crate::scenario::{Reading, Scenario, TargetFile};
-use crate::validity::{Level, Validity};
 use crate::{nova, stack};
 
 /// Of every experiment that brings its own load.
@@ -30,7 +28,7 @@ pub(crate) struct ExperimentOptions {
     #[command(flatten)]
     pub(super) generator: GeneratorOptions,
     #[command(flatten)]
-    output: Output,
+    pub(super) output: Output,
 }
 
 impl ExperimentOptions {
@@ -54,20 +52,6 @@ impl ExperimentOptions {
     /// What `${NAME}` stands for: -e, the environment, the stack that is up.
     pub(super) fn lookup(&self, name: &str) -> Option<String> {
         nova::or_stack(variable(&self.variables, name), name)
-    }
-
-    /// Shows a result, and gives the exit code of one that is only trusted or not.
-    pub(super) fn show(
-        &self,
-        summary: &impl Serialize,
-        text: &str,
-        validity: &Validity,
-    ) -> Result<u8, CommandError> {
-        self.output.show(summary, text)?;
-        Ok(match validity.valid {
-            Level::Invalid => exit::INVALID_RUN,
-            Level::Valid | Level::Suspect => exit::OK,
-        })
     }
 }
 

@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use engine::{Gaps, Nanos};
 
+use super::CommandError;
 use super::output::{Output, say};
-use super::{CommandError, exit};
 use crate::arm::ArmKind;
 use crate::generator::GeneratorOptions;
 use crate::layers::{self, Plan, Summary};
 use crate::scenario::Scenario;
 use crate::statistics::FixedWidth;
-use crate::validity::Level;
 use crate::{duration, nova, stack};
 
 /// The arguments of `poolbench layers`.
@@ -91,8 +90,7 @@ impl Layers {
             scenario.targets.values_mut().for_each(|target| target.unnamed_fallback = true);
         }
         let summary = self.comparison.run(&scenario)?;
-        self.output.show(&summary, &layers::text(&summary))?;
-        Ok(code(&summary))
+        self.output.finish(&summary, &layers::text(&summary))
     }
 }
 
@@ -136,14 +134,6 @@ fn until(text: &str) -> Result<FixedWidth, String> {
     }
     // 99.9 / 100 is not 0.999.
     Ok(FixedWidth { quantile: (percent * 1e6).round() / 1e8, width_ns })
-}
-
-/// What the process ends with after this result.
-pub(super) fn code(summary: &Summary) -> u8 {
-    match summary.validity.valid {
-        Level::Invalid => exit::INVALID_RUN,
-        Level::Valid | Level::Suspect => exit::OK,
-    }
 }
 
 #[cfg(test)]

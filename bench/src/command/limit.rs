@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use engine::Nanos;
 
+use super::CommandError;
 use super::experiment_options::{ExperimentOptions, TargetOptions, gaps};
 use super::output::{self, say};
 use super::run_options::choose;
-use super::{CommandError, exit};
 use crate::duration;
 use crate::limit::{self, DEFAULTS, Goal, Log, Plan, Settings, TargetPlan, Variable, step};
 use crate::rules::{self, Rules};
@@ -114,7 +114,7 @@ impl Limit {
         if let Some(rates) = self.step {
             let plan = self.step_plan(&scenario, rates)?;
             let summary = step::run(&scenario, &plan, &mut say)?;
-            return self.experiment.show(&summary, &step::text(&summary), &summary.validity);
+            return self.experiment.output.finish(&summary, &step::text(&summary));
         }
         let plan = self.plan(&scenario)?;
         let mut log = match &self.log {
@@ -126,9 +126,7 @@ impl Limit {
         if let Some(file) = &self.html {
             output::write(file, Ok(limit::page(&summary)))?;
         }
-        let code = self.experiment.show(&summary, &limit::text(&summary), &summary.validity)?;
-        // What can't be trusted decides nothing: whether the numbers are valid comes first.
-        Ok(if code == exit::OK && summary.is_missed_throughout() { exit::THRESHOLDS } else { code })
+        self.experiment.output.finish(&summary, &limit::text(&summary))
     }
 
     fn plan(&self, scenario: &Scenario) -> Result<Plan, CommandError> {

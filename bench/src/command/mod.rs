@@ -14,6 +14,7 @@ mod run;
 mod run_options;
 mod stack;
 mod sweep;
+mod verdict;
 
 use std::io;
 

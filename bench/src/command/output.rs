@@ -9,6 +9,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::CommandError;
+use super::verdict::Judged;
 use crate::scenario::Report;
 
 /// `--json` and `--out`.
@@ -43,6 +44,16 @@ impl Output {
             None => print(text),
         };
         shown.and(kept)
+    }
+
+    /// As [`Self::show`], and gives the code with which an experiment's result ends the process.
+    pub(super) fn finish(
+        &self,
+        result: &(impl Serialize + Judged),
+        text: &str,
+    ) -> Result<u8, CommandError> {
+        self.show(result, text)?;
+        Ok(result.code())
     }
 
     /// Writes one file of the folder, if there is one.

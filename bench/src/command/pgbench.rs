@@ -12,7 +12,6 @@ use super::{CommandError, exit};
 use crate::duration;
 use crate::generator::GeneratorOptions;
 use crate::pgbench::{self, Length, LogPlan, Plan, PlannedTarget, Source, Vacuum};
-use crate::validity::Level;
 
 const HELP: &str = "\
 Scripts, options and output lines are those of pgbench 15; `pgbench -i` makes the tables. What is \
@@ -184,14 +183,9 @@ impl Pgbench {
         let plan = self.plan()?;
         let summary = pgbench::run(&plan, &mut say)?;
         let kept = self.output.keep("histograms.csv", || pgbench::histograms(&summary));
-        self.output.show(&summary, &pgbench::text(&summary))?;
+        let code = self.output.finish(&summary, &pgbench::text(&summary))?;
         kept?;
-        Ok(match (&summary.script_error, summary.is_interrupted, summary.validity.valid) {
-            (Some(_), ..) => exit::SCRIPT,
-            (None, true, _) => exit::INTERRUPTED,
-            (None, false, Level::Invalid) => exit::INVALID_RUN,
-            (None, false, Level::Valid | Level::Suspect) => exit::OK,
-        })
+        Ok(code)
     }
 
     fn plan(&self) -> Result<Plan, PgbenchOptionsError> {

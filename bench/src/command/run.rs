@@ -5,15 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 use engine::Nanos;
 
+use super::CommandError;
 use super::output::{self, Output};
 use super::run_options::RunOptions;
-use super::{CommandError, exit};
 use crate::generator::GeneratorOptions;
 use crate::metric::Aggregation;
 use crate::rules::Rules;
-use crate::run::{self, Plan, Progress, Seconds, Summary};
+use crate::run::{self, Plan, Progress, Seconds};
 use crate::scenario::{Reading, Scenario, WARM_UP_NS};
-use crate::validity::Level;
 use crate::{duration, nova, stack};
 
 const AFTER_HELP: &str = "\
@@ -90,17 +89,6 @@ impl Run {
             output::write(file, run::export(&summary.verdicts, stats))?;
         }
         let seconds = if self.verbose { Seconds::All } else { Seconds::OfLimiter };
-        self.output.show(&summary, &run::text(&summary, stats, seconds))?;
-        Ok(exit_code(&summary))
-    }
-}
-
-/// What can't be trusted decides nothing: whether the numbers are valid comes first.
-fn exit_code(summary: &Summary) -> u8 {
-    match (summary.validity.valid, &summary.verdicts) {
-        (Level::Invalid, _) => exit::INVALID_RUN,
-        (_, verdicts) if verdicts.aborted_by.is_some() => exit::ABORTED,
-        (_, verdicts) if !verdicts.are_thresholds_ok() => exit::THRESHOLDS,
-        (Level::Valid | Level::Suspect, _) => exit::OK,
+        self.output.finish(&summary, &run::text(&summary, stats, seconds))
     }
 }

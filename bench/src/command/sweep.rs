@@ -132,7 +132,7 @@ impl Sweep {
         if let Some(file) = &self.html {
             output::write(file, Ok(sweep::page(&summary)))?;
         }
-        self.experiment.show(&summary, &sweep::text(&summary), &summary.validity)
+        self.experiment.output.finish(&summary, &sweep::text(&summary))
     }
 
     fn measure(&self, published: Option<Published>) -> Result<Summary, CommandError> {

@@ -22,7 +22,7 @@ use crate::statistics::FixedWidth;
 
 impl Summary {
     /// Four rounds of four arms.
-    pub(super) fn example() -> Self {
+    pub(crate) fn example() -> Self {
         Self::of(&Plan::example(), None)
     }
 
@@ -55,6 +55,7 @@ impl Summary {
             operations: &["getUser"],
             has_pipelines: false,
             generator: GeneratorSummary::example(),
+            lost_names: Vec::new(),
             servers: BTreeMap::from([
                 ("pooler", "PgBouncer 1.18.0".into()),
                 ("postgres", "15.18".into()),
@@ -163,6 +164,7 @@ fn fill(level: &mut Level, index: usize) {
             end: 500 * MILLISECOND,
             cpu_ns: 12 * requests * 1000,
             spun_ns: 0,
+            busy_ns: Vec::new(),
             is_interrupted: false,
             is_aborted: false,
         };

@@ -18,11 +18,11 @@ use super::level::Level;
 use crate::arm::{Arm, ArmKind, ArmSummary, Quantiles};
 use crate::generator::GeneratorSummary;
 use crate::head::Head;
-use crate::observe::{ObserversSummary, Poolers, Server};
+use crate::observe::{Observations, ObserversSummary, Poolers, Server};
 use crate::pace::gaps_name;
 use crate::rig::RigError;
 use crate::statistics::Estimate;
-use crate::validity::Validity;
+use crate::validity::{Blocks, Comparison, Evidence, Offered, Purpose, Validity};
 
 /// The result of `layers`. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -128,14 +128,15 @@ impl Experiment<'_> {
             operations: &names,
             has_pipelines: self.has_pipelines(),
             generator: self.rig.generator(),
+            lost_names: {
+                let arms = self.levels.iter().flat_map(|level| &level.arms);
+                arms.filter_map(|arm| self.rig.lost_names(arm)).collect()
+            },
             servers,
             pairs: &self.pairs,
             levels: &self.levels,
         };
         let mut summary = results.summary(measured);
-        let arms = self.levels.iter().flat_map(|level| &level.arms);
-        let lost_names = arms.filter_map(|arm| self.rig.lost_names(arm));
-        lost_names.for_each(|line| summary.validity.suspect(line));
         self.settings.into_iter().for_each(|line| summary.validity.suspect(line));
         if let Some(error) = &self.watcher_error {
             summary.validity.suspect(format!("{error}: the pool was watched in some blocks only"));
@@ -152,12 +153,45 @@ pub(super) struct Results<'a> {
     /// PgBouncer counts what comes before the first reply as one query.
     pub(super) has_pipelines: bool,
     pub(super) generator: GeneratorSummary,
+    /// What the rig says of arms whose pooler lost the names of prepared statements.
+    pub(super) lost_names: Vec<String>,
     pub(super) servers: BTreeMap<&'static str, String>,
     pub(super) pairs: &'a [Pair],
     pub(super) levels: &'a [Level],
 }
 
 impl Results<'_> {
+    /// Whether the numbers can be trusted.
+    fn validity(&self, observations: &Observations) -> Validity {
+        let Self { plan, levels, .. } = self;
+        let mut validity = Validity::default();
+        for level in *levels {
+            let offered = Offered { rate: level.rate, block_ns: plan.block_ns };
+            validity.merge(Validity::of(&Evidence {
+                busiest: &self.generator.busiest,
+                machine: &self.generator.machine,
+                arms: &level.arms,
+                offered: vec![Some(offered); level.arms.len()],
+                comparison: Comparison::Blocks(Blocks {
+                    connections: plan.connections,
+                    count: super::cost::rounds(&level.arms),
+                    round_ns: plan.round_ns(level.arms.len()),
+                    option: "--duration",
+                }),
+                steady: Vec::new(),
+                observations: vec![observations],
+                lost_names: self.lost_names.clone(),
+                purpose: Purpose::Load,
+            }));
+        }
+        let blocks = levels.iter().flat_map(|level| &level.pool).flatten();
+        let watched: Vec<_> = blocks.filter(|block| block.is_watched).collect();
+        let looks: usize = watched.iter().map(|block| block.looks.len()).sum();
+        let due = plan.block_ns / super::watcher::INTERVAL.as_nanos() as u64 * watched.len() as u64;
+        validity.judge_looks("the pooler's console", looks as u64, due);
+        validity
+    }
+
     pub(super) fn summary(self, measured: Measured) -> Summary {
         let Self { plan, pairs, levels, .. } = self;
         let (seed, quantiles) = (plan.seed, plan.quantiles());
@@ -175,8 +209,7 @@ impl Results<'_> {
         let completed_through_pooler = through_pooler.map(|arm| arm.queries).sum();
         Summary {
             validity: {
-                let mut validity = validity(plan, levels, &self.generator);
-                validity.judge_observations(&measured.observations);
+                let mut validity = self.validity(&measured.observations);
                 all().for_each(|(level, costs)| itself(level, costs, pairs, &mut validity));
                 validity
             },
@@ -287,25 +320,6 @@ fn cpu_costs(level: &Level, costs: &Costs, pairs: &[Pair]) -> Vec<CpuCost> {
         known.map(one).collect::<Vec<_>>()
     };
     pairs.iter().zip(&costs.cpu).flat_map(of_pair).collect()
-}
-
-/// Whether the numbers can be trusted.
-fn validity(plan: &Plan, levels: &[Level], generator: &GeneratorSummary) -> Validity {
-    let mut validity = Validity::default();
-    validity.judge_generator(generator);
-    levels.iter().flat_map(|level| &level.arms).for_each(|arm| validity.judge(arm));
-    for level in levels {
-        validity.compare(&level.arms, Some((level.rate, plan.block_ns)), plan.connections);
-    }
-    let blocks = levels.iter().map(|level| super::cost::rounds(&level.arms)).min();
-    let round_ns = plan.round_ns(levels[0].arms.len());
-    validity.judge_blocks(blocks.unwrap_or_default(), round_ns, "--duration");
-    let blocks = levels.iter().flat_map(|level| &level.pool).flatten();
-    let watched: Vec<_> = blocks.filter(|block| block.is_watched).collect();
-    let looks: usize = watched.iter().map(|block| block.looks.len()).sum();
-    let due = plan.block_ns / super::watcher::INTERVAL.as_nanos() as u64 * watched.len() as u64;
-    validity.judge_looks("the pooler's console", looks as u64, due);
-    validity
 }
 
 /// An arm that differs from itself says that the others' differences are no better. By chance one of

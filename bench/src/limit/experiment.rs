@@ -10,21 +10,27 @@ use super::log::Log;
 use super::search::{self, Search};
 use super::trial::{Judgement, Kind, Trial};
 use super::{Plan, TargetPlan, Variable};
-use crate::arm::{ArmKind, Quantiles};
-use crate::generator::{GeneratorError, GeneratorSummary};
+use crate::arm::{Arm, ArmKind, Block, Quantiles};
+use crate::generator::{Busiest, GeneratorSummary};
 use crate::interrupt;
 use crate::limiter::Limiter;
 use crate::metric::{self, Loads};
-use crate::observe::{self, Poolers};
+use crate::observe::{Observations, Poolers};
 use crate::rig::{ObservedPhase, Rig, RigError};
 use crate::rules;
 use crate::scenario::Scenario;
+use crate::series::Second;
+use crate::validity::{Comparison, Evidence, Offered, Purpose, Sharing, Steady, Validity};
 
 /// All that was found on one target.
 pub(super) struct Outcome {
     pub(super) trials: Vec<Trial>,
     pub(super) search: Search,
     pub(super) generator: Option<GeneratorSummary>,
+    /// How its connections are: nothing was measured on it. `None` where all trials are of a log.
+    pub(super) sessions: Option<Arm>,
+    /// Why the pooler's queue was not seen, where it should have been.
+    pub(super) console_error: Option<String>,
     /// The latency of one request at a time, in ns.
     pub(super) light_ns: Option<u64>,
     /// Whether the search ended for want of time.
@@ -37,9 +43,10 @@ pub(super) struct Experiment<'a> {
     plan: &'a Plan,
     target: &'a TargetPlan,
     loads: Loads,
-    workers: usize,
     rig: Option<Rig>,
+    sessions: Option<Arm>,
     pooler: Option<Poolers>,
+    console_error: Option<String>,
     connections: u32,
     /// The throughput that more connections did not raise.
     proven: Option<f64>,
@@ -86,9 +93,10 @@ impl<'a> Experiment<'a> {
                 operations: scenario.operations.iter().map(|op| op.name.clone()).collect(),
                 checks: plan.checks.names().to_vec(),
             },
-            workers: plan.generator.chosen_cores().map_err(GeneratorError::from)?.len(),
             rig: None,
-            pooler: observe::connect(scenario)?.0,
+            sessions: None,
+            pooler: Poolers::connect(scenario)?,
+            console_error: None,
             connections: plan.connections.0,
             proven: None,
             light_ns: None,
@@ -127,6 +135,8 @@ impl<'a> Experiment<'a> {
         }
         Ok(Outcome {
             generator: self.rig.as_ref().map(Rig::generator),
+            sessions: self.sessions,
+            console_error: self.console_error,
             trials: self.trials,
             search,
             light_ns: self.light_ns,
@@ -243,14 +253,59 @@ impl<'a> Experiment<'a> {
         let rig = self.rig.as_mut().expect("it was opened");
         let load = self.plan.variable.load(asked.load, asked.duration_ns, self.connections);
         let stream = rig.stream(0, load, (0, 0), seed);
-        let ObservedPhase { report, series, .. } = rig.observe(self.scenario, vec![stream])?;
+        rig.forget_machine();
+        let ObservedPhase { report, series, observations } =
+            rig.observe(self.scenario, vec![stream])?;
         let ended = report.start + asked.duration_ns;
         let about = (&self.loads, self.target.goals.as_slice());
-        let mut trial = Trial::new(asked, kind, &report, about, (self.connections, self.workers));
+        let mut trial = Trial::new(asked, kind, &report, about, self.connections);
         trial.limiter = Limiter::find(&series);
         trial.excuse();
+        let mut arm = rig.arms[0].clone();
+        arm.push(Block::new(report, asked.duration_ns, Vec::new()));
+        trial.sharing = Sharing::on_the_way(&arm, &observations);
         trial.recovery_ns = self.recover(ended)?;
+        self.judge(&mut trial, arm, &series, &observations);
         Ok(trial)
+    }
+
+    /// Whether a trial can be trusted. The search is for a load that is too much: one that was says
+    /// so, late as its requests may be; what the machine did meanwhile, until the target had
+    /// recovered, counts with each.
+    fn judge(
+        &self,
+        trial: &mut Trial,
+        mut arm: Arm,
+        series: &[Second],
+        observations: &Observations,
+    ) {
+        let Some(rig) = &self.rig else { return };
+        let machine = rig.generator().machine;
+        if trial.judgement != Judgement::Met {
+            trial.validity.judge_machine(&machine.apart_from_load());
+            return;
+        }
+        let (variable, load) = (self.plan.variable, trial.load);
+        arm.kind.name = format!("{} at {}", arm.kind.name, super::table::load(load)).into();
+        let label = arm.label();
+        let rate = match variable {
+            Variable::Rate { gaps: Gaps::Uniform } => Some(load),
+            Variable::Connections { rate } => Some(rate),
+            Variable::Rate { gaps: Gaps::Poisson } | Variable::Vus => None,
+        };
+        trial.validity = Validity::of(&Evidence {
+            busiest: &Busiest { share: trial.generator_share, at: Some(label.clone()) },
+            machine: &machine,
+            offered: vec![rate.map(|rate| Offered { rate, block_ns: trial.duration_ns })],
+            // Their loads differ: the search compares the limits, and its summary the sessions.
+            comparison: Comparison::Apart,
+            steady: vec![Steady::new(label, series)],
+            observations: vec![observations],
+            lost_names: rig.lost_names(&arm).into_iter().collect(),
+            arms: &[arm],
+            // Of a few clients each may have a server connection: the limit is judged for that.
+            purpose: Purpose::PoolSizes,
+        });
     }
 
     /// Opens the connections, if they are not, and measures the light-load level, if it is not known.
@@ -270,6 +325,7 @@ impl<'a> Experiment<'a> {
             let load = Load::ConstantVus { vus, duration_ns: WARM_UP_NS };
             rig.warm_up(rig.stream(0, load, (0, 0), !plan.seed))?;
         }
+        self.sessions.get_or_insert_with(|| rig.arms[0].clone());
         self.rig = Some(rig);
         if !self.has_been_open() {
             let mut probes = Vec::new();
@@ -304,7 +360,7 @@ impl<'a> Experiment<'a> {
             let clock = self.rig.as_ref().map(|rig| rig.fleet.clock());
             let since_ns = clock.map_or(0, |clock| clock.now().saturating_sub(ended));
             let is_back = self.probe()?.is_some_and(|p50| p50 <= level);
-            if is_back && self.waiting()? == 0 {
+            if is_back && self.waiting().unwrap_or(0) == 0 {
                 return Ok(Some(since_ns));
             }
             if since_ns > RECOVERY_MAX_NS {
@@ -313,10 +369,16 @@ impl<'a> Experiment<'a> {
         }
     }
 
-    /// Clients that wait in the pool.
-    fn waiting(&mut self) -> Result<u64, RigError> {
-        let Some(pooler) = &mut self.pooler else { return Ok(0) };
-        Ok(pooler.pools()?.cl_waiting.unwrap_or(0))
+    /// Clients that wait in the pool, where its console shows them. One that stops answering is done
+    /// without: latency says too when a target is back.
+    fn waiting(&mut self) -> Option<u64> {
+        match self.pooler.as_mut()?.pools() {
+            Ok(pools) => pools.cl_waiting,
+            Err(error) => {
+                (self.pooler, self.console_error) = (None, Some(error.to_string()));
+                None
+            }
+        }
     }
 }
 
@@ -369,6 +431,8 @@ impl Trial {
             limiter: None,
             recovery_ns: Some(0),
             elapsed_ns: 0,
+            validity: Validity::default(),
+            sharing: None,
         }
     }
 }

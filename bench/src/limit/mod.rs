@@ -3,7 +3,6 @@
 mod beyond;
 mod experiment;
 mod goal;
-mod knee;
 mod log;
 mod page;
 mod search;
@@ -11,7 +10,6 @@ pub(crate) mod step;
 mod summary;
 mod table;
 mod trial;
-mod usl;
 
 use std::time::SystemTime;
 

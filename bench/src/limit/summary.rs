@@ -7,14 +7,13 @@ use serde::Serialize;
 
 use super::beyond::Beyond;
 use super::experiment::Outcome;
-use super::knee::knee;
 use super::trial::{Judgement, Trial};
-use super::usl::Usl;
 use super::{Plan, TargetPlan, Variable};
 use crate::arm::{ArmKind, Quantiles};
 use crate::generator::GeneratorSummary;
 use crate::limiter::Limiter;
 use crate::scenario::Scenario;
+use crate::statistics::{Usl, knee};
 use crate::validity::Validity;
 
 /// The result of `limit`. Times in ns, rates in 1/s.
@@ -91,6 +90,9 @@ impl Summary {
         mut outcomes: Vec<Outcome>,
     ) -> Self {
         let generator = outcomes.iter_mut().rev().find_map(|outcome| outcome.generator.take());
+        let sessions: Vec<_> = outcomes.iter_mut().filter_map(|one| one.sessions.take()).collect();
+        let errors: Vec<_> =
+            outcomes.iter_mut().filter_map(|outcome| outcome.console_error.take()).collect();
         let limits: Vec<_> = plan
             .targets
             .iter()
@@ -98,8 +100,13 @@ impl Summary {
             .map(|(target, outcome)| Limit::new(target, plan.variable, outcome))
             .collect();
         let mut validity = Validity::default();
-        generator.iter().for_each(|generator| validity.judge_machine(&generator.machine));
         limits.iter().for_each(|limit| limit.judge(&mut validity));
+        let trials = limits.iter().flat_map(|limit| &limit.trials);
+        validity.merge_parts(trials.map(|trial| &trial.validity), "trials");
+        validity.compare_sessions(&sessions);
+        for error in errors {
+            validity.suspect(format!("{error}: whether clients still waited was not seen"));
+        }
         Self {
             schema: 1,
             command: "limit",
@@ -165,6 +172,11 @@ impl Limit {
     }
 
     fn judge(&self, validity: &mut Validity) {
+        let met = self.trials.iter().filter(|trial| trial.judgement == Judgement::Met);
+        let highest = met.max_by(|one, other| one.load.total_cmp(&other.load));
+        if let Some(sharing) = highest.and_then(|trial| trial.sharing) {
+            validity.judge_sharing(&self.target, sharing);
+        }
         if let Some(load) = self.generator_limit {
             let at_least = self.value.map_or("nothing".into(), |value| {
                 format!("at least {}", super::table::load(value))
@@ -240,7 +252,7 @@ fn at(quantiles: &Quantiles, quantile: f64) -> Nanos {
 impl Summary {
     /// Made-up trials of a pooler with a limit of 780/s and of a Postgres that the generator could
     /// not bring to its limit, through the same code as real ones.
-    pub(super) fn example() -> Self {
+    pub(crate) fn example() -> Self {
         use engine::{Gaps, SECOND};
 
         use super::Goal;
@@ -278,6 +290,8 @@ impl Summary {
                 trials: Vec::new(),
                 search: Search::new(search, 1),
                 generator: Some(GeneratorSummary::example()),
+                sessions: None,
+                console_error: None,
                 light_ns: Some(2_000_000),
                 is_out_of_time: false,
             };
@@ -319,6 +333,48 @@ mod tests {
         assert_eq!((direct.value, direct.interval[1], &direct.goal), (Some(1600.0), None, &None));
         assert!(pooler.value.is_some_and(|value| (740.0..780.0).contains(&value)));
         assert_eq!(pooler.goal.as_deref(), Some("pg_response_time p(95)<100"));
+    }
+
+    /// The reasons where the trials of the pooler were as `change` makes them.
+    fn reasons(change: impl Fn(&mut Trial)) -> Validity {
+        let mut summary = Summary::example();
+        let pooler = &mut summary.limits[0];
+        pooler.trials.iter_mut().for_each(change);
+        let mut validity = Validity::default();
+        pooler.judge(&mut validity);
+        let trials = pooler.trials.iter().map(|trial| &trial.validity);
+        validity.merge_parts(trials, "trials");
+        validity
+    }
+
+    #[test]
+    fn what_spoils_a_trial_spoils_the_limit_whichever_it_is() {
+        assert_eq!(reasons(|_| {}), Validity::default());
+        // In the first one of many, and on a rig that is closed since.
+        let slept = |trial: &mut Trial| {
+            if trial.load == 100.0 {
+                trial.validity.invalid("the machine slept".into());
+            }
+        };
+        let validity = reasons(slept);
+        assert_eq!(validity.valid, Level::Invalid);
+        assert_eq!(validity.reasons, ["in 1 trials, first: the machine slept"]);
+    }
+
+    #[test]
+    fn a_pool_that_is_not_shared_at_the_limit_is_none() {
+        use crate::validity::Sharing;
+
+        let servers = |at_limit: f64| {
+            reasons(move |trial| {
+                let servers = if trial.load > 600.0 { at_limit } else { 30.0 };
+                trial.sharing = Some(Sharing { clients: 20.0, servers });
+            })
+        };
+        assert_eq!(servers(5.0).valid, Level::Valid, "with few clients each may have its own");
+        let shared = servers(20.0);
+        assert_eq!(shared.valid, Level::Suspect);
+        assert!(shared.reasons[0].starts_with("pooler: 20 server connections for 20 clients"));
     }
 
     #[test]

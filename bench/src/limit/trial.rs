@@ -11,6 +11,7 @@ use crate::arm::Quantiles;
 use crate::limiter::Limiter;
 use crate::metric::{Gauges, Loads, Tally};
 use crate::observe::GENERATOR;
+use crate::validity::{GENERATOR_SHARE_MAX, Sharing, Validity};
 
 /// What was measured in a trial: a line of the trial log. Times in ns, rates in 1/s.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,7 +32,7 @@ pub(crate) struct Trial {
     pub(crate) errors: BTreeMap<String, u64>,
     pub(crate) response_ns: Quantiles,
     pub(crate) service_ns: Quantiles,
-    /// How much of its time the generator worked, 0 to 1.
+    /// How much of its time the generator's busiest worker worked, 0 to 1.
     pub(crate) generator_share: f64,
     pub(crate) goals: Vec<GoalResult>,
     pub(crate) judgement: Judgement,
@@ -42,6 +43,13 @@ pub(crate) struct Trial {
     pub(crate) recovery_ns: Option<Nanos>,
     /// What it took altogether, with what came before and after it.
     pub(crate) elapsed_ns: Nanos,
+    /// Whether it can be trusted. Of one that missed its goals only what its load does not bring
+    /// about is judged.
+    #[serde(default)]
+    pub(crate) validity: Validity,
+    /// The pooler's clients and server connections, where it is on the way and shows them.
+    #[serde(default)]
+    pub(crate) sharing: Option<Sharing>,
 }
 
 /// What a trial is for.
@@ -73,8 +81,6 @@ pub(crate) enum Judgement {
 
 /// Less of what was planned than this was sent: the load was not offered.
 const SENT_SHARE_MIN: f64 = 0.99;
-/// A worker that works so much of its time is what is measured.
-const BUSY_SHARE_MAX: f64 = 0.95;
 
 impl Trial {
     /// From what a phase of one stream came to.
@@ -83,7 +89,7 @@ impl Trial {
         kind: Kind,
         report: &PhaseReport,
         (loads, goals): (&Loads, &[Goal]),
-        (connections, workers): (u32, usize),
+        connections: u32,
     ) -> Self {
         let stream = &report.streams[0];
         let length_ns = asked.duration_ns.max(report.end.saturating_sub(report.start));
@@ -100,7 +106,7 @@ impl Trial {
         }];
         let gauges = Gauges::default();
         let metrics = loads.metrics(length_ns, &tallies, &gauges);
-        let busy_ns = report.cpu_ns.saturating_sub(report.spun_ns) as f64;
+        let busy_ns = report.busy_ns.iter().max().copied().unwrap_or_default() as f64;
         let mut trial = Self {
             target: loads.loads[0].target.clone(),
             load: asked.load,
@@ -114,12 +120,14 @@ impl Trial {
             errors,
             response_ns: Quantiles::new(&whole.response),
             service_ns: Quantiles::new(&whole.service),
-            generator_share: busy_ns / (length_ns as f64 * workers.max(1) as f64),
+            generator_share: busy_ns / length_ns as f64,
             goals: goals.iter().map(|goal| goal.judge(&metrics)).collect(),
             judgement: Judgement::Met,
             limiter: None,
             recovery_ns: None,
             elapsed_ns: 0,
+            validity: Validity::default(),
+            sharing: None,
         };
         trial.judgement = trial.judged();
         trial
@@ -138,7 +146,7 @@ impl Trial {
         if are_met && is_offered {
             return Judgement::Met;
         }
-        if self.generator_share > BUSY_SHARE_MAX {
+        if self.generator_share > GENERATOR_SHARE_MAX {
             return Judgement::Saturated;
         }
         match self.goals.iter().all(|goal| goal.is_met_by_service) {
@@ -208,6 +216,8 @@ impl Trial {
             limiter: None,
             recovery_ns: Some(300 * engine::MILLISECOND),
             elapsed_ns: 6 * SECOND,
+            validity: Validity::default(),
+            sharing: None,
         };
         trial.judgement = trial.judged();
         trial
@@ -242,7 +252,7 @@ mod tests {
         assert_eq!(judged(unsent), Judgement::Ceiling);
         // What was sent is too slow as it is.
         assert_eq!(judged(|trial| (unsent(trial), miss(trial, false)).1), Judgement::Missed);
-        let busy = |trial: &mut Trial| trial.generator_share = 0.97;
+        let busy = |trial: &mut Trial| trial.generator_share = 0.91;
         assert_eq!(judged(|trial| (busy(trial), miss(trial, false)).1), Judgement::Saturated);
         assert_eq!(judged(busy), Judgement::Met);
         // The observers saw that our worker waited for its core.

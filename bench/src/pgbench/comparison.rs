@@ -9,7 +9,7 @@ use crate::arm::Arm;
 use crate::layers::Pair;
 use crate::layers::cost::{QUANTILES, latencies, ratio, rounds};
 use crate::statistics::{CONFIDENCE, Estimate, estimates};
-use crate::validity::Validity;
+use crate::validity::{self, Blocks};
 
 /// The difference of a quantile of the transactions' latencies, in ns.
 #[derive(Debug, Serialize)]
@@ -44,21 +44,28 @@ pub(super) struct Comparison {
     pub(super) throughput: Vec<ThroughputCost>,
 }
 
+/// How the targets took turns, for their verdict.
+pub(super) fn turns(plan: &Plan, arms: &[Arm], scripts: &[Scripts]) -> validity::Comparison {
+    if arms.len() == 1 {
+        return validity::Comparison::Apart;
+    }
+    let length_ns: f64 = scripts[0].blocks.iter().map(|(_, length_ns)| length_ns).sum();
+    let block_ns = length_ns / scripts[0].blocks.len().max(1) as f64;
+    validity::Comparison::Blocks(Blocks {
+        connections: plan.clients,
+        count: rounds(arms),
+        // A target has --time by itself.
+        round_ns: block_ns as Nanos,
+        option: "--time",
+    })
+}
+
 impl Comparison {
     /// From all rounds in which every target had its block; nothing where there is one target.
-    pub(super) fn new(
-        plan: &Plan,
-        arms: &[Arm],
-        scripts: &[Scripts],
-        validity: &mut Validity,
-    ) -> Self {
+    pub(super) fn new(plan: &Plan, arms: &[Arm], scripts: &[Scripts]) -> Self {
         if arms.len() == 1 {
             return Self::default();
         }
-        validity.compare(arms, plan.rate.zip(plan.load(0).1), plan.clients);
-        let length_ns: f64 = scripts[0].blocks.iter().map(|(_, length_ns)| length_ns).sum();
-        let block_ns = length_ns / scripts[0].blocks.len().max(1) as f64;
-        validity.judge_blocks(rounds(arms), block_ns as Nanos, "--time");
         let seed = plan.seed;
         let pair = |with| Pair { layer: None, given: Vec::new(), with, without: 0 };
         let pairs: Vec<_> = (1..arms.len()).map(pair).collect();

@@ -56,7 +56,7 @@ impl Plan {
 
 impl Summary {
     /// The first target takes 1 ms at the median, each next one 0.2 ms more.
-    pub(super) fn example(targets: &[&str]) -> Self {
+    pub(crate) fn example(targets: &[&str]) -> Self {
         let plan = Plan::example(targets);
         let mut arms = Vec::new();
         let mut all = Vec::new();
@@ -74,6 +74,7 @@ impl Summary {
                     start: 0,
                     end: plan.block_ns,
                     spun_ns: 0,
+                    busy_ns: Vec::new(),
                     cpu_ns: 1_000_000,
                     is_interrupted: false,
                     is_aborted: false,
@@ -95,8 +96,16 @@ impl Summary {
             prepared.push(target);
         }
         let head = Head::example("pgbench", 6 * SECOND);
-        let results =
-            Results { plan: &plan, arms: &arms, targets: &prepared, scripts: &all, threads: 1 };
+        let results = Results {
+            plan: &plan,
+            arms: &arms,
+            targets: &prepared,
+            scripts: &all,
+            threads: 1,
+            steady: Vec::new(),
+            lost_names: Vec::new(),
+            is_whole: true,
+        };
         results.summary(head)
     }
 }

@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 
 use super::log::{Columns, Log};
 use super::progress::{self, Turns};
-use super::summary::{Results, Summary};
+use super::summary::{Results, Summary, merged};
 use super::target::Target;
 use super::{Length, PgbenchError, Plan};
 use crate::arm::{Arm, ArmKind, Block};
@@ -19,6 +19,7 @@ use crate::interrupt;
 use crate::layers::shuffled;
 use crate::rig::{Rig, RigError};
 use crate::scenario::Places;
+use crate::validity::Steady;
 
 /// Everything that is open.
 pub(super) struct Experiment<'a> {
@@ -28,6 +29,8 @@ pub(super) struct Experiment<'a> {
     /// Beside the rig's arms: what only scripts have.
     scripts: Vec<Scripts>,
     logs: Vec<Log>,
+    /// Of the only target: when each second began, and the median of the transactions' latencies.
+    medians: Vec<(Nanos, Nanos)>,
 }
 
 /// What came of the scripts on one target, beside what its arm has.
@@ -96,7 +99,7 @@ impl<'a> Experiment<'a> {
         };
         let logs = targets.iter().filter_map(log).collect::<Result<_, _>>()?;
         let scripts = targets.iter().map(|target| Scripts::new(plan, target)).collect();
-        Ok(Self { plan, rig, targets, scripts, logs })
+        Ok(Self { plan, rig, targets, scripts, logs, medians: Vec::new() })
     }
 
     pub(super) fn measure(mut self, say: &mut dyn FnMut(&str)) -> Result<Summary, PgbenchError> {
@@ -136,12 +139,21 @@ impl<'a> Experiment<'a> {
         };
         let time = (started, duration_ns);
         let head = Head::new("pgbench", plan.title(), time, (phase_ns, plan.seed), rig.generator());
-        let results =
-            Results { plan, arms: &rig.arms, targets, scripts, threads: rig.cores().len() };
+        let is_interrupted = interrupt::check().is_err();
+        let has_failed = scripts.iter().any(|scripts| scripts.report.error.is_some());
+        let medians = self.medians.clone();
+        let results = Results {
+            plan,
+            arms: &rig.arms,
+            targets,
+            scripts,
+            threads: rig.cores().len(),
+            steady: vec![Steady { name: rig.arms[0].label(), medians }],
+            lost_names: rig.all_lost_names(),
+            is_whole: !is_interrupted && !has_failed,
+        };
         let mut summary = results.summary(head);
-        let lost_names = rig.arms.iter().filter_map(|arm| rig.lost_names(arm));
-        lost_names.for_each(|line| summary.validity.suspect(line));
-        summary.is_interrupted = interrupt::check().is_err();
+        summary.is_interrupted = is_interrupted;
         summary
     }
 
@@ -178,11 +190,18 @@ impl<'a> Experiment<'a> {
         let has_lines = self.targets.len() == 1;
         let mut log = self.logs.get_mut(arm);
         let mut log_error = None;
+        let medians = &mut self.medians;
         let tell = |interval: &Interval| {
             // The last one is as short as it happens to be.
             let is_whole = |ns: Nanos| interval.end_ns - interval.start_ns > ns / 2;
             if has_lines && plan.progress_ns.is_some_and(is_whole) {
                 say(&progress::line(plan, interval, begun));
+            }
+            if has_lines {
+                let whole = merged(&interval.streams[0].recording.operations[..plan.scripts.len()]);
+                if !whole.response.is_empty() {
+                    medians.push((interval.start_ns, whole.response.value_at_quantile(0.5)));
+                }
             }
             let Some(script) = interval.streams[0].script.as_deref() else {
                 return ControlFlow::Continue(());

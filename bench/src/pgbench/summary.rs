@@ -6,14 +6,14 @@ use engine::pgbench::Conflicts;
 use engine::{Nanos, OperationRecording, Recording};
 use serde::Serialize;
 
-use super::comparison::{Comparison, CostSummary, ThroughputCost};
+use super::comparison::{self, Comparison, CostSummary, ThroughputCost};
 use super::experiment::Scripts;
 use super::target::Target;
 use super::workload::CommandLine;
 use super::{Length, Plan};
 use crate::arm::{Arm, ArmSummary, Quantiles};
 use crate::head::Head;
-use crate::validity::Validity;
+use crate::validity::{Evidence, Offered, Purpose, Steady, Validity};
 
 /// The result of `pgbench`. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -117,21 +117,37 @@ pub(super) struct Results<'a> {
     pub(super) targets: &'a [Target],
     pub(super) scripts: &'a [Scripts],
     pub(super) threads: usize,
+    /// Of the only target, second by second.
+    pub(super) steady: Vec<Steady>,
+    /// What the rig says of targets whose pooler lost the names of prepared statements.
+    pub(super) lost_names: Vec<String>,
+    /// Whether it came to its end.
+    pub(super) is_whole: bool,
 }
 
 impl Results<'_> {
     pub(super) fn summary(self, head: Head) -> Summary {
-        let Self { plan, arms, targets, scripts, threads } = self;
-        let mut validity = Validity::default();
-        validity.judge_generator(&head.generator);
+        let Self { plan, arms, targets, scripts, threads, steady, lost_names, is_whole } = self;
+        let Comparison { costs, throughput } = Comparison::new(plan, arms, scripts);
+        let offered = plan.rate.zip(plan.load(0).1).filter(|_| is_whole);
+        let offered = offered.map(|(rate, block_ns)| Offered { rate, block_ns });
+        let mut validity = Validity::of(&Evidence {
+            busiest: &head.generator.busiest,
+            machine: &head.generator.machine,
+            arms,
+            offered: vec![offered; arms.len()],
+            comparison: comparison::turns(plan, arms, scripts),
+            steady,
+            // Targets are connection strings: no console is known.
+            observations: Vec::new(),
+            lost_names,
+            purpose: Purpose::Load,
+        });
         for arm in arms {
-            validity.judge(arm);
             if arm.requests() > 0 && arm.blocks.iter().all(|block| block.succeeded == 0) {
-                let name = arm.label();
-                validity.invalid(format!("{name}: no transaction succeeded"));
+                validity.invalid(format!("{}: no transaction succeeded", arm.label()));
             }
         }
-        let Comparison { costs, throughput } = Comparison::new(plan, arms, scripts, &mut validity);
         let all = arms.iter().zip(targets).zip(scripts);
         let error = scripts.iter().find_map(|scripts| scripts.report.error.as_ref());
         Summary {

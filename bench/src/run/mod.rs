@@ -25,11 +25,12 @@ use crate::arm::{ArmKind, Block};
 use crate::generator::GeneratorOptions;
 use crate::interrupt;
 use crate::metric::{self, Loads, Tally};
-use crate::observe::{Observer, Source};
+use crate::observe::{Observations, Observer, Source};
 use crate::rig::{Rig, RigError};
 use crate::rules::{self, Rules};
 use crate::scenario::{Scenario, ScenarioLoad};
-use crate::series::{self, LoadSecond};
+use crate::series::{self, LoadSecond, Second};
+use crate::validity::Offered;
 
 /// What is run.
 #[derive(Debug, Clone)]
@@ -61,10 +62,53 @@ impl Plan {
         self.loads.iter().map(|load| load.load.pre_allocated_vus()).sum()
     }
 
+    /// What each arm is asked for; `arms` has each load's.
+    fn asked(&self, arms: &[usize]) -> Asked {
+        let of_arm = |arm| {
+            let own = self.loads.iter().zip(arms).filter(|(_, other)| **other == arm);
+            let each = own.map(|(load, _)| match load.load {
+                Load::ConstantArrivalRate { rate, duration_ns, .. } => Some((rate, duration_ns)),
+                _ => None,
+            });
+            let each: Vec<_> = each.collect::<Option<_>>()?;
+            let block_ns = each.first()?.1;
+            // Loads of several lengths are not one rate.
+            let is_one = each.iter().all(|(_, duration_ns)| *duration_ns == block_ns);
+            is_one.then(|| Offered { rate: each.iter().map(|(rate, _)| rate).sum(), block_ns })
+        };
+        let all_ns = self.duration_ns();
+        let is_steady = |load: &ScenarioLoad| {
+            let is_constant =
+                matches!(load.load, Load::ConstantVus { .. } | Load::ConstantArrivalRate { .. });
+            is_constant && load.start_ns == 0 && end_ns(load) == all_ns
+        };
+        Asked {
+            offered: (0..arms.iter().max().map_or(0, |last| last + 1)).map(of_arm).collect(),
+            is_steady: self.loads.iter().all(is_steady),
+        }
+    }
+
     /// A seed for each load; the run's own for the first one.
     fn seed(&self, load: usize) -> u64 {
         if load == 0 { self.seed } else { Random::new(self.seed, load as u64).draw() }
     }
+}
+
+/// What a run's load was to be.
+struct Asked {
+    /// By arm.
+    offered: Vec<Option<Offered>>,
+    /// Whether it is the same from the start to the end.
+    is_steady: bool,
+}
+
+/// What was seen beside the arms.
+struct Seen<'a> {
+    observations: &'a Observations,
+    /// When the load ended, on the workers' clock.
+    end_ns: Nanos,
+    series: Vec<Second>,
+    asked: Asked,
 }
 
 fn end_ns(load: &ScenarioLoad) -> Nanos {
@@ -148,6 +192,10 @@ pub(crate) fn run(
     let tallies: Vec<_> = report.streams.iter().map(tally).collect();
     // A run that was ended before its time lasted until its last reply.
     let least_ns = if report.is_aborted { 0 } else { plan.fixed_duration_ns() };
+    let mut asked = plan.asked(&arms);
+    if report.is_aborted {
+        asked.offered.fill(None);
+    }
     for (arm, report) in rig.arms.iter_mut().zip(by_arm(report, &arms)) {
         arm.push(Block::new(report, least_ns, Vec::new()));
         // The last look was after the load.
@@ -157,7 +205,8 @@ pub(crate) fn run(
     let elapsed_ns = rig.arms.iter().map(|arm| arm.measured_ns).max().unwrap_or(duration_ns);
     let metrics = loads.metrics(elapsed_ns, &tallies, &watch.gauges);
     let verdicts = Verdicts::new(rules, &metrics, watch.aborted_by);
-    Ok(Summary::new(scenario, plan, &rig, started, (&observations, end_ns), series, verdicts))
+    let seen = Seen { observations: &observations, end_ns, series, asked };
+    Ok(Summary::new(scenario, plan, &rig, started, seen, verdicts))
 }
 
 /// What makes tallies of the loads metrics. `arms` has each load's arm.

@@ -6,15 +6,15 @@ use engine::{Gaps, Load, Nanos};
 use serde::Serialize;
 
 use super::pool::PoolSummary;
-use super::{Plan, Verdicts};
-use crate::arm::ArmSummary;
+use super::{Plan, Seen, Verdicts};
+use crate::arm::{Arm, ArmSummary};
 use crate::head::Head;
 use crate::limiter::Limiter;
-use crate::observe::{Observations, ObserversSummary};
+use crate::observe::ObserversSummary;
 use crate::rig::Rig;
 use crate::scenario::Scenario;
 use crate::series::Second;
-use crate::validity::Validity;
+use crate::validity::{Comparison, Evidence, Purpose, Steady, Validity};
 
 /// The result of `run`. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -45,21 +45,28 @@ impl Summary {
         plan: &Plan,
         rig: &Rig,
         started: SystemTime,
-        (observations, end_ns): (&Observations, Nanos),
-        series: Vec<Second>,
+        seen: Seen<'_>,
         verdicts: Verdicts,
     ) -> Self {
+        let Seen { observations, end_ns, series, asked } = seen;
         let names: Vec<_> = scenario.operations.iter().map(|op| op.name.as_str()).collect();
         let duration_ns = rig.arms.iter().map(|arm| arm.measured_ns).max().unwrap_or(0);
         let phase = (plan.duration_ns(), plan.seed);
         let time = (started, duration_ns);
         let head = Head::new("run", &scenario.name, time, phase, rig.generator());
-        let mut validity = Validity::default();
-        validity.judge_generator(&head.generator);
-        rig.arms.iter().for_each(|arm| validity.judge(arm));
-        let lost_names = rig.arms.iter().filter_map(|arm| rig.lost_names(arm));
-        lost_names.for_each(|line| validity.suspect(line));
-        validity.judge_observations(observations);
+        let arms: Vec<_> = rig.arms.iter().map(Arm::label).collect();
+        let steady = asked.is_steady.then(|| Steady::new(arms.join(", "), &series));
+        let validity = Validity::of(&Evidence {
+            busiest: &head.generator.busiest,
+            machine: &head.generator.machine,
+            arms: &rig.arms,
+            offered: asked.offered,
+            comparison: Comparison::Apart,
+            steady: steady.into_iter().collect(),
+            observations: vec![observations],
+            lost_names: rig.all_lost_names(),
+            purpose: Purpose::Load,
+        });
         Self {
             head,
             connections: plan.connections(),

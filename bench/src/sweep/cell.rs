@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use engine::{Nanos, OperationRecording, PhaseReport, Recording, SECOND};
 use serde::{Deserialize, Serialize};
-use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::configuration::Configuration;
 use super::grid::{Place, Setting};
 use crate::arm::Quantiles;
 use crate::limit::{Goal, GoalResult};
-use crate::observe::Row;
-use crate::validity::Validity;
+use crate::observe::{Pools, Totals};
+use crate::statistics::half_interval;
+use crate::validity::{Level, Validity};
 
 /// One cell: a line of the log. Times in ns, rates in 1/s.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub(crate) struct Cell {
     /// What the pooler counted and showed.
     pub(crate) pool: Option<PoolFigures>,
     pub(crate) cpu_ns_per_request: BTreeMap<String, f64>,
-    /// How much of its time the generator worked, 0 to 1.
+    /// How much of its time the generator's busiest worker worked, 0 to 1.
     pub(crate) generator_share: f64,
     pub(crate) goals: Vec<CellGoal>,
     /// Whether its figures can be trusted.
@@ -68,127 +68,81 @@ pub(crate) struct Times {
 pub(crate) struct CellGoal {
     #[serde(flatten)]
     pub(crate) result: GoalResult,
-    /// The value's 95 % interval by the method of batch means (Law, "Simulation Modeling and
-    /// Analysis", section 9.5.3), the pieces being the batches; `None` with too few of them.
+    /// The value's 95 % interval by the method of batch means, the pieces being the batches; `None`
+    /// with too few of them.
     pub(crate) value_ci: Option<[f64; 2]>,
     /// Whether it is met at both ends of the interval, and at either of them.
     pub(crate) is_surely_met: bool,
     pub(crate) may_be_met: bool,
 }
 
-/// What a pooler's console told of a cell.
+/// What a pooler's console told of a cell. What it did not show is null.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct PoolFigures {
     /// On average over what SHOW POOLS showed.
-    pub(crate) cl_active: f64,
-    pub(crate) cl_waiting: f64,
-    pub(crate) servers: f64,
-    pub(crate) servers_max: u64,
+    pub(crate) cl_active: Option<f64>,
+    pub(crate) cl_waiting: Option<f64>,
+    pub(crate) servers: Option<f64>,
+    pub(crate) servers_max: Option<u64>,
     /// The longest wait that was seen.
-    pub(crate) maxwait_ns: Nanos,
+    pub(crate) maxwait_ns: Option<Nanos>,
     /// Clients for each server connection.
     pub(crate) multiplexing_ratio: Option<f64>,
-    /// Transactions by the second for each server connection (SHOW STATS_TOTALS).
+    /// Transactions by the second for each server connection (SHOW STATS).
     pub(crate) transactions_per_server: Option<f64>,
     /// How long a query waited for a server connection, on average.
     pub(crate) wait_ns: Option<f64>,
     /// How long a server worked on a query, on average.
     pub(crate) query_ns: Option<f64>,
     /// Clients that waited all the time: none of the others let its server connection go.
-    pub(crate) clients_stuck: u64,
-}
-
-/// The pools of a pooler at one instant.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Look {
-    cl_active: u64,
-    pub(super) cl_waiting: u64,
-    servers: u64,
-    maxwait_ns: Nanos,
-}
-
-/// What a pooler has counted.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Totals {
-    transactions: u64,
-    queries: u64,
-    wait_us: u64,
-    query_us: u64,
+    pub(crate) clients_stuck: Option<u64>,
 }
 
 /// Waiting for this share of a cell is waiting all the time.
 const STUCK_SHARE: f64 = 0.8;
 
-fn is_pool(row: &&Row) -> bool {
-    row.get("database").is_none_or(|name| name != "pgbouncer")
-}
-
-fn number(row: &Row, name: &str) -> u64 {
-    row.get(name).and_then(|cell| cell.parse().ok()).unwrap_or(0)
-}
-
-impl Look {
-    /// From the rows of SHOW POOLS.
-    pub(super) fn new(rows: &[Row]) -> Self {
-        let pools = || rows.iter().filter(is_pool);
-        let sum = |name: &str| pools().map(|row| number(row, name)).sum::<u64>();
-        let waits =
-            pools().map(|row| number(row, "maxwait") * SECOND + number(row, "maxwait_us") * 1000);
-        Self {
-            cl_active: sum("cl_active"),
-            cl_waiting: sum("cl_waiting"),
-            servers: sum("sv_active") + sum("sv_idle") + sum("sv_used"),
-            maxwait_ns: waits.max().unwrap_or(0),
-        }
-    }
-}
-
-impl Totals {
-    /// From the rows of SHOW STATS_TOTALS.
-    pub(super) fn new(rows: &[Row]) -> Self {
-        let sum =
-            |name: &str| rows.iter().filter(is_pool).map(|row| number(row, name)).sum::<u64>();
-        Self {
-            transactions: sum("xact_count"),
-            queries: sum("query_count"),
-            wait_us: sum("wait_time"),
-            query_us: sum("query_time"),
-        }
-    }
-}
-
 impl PoolFigures {
+    /// From its connections at several instants, and what was counted, if that is known.
     pub(super) fn new(
         setting: &Setting,
-        looks: &[Look],
-        (before, after): (Totals, Totals),
+        looks: &[Pools],
+        counted: Option<&Totals>,
         length_ns: Nanos,
     ) -> Self {
-        let count = looks.len().max(1) as f64;
-        let mean = |of: fn(&Look) -> u64| looks.iter().map(of).sum::<u64>() as f64 / count;
-        let servers = mean(|look| look.servers);
-        let maxwait_ns = looks.iter().map(|look| look.maxwait_ns).max().unwrap_or(0);
-        let counted = |of: fn(&Totals) -> u64| of(&after).saturating_sub(of(&before)) as f64;
-        let queries = counted(|totals| totals.queries);
-        let each_ns = |us: f64| (queries > 0.0).then(|| us * 1000.0 / queries);
+        let seen = |figure: fn(&Pools) -> Option<u64>| looks.iter().filter_map(figure);
+        let mean = |figure: fn(&Pools) -> Option<u64>| {
+            let count = seen(figure).count();
+            (count > 0).then(|| seen(figure).sum::<u64>() as f64 / count as f64)
+        };
+        let servers = mean(Pools::servers);
+        let maxwait_ns = seen(|pools| pools.maxwait_ns).max();
+        let is_stuck = maxwait_ns.map(|ns| ns as f64 >= STUCK_SHARE * length_ns as f64);
+        let stuck = seen(|pools| pools.cl_waiting).min().zip(is_stuck);
+        let queries = counted.and_then(Totals::queries).filter(|queries| *queries > 0);
+        let each = |ns: Option<Nanos>| Some(ns? as f64 / queries? as f64);
+        let wait_ns = each(counted.and_then(Totals::wait_ns));
         let seconds = length_ns as f64 / SECOND as f64;
-        let is_stuck = maxwait_ns as f64 >= STUCK_SHARE * length_ns as f64;
-        let waiting_min = looks.iter().map(|look| look.cl_waiting).min().unwrap_or(0);
+        let some = servers.filter(|servers| *servers > 0.0);
+        let transactions = counted.and_then(|totals| totals.get("xact_count"));
         Self {
-            cl_active: mean(|look| look.cl_active),
-            cl_waiting: mean(|look| look.cl_waiting),
+            cl_active: mean(|pools| pools.cl_active),
+            cl_waiting: mean(|pools| pools.cl_waiting),
             servers,
-            servers_max: looks.iter().map(|look| look.servers).max().unwrap_or(0),
+            servers_max: seen(Pools::servers).max(),
             maxwait_ns,
-            multiplexing_ratio: (servers > 0.0).then(|| f64::from(setting.clients) / servers),
-            transactions_per_server: (servers > 0.0)
-                .then(|| counted(|totals| totals.transactions) / seconds / servers),
-            wait_ns: each_ns(counted(|totals| totals.wait_us)),
+            multiplexing_ratio: some.map(|servers| f64::from(setting.clients) / servers),
+            transactions_per_server: transactions
+                .zip(some)
+                .map(|(count, servers)| count as f64 / seconds / servers),
+            wait_ns,
             // PgBouncer counts a query's time from when its client sent it, its wait included.
-            query_ns: each_ns(
-                (counted(|totals| totals.query_us) - counted(|totals| totals.wait_us)).max(0.0),
-            ),
-            clients_stuck: if is_stuck { waiting_min.min(setting.clients.into()) } else { 0 },
+            query_ns: each(counted.and_then(Totals::query_ns))
+                .zip(wait_ns)
+                .map(|(query_ns, wait_ns)| (query_ns - wait_ns).max(0.0)),
+            clients_stuck: stuck.map(|(waiting, is_stuck)| match is_stuck {
+                true => waiting.min(setting.clients.into()),
+                false => 0,
+            }),
         }
     }
 }
@@ -263,7 +217,6 @@ impl Cell {
         length_ns: Nanos,
         pieces: Vec<Piece>,
         names: &[String],
-        workers: usize,
     ) {
         let recording = &report.streams[0].recording;
         let whole = recording.whole();
@@ -284,8 +237,6 @@ impl Cell {
             .collect();
         let each = |ns: Nanos| ns as f64 / self.requests.max(1) as f64;
         self.cpu_ns_per_request.insert("generator".into(), each(report.cpu_ns));
-        let busy_ns = report.cpu_ns.saturating_sub(report.spun_ns) as f64;
-        self.generator_share = busy_ns / (length_ns as f64 * workers.max(1) as f64);
     }
 
     /// Widens the interval by how much the same cell differs from one time to the next: a standard
@@ -296,22 +247,15 @@ impl Cell {
         self.throughput_ci = [(self.throughput - spread).max(0.0), self.throughput + spread];
     }
 
-    /// Whether it was measured, and is no reference point.
+    /// Whether it was measured, can be trusted, and is no reference point.
     pub(crate) fn is_measured(&self) -> bool {
-        self.problem.is_none() && !self.is_reference
+        self.problem.is_none() && !self.is_invalid() && !self.is_reference
     }
-}
 
-/// Half of the 95 % interval of a mean (Student's t).
-pub(super) fn half_interval(values: &[f64]) -> f64 {
-    let count = values.len() as f64;
-    if count < 2.0 {
-        return 0.0;
+    /// Whether its figures are not about its settings.
+    pub(crate) fn is_invalid(&self) -> bool {
+        self.validity.valid == Level::Invalid
     }
-    let mean = values.iter().sum::<f64>() / count;
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
-    let t = StudentsT::new(0.0, 1.0, count - 1.0).map_or(f64::NAN, |t| t.inverse_cdf(0.975));
-    t * (variance / count).sqrt()
 }
 
 #[cfg(test)]
@@ -319,19 +263,15 @@ mod tests {
     use super::*;
     use crate::sweep::grid::{Mode, WireProtocol};
 
-    fn rows(waiting: u64, seconds: u64) -> Vec<Row> {
-        let row = |cells: &[(&str, u64)]| -> Row {
-            let cells = cells.iter().map(|(name, cell)| ((*name).to_owned(), cell.to_string()));
-            cells.chain([("database".to_owned(), "nova".to_owned())]).collect()
-        };
-        vec![row(&[
-            ("cl_active", 2),
-            ("cl_waiting", waiting),
-            ("sv_active", 2),
-            ("sv_idle", 0),
-            ("maxwait", seconds),
-            ("maxwait_us", 900_000),
-        ])]
+    fn pools(waiting: u64, seconds: u64) -> Pools {
+        Pools {
+            cl_active: Some(2),
+            cl_waiting: Some(waiting),
+            sv_active: Some(2),
+            sv_idle: Some(0),
+            sv_used: None,
+            maxwait_ns: Some(seconds * SECOND + 900_000_000),
+        }
     }
 
     fn setting() -> Setting {
@@ -347,13 +287,17 @@ mod tests {
 
     #[test]
     fn clients_that_wait_all_the_time_are_told_from_those_that_take_turns() {
+        let counted = Totals::of(&[
+            ("xact_count", 200),
+            ("query_count", 200),
+            ("wait_time", 400),
+            ("query_time", 600),
+        ]);
         let figures = |seconds| {
-            let looks: Vec<_> = (0..=seconds).map(|s| Look::new(&rows(6, s))).collect();
-            let before = Totals { transactions: 10, queries: 10, wait_us: 0, query_us: 100 };
-            let after = Totals { transactions: 210, queries: 210, wait_us: 400, query_us: 700 };
-            PoolFigures::new(&setting(), &looks, (before, after), 5 * SECOND)
+            let looks: Vec<_> = (0..=seconds).map(|s| pools(6, s)).collect();
+            PoolFigures::new(&setting(), &looks, Some(&counted), 5 * SECOND)
         };
-        assert_eq!((figures(4).clients_stuck, figures(1).clients_stuck), (6, 0));
+        assert_eq!((figures(4).clients_stuck, figures(1).clients_stuck), (Some(6), Some(0)));
         let figures = figures(4);
         assert_eq!(figures.multiplexing_ratio, Some(4.0));
         assert_eq!(figures.transactions_per_server, Some(20.0));
@@ -361,9 +305,15 @@ mod tests {
     }
 
     #[test]
-    fn a_mean_of_equal_values_is_certain() {
-        assert_eq!(half_interval(&[5.0; 4]), 0.0);
-        // t(1) = 12.706, and the standard error of 0 and 2 is 1.
-        assert!((half_interval(&[0.0, 2.0]) - 12.706).abs() < 1e-3);
+    fn what_a_console_does_not_show_is_unknown_and_no_zero() {
+        let nothing = PoolFigures::new(&setting(), &[], None, 5 * SECOND);
+        assert_eq!(nothing, PoolFigures::default());
+        // No maxwait, as in PgBouncer before 1.8, and no wait among the counters.
+        let looks = [Pools { maxwait_ns: None, ..pools(6, 4) }, Pools::default()];
+        let counted = Totals::of(&[("query_count", 200), ("query_time", 600)]);
+        let some = PoolFigures::new(&setting(), &looks, Some(&counted), 5 * SECOND);
+        assert_eq!((some.cl_waiting, some.servers), (Some(6.0), Some(2.0)));
+        assert_eq!((some.maxwait_ns, some.clients_stuck), (None, None));
+        assert_eq!((some.wait_ns, some.query_ns, some.transactions_per_server), (None, None, None));
     }
 }

@@ -43,6 +43,7 @@ pub(crate) enum ModeChange {
 /// The console of the pooler that is swept. Dropped, it gives the settings back.
 pub(super) struct Control {
     pooler: Pooler,
+    conninfo: String,
     /// The name that clients ask for.
     database: String,
     mode_change: ModeChange,
@@ -82,7 +83,7 @@ impl Control {
         let database = conninfo.map(|conninfo| conninfo.database().to_owned()).unwrap_or_default();
         let mut pooler = Pooler::connect(console)?;
         let original = read(&mut pooler, &database)?;
-        Ok(Self { pooler, database, mode_change, ini: None, original })
+        Ok(Self { pooler, conninfo: console.clone(), database, mode_change, ini: None, original })
     }
 
     /// Sets what a cell needs, closes server connections of the cell before, and looks whether it
@@ -100,6 +101,9 @@ impl Control {
             max_client_conn: self.original.max_client_conn.max(setting.clients + SPARE_CLIENTS),
             ..self.original.clone()
         };
+        if self.read().is_err() {
+            self.reopen()?;
+        }
         // First, since RELOAD takes back what was set at the console.
         if self.read()?.pool_mode != wanted.pool_mode {
             self.change_mode(mode)?;
@@ -201,7 +205,13 @@ impl Control {
             return Err(RigError::Target(format!("--mode-command `{command}`: {ended}")));
         }
         let started = Instant::now();
-        while self.read().is_ok_and(|found| found.pool_mode != mode.name()) {
+        loop {
+            match self.read() {
+                Ok(found) if found.pool_mode == mode.name() => return Ok(()),
+                Ok(_) => {}
+                // It was started anew.
+                Err(_) => self.reopen()?,
+            }
             if started.elapsed() > PATIENCE {
                 return Err(RigError::Target(format!(
                     "--mode-command `{command}` has run, and SHOW CONFIG does not have pool_mode = {}",
@@ -210,7 +220,21 @@ impl Control {
             }
             interrupt::sleep(TURN)?;
         }
-        Ok(())
+    }
+
+    /// Logs in again at the console of a pooler that was started anew, or is about to be.
+    fn reopen(&mut self) -> Result<(), RigError> {
+        let started = Instant::now();
+        loop {
+            match Pooler::connect(&self.conninfo) {
+                Ok(pooler) => {
+                    self.pooler = pooler;
+                    return Ok(());
+                }
+                Err(error) if started.elapsed() > PATIENCE => return Err(error.into()),
+                Err(_) => interrupt::sleep(TURN)?,
+            }
+        }
     }
 }
 

@@ -3,21 +3,22 @@
 use std::ops::ControlFlow;
 use std::time::SystemTime;
 
-use engine::{Gaps, Load, MILLISECOND, Nanos, Random, Stream, StreamReport};
+use engine::{Gaps, Load, MILLISECOND, Nanos, PhaseReport, Random, Stream, StreamReport};
 
-use super::cell::{Cell, CellGoal, Look, Piece, PoolFigures, Totals};
+use super::cell::{Cell, CellGoal, Piece, PoolFigures};
 use super::configuration::Control;
 use super::grid::{Mode, Place, Setting};
 use super::{Plan, Summary, table};
-use crate::arm::ArmKind;
+use crate::arm::{Arm, ArmKind, Block};
 use crate::check::Checks;
 use crate::interrupt;
 use crate::limit::{Goal, GoalResult, LimitError, Log};
 use crate::metric::{self, Gauges, Loads, Tally};
-use crate::observe::{CpuMeter, Family, Pooler};
+use crate::observe::{CpuMeter, Family, ObserveError, Pooler, Totals};
 use crate::rig::{Rig, RigError};
 use crate::rules;
 use crate::scenario::{Processes, Scenario};
+use crate::validity::{Comparison, Evidence, Offered, Purpose, Validity};
 
 const WARM_UP_NS: Nanos = 300 * MILLISECOND;
 /// Requests in flight at a cell's end have so long: in session mode some wait for ever.
@@ -31,6 +32,27 @@ struct Experiment<'a> {
     /// `None` where the pooler's settings stay as they are, and nothing is asked of its console.
     control: Option<Control>,
     processes: Processes,
+    /// Of each target, how its connections are: nothing was measured on them.
+    sessions: Vec<Arm>,
+}
+
+/// What is asked of the console while a cell is measured. One that does not answer is a gap.
+#[derive(Default)]
+struct Console {
+    /// Why it was not seen, the first time.
+    error: Option<String>,
+}
+
+impl Console {
+    fn seen<T>(&mut self, asked: Option<Result<T, ObserveError>>) -> Option<T> {
+        match asked? {
+            Ok(seen) => Some(seen),
+            Err(error) => {
+                self.error.get_or_insert_with(|| error.to_string());
+                None
+            }
+        }
+    }
 }
 
 /// Measures all cells; `say` gets a line of progress for each.
@@ -44,8 +66,7 @@ pub(crate) fn run(
     let control = Control::open(scenario, &plan.pooler, plan.mode_change.clone())?;
     let original = control.original.clone();
     let processes = scenario.processes().map_err(RigError::from)?;
-    let mut experiment =
-        Experiment { scenario: scenario.clone(), plan, control: Some(control), processes };
+    let mut experiment = Experiment::new(scenario, plan, Some(control), processes);
     let order = plan.grid.order(plan.reference_every, plan.seed);
     let mut cells = Vec::with_capacity(order.len());
     if log.left() > 0 {
@@ -65,7 +86,8 @@ pub(crate) fn run(
         };
         cells.push(cell);
     }
-    Ok(Summary::new(&experiment.scenario, plan, started, original, cells))
+    let Experiment { scenario, sessions, .. } = &experiment;
+    Ok(Summary::new(scenario, plan, started, original, cells, sessions))
 }
 
 /// Measures all cells on a pooler whose pools stay as they are; `pids` are those of its processes,
@@ -82,7 +104,7 @@ pub(crate) fn run_as_it_is(
     }
     let mut processes = scenario.processes()?;
     processes.insert(plan.pooler.clone(), Family::of(pids.iter().copied()));
-    let mut experiment = Experiment { scenario: scenario.clone(), plan, control: None, processes };
+    let mut experiment = Experiment::new(scenario, plan, None, processes);
     let order = plan.grid.order(usize::MAX, plan.seed);
     let mut cells = Vec::new();
     for (number, place) in order.iter().filter(|place| !place.is_reference).enumerate() {
@@ -96,6 +118,15 @@ pub(crate) fn run_as_it_is(
 }
 
 impl<'a> Experiment<'a> {
+    fn new(
+        scenario: &Scenario,
+        plan: &'a Plan,
+        control: Option<Control>,
+        processes: Processes,
+    ) -> Self {
+        Self { scenario: scenario.clone(), plan, control, processes, sessions: Vec::new() }
+    }
+
     /// One cell. What a target refuses is the cell's result.
     fn cell(&mut self, number: usize, place: &Place) -> Result<Cell, RigError> {
         let mut cell = Cell::new(number, place);
@@ -137,10 +168,14 @@ impl<'a> Experiment<'a> {
         if !keeps {
             rig.warm_up(stream(&rig, load(&setting, WARM_UP_NS), !seed))?;
         }
-        let before = self.totals()?;
+        if self.sessions.iter().all(|arm| arm.kind.target != target) {
+            self.sessions.extend(rig.arms.iter().cloned());
+        }
+        let mut console = Console::default();
+        let before = console.seen(self.totals());
         let cpu = CpuMeter::begin(&self.processes);
         let names: Vec<_> = self.scenario.operations.iter().map(|op| op.name.clone()).collect();
-        let (mut looks, mut pieces, mut failed) = (Vec::new(), Vec::new(), None);
+        let (mut looks, mut pieces) = (Vec::new(), Vec::new());
         let (judge, mut judged) = (self.judge(&target)?, Vec::new());
         let measured = stream(&rig, load(&setting, plan.cell_ns), seed);
         let mut pooler = self.control.as_mut().map(Control::pooler);
@@ -149,33 +184,25 @@ impl<'a> Experiment<'a> {
                 return ControlFlow::Continue(());
             }
             let stream = &interval.streams[0];
-            let look = match pooler.as_mut().map(|pooler| pooler.table("SHOW POOLS")) {
-                Some(Ok(rows)) => Some(Look::new(&rows)),
-                Some(Err(error)) => {
-                    failed = Some(error);
-                    None
-                }
-                None => None,
-            };
+            let look = console.seen(pooler.as_mut().map(|pooler| pooler.pools()));
             looks.extend(look);
-            let cl_waiting = look.map(|look| look.cl_waiting);
+            let cl_waiting = look.and_then(|look| look.cl_waiting);
             pieces.push(Piece::new(&stream.recording, &names, cl_waiting));
             judged.push(judge.values(stream, plan.cell_ns / PIECES));
-            if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            ControlFlow::Continue(())
         })?;
         interrupt::check()?;
-        failed.map_or(Ok(()), Err)?;
-        let after = self.totals()?;
+        let after = console.seen(self.totals());
         let length_ns = plan.cell_ns.max(report.end.saturating_sub(report.start));
         // Where clients were stuck nothing came after the cell's own time.
         let is_drained = length_ns < plan.cell_ns + GRACEFUL_STOP_NS;
         let length_ns = if is_drained { length_ns } else { plan.cell_ns };
-        cell.measure(&report, length_ns, pieces, &names, rig.cores().len());
-        if setting.pool_size.is_some()
-            && let (Some(before), Some(after)) = (before, after)
-        {
-            let totals = (before, after);
-            cell.pool = Some(PoolFigures::new(&setting, &looks, totals, length_ns));
+        cell.measure(&report, length_ns, pieces, &names);
+        let counted = before.zip(after);
+        let has_counted = counted.is_some();
+        let counted = counted.and_then(|(before, after)| after.since(&before));
+        if setting.pool_size.is_some() && self.control.is_some() {
+            cell.pool = Some(PoolFigures::new(&setting, &looks, counted.as_ref(), length_ns));
         }
         let requests = cell.requests.max(1) as f64;
         for (name, ns) in cpu.used() {
@@ -185,19 +212,48 @@ impl<'a> Experiment<'a> {
         }
         let stream = &report.streams[0];
         cell.goals = judge.goals(stream, length_ns, &judged);
-        let (label, whole) = (table::label(&setting), stream.recording.whole());
-        cell.validity.judge_machine(&rig.generator().machine);
-        cell.validity.judge_recording(&label, &whole);
-        // That clients are few is a setting here, and what waits for one is a figure.
-        if stream.late == 0 {
-            cell.validity.judge_lateness(&label, &whole.lateness, 0.0);
+        cell.validity = self.validity(cell, &rig, report);
+        if setting.pool_size.is_some() {
+            if let Some(error) = console.error {
+                cell.validity.suspect(format!("{error}: what it would have shown is missing"));
+            } else if has_counted && counted.is_none() {
+                cell.validity.suspect(
+                    "what the pooler counted began anew meanwhile (a restart, or a reset of its \
+                     statistics): its counts are missing"
+                        .into(),
+                );
+            }
         }
         Ok(())
     }
 
-    fn totals(&mut self) -> Result<Option<Totals>, RigError> {
-        let Some(control) = &mut self.control else { return Ok(None) };
-        Ok(Some(Totals::new(&control.pooler().table("SHOW STATS_TOTALS")?)))
+    /// Whether a cell can be trusted. That its clients are few is a setting: where a rate was too
+    /// much for them it was not offered, and the cell is not about it.
+    fn validity(&self, cell: &mut Cell, rig: &Rig, report: PhaseReport) -> Validity {
+        let (plan, generator) = (self.plan, rig.generator());
+        cell.generator_share = generator.busiest.share;
+        let mut arm = rig.arms[0].clone();
+        arm.kind.name = table::label(&cell.setting).into();
+        arm.push(Block::new(report, plan.cell_ns, Vec::new()));
+        let offered = cell.setting.rate.map(|rate| Offered { rate, block_ns: plan.cell_ns });
+        let arms = [arm];
+        Validity::of(&Evidence {
+            busiest: &generator.busiest,
+            machine: &generator.machine,
+            arms: &arms,
+            offered: vec![offered],
+            comparison: Comparison::Apart,
+            // The reference point shows what changes from cell to cell; one alone is too short.
+            steady: Vec::new(),
+            // The console is asked by the cell itself.
+            observations: Vec::new(),
+            lost_names: rig.lost_names(&arms[0]).into_iter().collect(),
+            purpose: Purpose::PoolSizes,
+        })
+    }
+
+    fn totals(&mut self) -> Option<Result<Totals, ObserveError>> {
+        Some(self.control.as_mut()?.pooler().totals())
     }
 
     fn judge(&self, target: &str) -> Result<Judge<'a>, RigError> {

@@ -6,7 +6,7 @@ use super::Summary;
 use super::cell::Cell;
 use super::grid::Mode;
 
-const HEADER: [&str; 22] = [
+const HEADER: [&str; 23] = [
     "number",
     "is_reference",
     "clients",
@@ -29,6 +29,7 @@ const HEADER: [&str; 22] = [
     "transactions_per_server",
     "cpu_ns_postgres",
     "problem",
+    "valid",
 ];
 
 /// The whole file. What is not known is empty.
@@ -42,7 +43,7 @@ pub(crate) fn csv(summary: &Summary) -> io::Result<String> {
     String::from_utf8(bytes).map_err(io::Error::other)
 }
 
-fn record(cell: &Cell) -> [String; 22] {
+fn record(cell: &Cell) -> [String; 23] {
     let text = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
     let pool = cell.pool.as_ref();
     let setting = cell.setting;
@@ -63,12 +64,13 @@ fn record(cell: &Cell) -> [String; 22] {
         cell.response_ns.p95.to_string(),
         cell.response_ns.p99.to_string(),
         text(pool.and_then(|pool| pool.wait_ns)),
-        text(pool.map(|pool| pool.cl_waiting)),
-        text(pool.map(|pool| pool.servers)),
+        text(pool.and_then(|pool| pool.cl_waiting)),
+        text(pool.and_then(|pool| pool.servers)),
         text(pool.and_then(|pool| pool.multiplexing_ratio)),
         text(pool.and_then(|pool| pool.transactions_per_server)),
         text(cell.cpu_ns_per_request.get("postgres").copied()),
         cell.problem.clone().unwrap_or_default(),
+        cell.validity.valid.name().into(),
     ]
 }
 

@@ -69,7 +69,9 @@ pub(super) fn heat_map(cells: &[&Cell]) -> String {
             match cell {
                 Some(cell) if cell.problem.is_none() => {
                     let style = colour(cell.throughput / most.max(1.0));
-                    let _ = write!(text, "{style}{:>CELL_CHARS$.0}{style:#}", cell.throughput);
+                    let mark = if cell.is_invalid() { "!" } else { "" };
+                    let shown = format!("{mark}{:.0}", cell.throughput);
+                    let _ = write!(text, "{style}{shown:>CELL_CHARS$}{style:#}");
                 }
                 _ => {
                     let _ = write!(text, "{:>CELL_CHARS$}", "-");

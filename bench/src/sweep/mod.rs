@@ -5,7 +5,6 @@ mod cell;
 mod configuration;
 mod experiment;
 mod export;
-mod fairness;
 mod grid;
 mod heat_map;
 mod ini;

@@ -28,11 +28,13 @@ impl Drawn<'_> {
         (count > 0.0).then(|| sum_ns / count)
     }
 
-    /// Clients that waited for a server connection, on average.
-    pub(super) fn waiting(&self) -> f64 {
-        let drawn: f64 = self.pieces().map(|(_, times)| times).sum();
-        let waiting = |(piece, times): (&Piece, f64)| times * piece.cl_waiting.unwrap_or(0) as f64;
-        self.pieces().map(waiting).sum::<f64>() / drawn.max(1.0)
+    /// Clients that waited for a server connection, on average; unknown where no piece that was
+    /// drawn knows it.
+    pub(super) fn waiting(&self) -> Option<f64> {
+        let known = || self.pieces().filter_map(|(piece, times)| Some((piece.cl_waiting?, times)));
+        let drawn: f64 = known().map(|(_, times)| times).sum();
+        let sum: f64 = known().map(|(waiting, times)| times * waiting as f64).sum();
+        (drawn > 0.0).then(|| sum / drawn)
     }
 }
 
@@ -94,8 +96,12 @@ mod tests {
     fn pieces_count_as_often_as_they_were_drawn() {
         let cell = cell(1e6, 1);
         let drawn = |times: &[u32]| Drawn { cell: &cell, times }.waiting();
-        assert_eq!(drawn(&[1; 10]), 0.5);
-        assert_eq!(drawn(&[2, 0, 2, 0, 2, 0, 2, 0, 2, 0]), 0.0);
+        assert_eq!(drawn(&[1; 10]), Some(0.5));
+        assert_eq!(drawn(&[2, 0, 2, 0, 2, 0, 2, 0, 2, 0]), Some(0.0));
+        let mut blind = cell.clone();
+        blind.pieces.iter_mut().skip(1).for_each(|piece| piece.cl_waiting = None);
+        assert_eq!(Drawn { cell: &blind, times: &[1; 10] }.waiting(), Some(0.0), "of one piece");
+        assert_eq!(Drawn { cell: &blind, times: &[0, 10, 0, 0, 0, 0, 0, 0, 0, 0] }.waiting(), None);
         assert_eq!(Drawn { cell: &cell, times: &[1; 10] }.mean_ns(Some("b")), None);
         assert_eq!(estimate(&[&Cell { pieces: Vec::new(), ..cell.clone() }], |_| Some(1.0)), None);
     }

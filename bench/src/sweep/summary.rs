@@ -10,8 +10,10 @@ use super::advice::{Advice, advise};
 use super::cell::Cell;
 use super::configuration::Configuration;
 use super::published::Compared;
+use crate::arm::Arm;
 use crate::scenario::Scenario;
-use crate::validity::{Level, Validity};
+use crate::statistics::relative_deviation;
+use crate::validity::Validity;
 
 /// The result of `sweep`. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -49,20 +51,10 @@ pub(super) struct Drift {
 /// More of a spread, and differences between cells are not the settings' alone.
 const SPREAD_MAX: f64 = 0.1;
 
-/// A worker that works so much of its time may be what is measured.
-const BUSY_SHARE_MAX: f64 = 0.9;
-
 impl Drift {
-    /// The standard deviation, as a share of the mean.
-    fn deviation(&self) -> f64 {
-        let count = self.throughputs.len() as f64;
-        let mean = self.throughputs.iter().sum::<f64>() / count;
-        let squares = self.throughputs.iter().map(|rate| (rate - mean).powi(2)).sum::<f64>();
-        (squares / (count - 1.0).max(1.0)).sqrt() / mean
-    }
-
     fn new(cells: &[Cell]) -> Option<Self> {
-        let references = cells.iter().filter(|cell| cell.is_reference && cell.problem.is_none());
+        let references = cells.iter().filter(|cell| cell.is_reference);
+        let references = references.filter(|cell| cell.problem.is_none() && !cell.is_invalid());
         let throughputs: Vec<_> = references.map(|cell| cell.throughput).collect();
         let (first, last) = (*throughputs.first()?, *throughputs.last()?);
         let least = throughputs.iter().copied().fold(f64::INFINITY, f64::min);
@@ -76,15 +68,19 @@ impl Drift {
 }
 
 impl Summary {
+    /// `sessions` are the pooler's and Postgres' own, as their connections were told.
     pub(super) fn new(
         scenario: &Scenario,
         plan: &Plan,
         started: SystemTime,
         configuration: Configuration,
         cells: Vec<Cell>,
+        sessions: &[Arm],
     ) -> Self {
         let started = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        Self { started, ..Self::of(&scenario.name, plan, Some(configuration), cells) }
+        let mut summary = Self::of(&scenario.name, plan, Some(configuration), cells);
+        summary.validity.compare_sessions(sessions);
+        Self { started, ..summary }
     }
 
     /// Of cells that were measured on several poolers, one after the other.
@@ -105,7 +101,7 @@ impl Summary {
         mut cells: Vec<Cell>,
     ) -> Self {
         let drift = Drift::new(&cells);
-        let deviation = drift.as_ref().map_or(0.0, Drift::deviation);
+        let deviation = drift.as_ref().map_or(0.0, |drift| relative_deviation(&drift.throughputs));
         cells.iter_mut().for_each(|cell| cell.widen(deviation));
         let mut validity = Validity::default();
         if let Some(drift) = drift.as_ref().filter(|drift| drift.spread > SPREAD_MAX) {
@@ -115,21 +111,7 @@ impl Summary {
                 drift.spread * 100.0
             ));
         }
-        let busy = cells.iter().filter(|cell| cell.generator_share > BUSY_SHARE_MAX).count();
-        if busy > 0 {
-            validity.suspect(format!(
-                "in {busy} cells the generator worked more than {:.0} % of its time: more may be possible \
-                 there; give it more --workers",
-                BUSY_SHARE_MAX * 100.0
-            ));
-        }
-        for level in [Level::Invalid, Level::Suspect] {
-            let mut such = cells.iter().filter(|cell| cell.validity.valid == level);
-            if let Some(first) = such.next() {
-                let reasons = first.validity.reasons.join("; ");
-                validity.add(level, format!("in {} cells, first: {reasons}", 1 + such.count()));
-            }
-        }
+        validity.merge_parts(cells.iter().map(|cell| &cell.validity), "cells");
         let problems = cells.iter().filter(|cell| cell.problem.is_some()).count();
         if problems > 0 {
             validity.suspect(format!("{problems} cells could not be measured"));
@@ -148,6 +130,14 @@ impl Summary {
             drift,
             cells,
         }
+    }
+}
+
+#[cfg(test)]
+impl Summary {
+    /// Of a surface that is known.
+    pub(crate) fn example() -> Self {
+        tests::example()
     }
 }
 
@@ -215,10 +205,11 @@ pub(super) mod tests {
                 })
                 .collect();
             cell.pool = place.setting.pool_size.map(|size| PoolFigures {
-                cl_active: f64::from(size.min(clients)),
-                cl_waiting: f64::from(clients.saturating_sub(size)),
-                servers: f64::from(size),
-                servers_max: size.into(),
+                cl_active: Some(f64::from(size.min(clients))),
+                cl_waiting: Some(f64::from(clients.saturating_sub(size))),
+                servers: Some(f64::from(size)),
+                servers_max: Some(size.into()),
+                maxwait_ns: Some(0),
                 multiplexing_ratio: Some(f64::from(clients) / f64::from(size)),
                 transactions_per_server: Some(throughput / f64::from(size)),
                 query_ns: Some(1e6),
@@ -278,25 +269,35 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn where_the_generator_had_no_time_left_more_may_be_possible() {
-        let (mut cells, now) = surface();
-        cells[3].generator_share = 0.97;
-        let summary = Summary::of("nova", &plan(), Some(now), cells);
-        let [reason] = &summary.validity.reasons[..] else { panic!("one: {:?}", summary.validity) };
-        assert!(reason.starts_with("in 1 cells the generator worked more than 90 %"), "{reason}");
-    }
-
-    #[test]
     fn what_spoils_cells_spoils_the_sweep() {
         let (mut cells, now) = surface();
         cells[1].validity.suspect("the machine was busy".into());
         cells[4].validity.suspect("it still was".into());
         cells[5].validity.invalid("the machine slept".into());
         let Validity { valid, reasons } = Summary::of("nova", &plan(), Some(now), cells).validity;
-        assert_eq!(valid, Level::Invalid);
+        assert_eq!(valid, crate::validity::Level::Invalid);
         let [slept, busy] = &reasons[..] else { panic!("two: {reasons:?}") };
         assert_eq!(slept, "in 1 cells, first: the machine slept");
         assert_eq!(busy, "in 2 cells, first: the machine was busy");
+    }
+
+    #[test]
+    fn an_invalid_cell_is_no_reference_and_advises_nothing() {
+        let (mut cells, now) = surface();
+        let advised = |cells: &[Cell]| {
+            let advice = advise(cells, 0.0, Some(&now));
+            advice.iter().find(|advice| advice.question.contains("within 5 %")).unwrap().value
+        };
+        assert_eq!(advised(&cells), Some(4.0));
+        let spoilt = |cell: &mut Cell| cell.validity.invalid("the generator was late".into());
+        let is_of = |cell: &&mut Cell| cell.setting.pool_size == Some(4) && !cell.is_reference;
+        cells.iter_mut().filter(is_of).for_each(spoilt);
+        assert_eq!(advised(&cells), Some(8.0));
+        let last = cells.last_mut().unwrap();
+        assert!(last.is_reference);
+        last.throughput *= 0.5;
+        spoilt(last);
+        assert!(Drift::new(&cells).unwrap().spread < SPREAD_MAX);
     }
 
     #[test]

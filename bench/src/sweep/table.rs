@@ -25,6 +25,10 @@ pub(crate) fn text(summary: &Summary) -> String {
         let _ = writeln!(text, "{heading}: requests a second\n{}\n", heat_map(&cells));
     }
     let _ = writeln!(text, "{}\n", cells(&summary.cells));
+    if summary.cells.iter().any(Cell::is_invalid) {
+        text += "cells with ! are invalid: their figures are not about their settings, and the advice \
+                 leaves them out\n\n";
+    }
     for advice in &summary.advice {
         text += &answer(advice);
     }
@@ -126,7 +130,7 @@ fn cells(cells: &[Cell]) -> String {
             time(cell.response_ns.p95),
             time(cell.response_ns.p99),
             pool.and_then(|pool| pool.wait_ns).map_or_else(none, show),
-            pool.map_or_else(none, |pool| format!("{:.1}", pool.servers)),
+            pool.and_then(|pool| pool.servers).map_or_else(none, |count| format!("{count:.1}")),
             pool.and_then(|p| p.multiplexing_ratio).map_or_else(none, |r| format!("{r:.1}")),
             pool.and_then(|p| p.transactions_per_server).map_or_else(none, |r| format!("{r:.0}")),
             cpu(pooler.map(|(_, ns)| ns)),
@@ -155,10 +159,16 @@ fn remark(cell: &Cell) -> String {
     if let Some(problem) = &cell.problem {
         return problem.lines().next().unwrap_or_default().into();
     }
-    match cell.pool.as_ref().map_or(0, |pool| pool.clients_stuck) {
-        0 => String::new(),
-        stuck => format!("{stuck} of {} clients waited all the time", cell.setting.clients),
-    }
+    let invalid = cell.is_invalid().then(|| {
+        let first = cell.validity.reasons.first().map_or("", String::as_str);
+        // The row says which cell it is.
+        let first = first.strip_prefix(&format!("{}: ", label(&cell.setting))).unwrap_or(first);
+        format!("! {first}")
+    });
+    let stuck = cell.pool.as_ref().and_then(|pool| pool.clients_stuck).filter(|stuck| *stuck > 0);
+    let stuck = stuck
+        .map(|stuck| format!("{stuck} of {} clients waited all the time", cell.setting.clients));
+    invalid.into_iter().chain(stuck).collect::<Vec<_>>().join("; ")
 }
 
 /// A cell in one line.

@@ -3,10 +3,11 @@
 
 use engine::Nanos;
 
+use super::Offered;
 use super::Validity;
 use super::artefact::is_shared_stall;
+use super::steadiness::{Change, change};
 use crate::arm::{Arm, login_difference, parameter_difference, security_difference};
-use crate::statistics::change_point;
 
 /// Intervals over fewer blocks are too narrow: the bootstrap cannot see what it has not drawn.
 const BLOCKS_MIN: usize = 20;
@@ -17,25 +18,19 @@ const FAILED_SHARE_DIFFERENCE_MAX: f64 = 0.01;
 /// Of what was to be offered, so much may be missing or more than was asked for.
 const OFFERED_DIFFERENCE_MAX: f64 = 0.01;
 
-/// A change that chance brings about less often is one, where it is as large as this too.
-const CHANGE_P_MAX: f64 = 0.001;
-const CHANGE_SHARE_MIN: f64 = 0.2;
-
 impl Validity {
-    /// Looks through arms that had the same load on as many connections; in an open loop `offered`
-    /// is what each was asked for, in requests a second and in blocks of so many ns.
-    pub(crate) fn compare(
-        &mut self,
-        arms: &[Arm],
-        offered: Option<(f64, Nanos)>,
-        connections: u32,
-    ) {
+    /// Looks through arms that had the same load on as many connections, in blocks side by side.
+    pub(super) fn compare(&mut self, arms: &[Arm], connections: u32) {
+        for arm in arms {
+            self.suspect_if(stationary(arm));
+            self.suspect_if(multiplexing(arm, connections));
+        }
+        self.compare_results(arms);
+    }
+
+    /// Looks through arms that had the same load.
+    pub(super) fn compare_results(&mut self, arms: &[Arm]) {
         for (number, one) in arms.iter().enumerate() {
-            if let Some((rate, block_ns)) = offered {
-                self.suspect_if(came_due(one, rate, block_ns));
-            }
-            self.suspect_if(stationary(one));
-            self.suspect_if(multiplexing(one, connections));
             for other in &arms[number + 1..] {
                 self.suspect_if(failures(one, other));
                 self.suspect_if(statements(one, other));
@@ -43,6 +38,11 @@ impl Validity {
         }
         self.suspect_if(stall(arms));
         self.compare_sessions(arms);
+    }
+
+    /// Whether what came due is what was asked for.
+    pub(super) fn judge_offered(&mut self, arm: &Arm, offered: Offered) {
+        self.suspect_if(came_due(arm, offered));
     }
 
     /// Whether the arms' connections are alike: in TLS, in their logins, and in their sessions'
@@ -59,7 +59,7 @@ impl Validity {
 
     /// Whether there are enough blocks for the intervals; a round of them takes `round_ns` of what
     /// `option` gives.
-    pub(crate) fn judge_blocks(&mut self, blocks: usize, round_ns: Nanos, option: &str) {
+    pub(super) fn judge_blocks(&mut self, blocks: usize, round_ns: Nanos, option: &str) {
         if blocks < BLOCKS_MIN {
             let seconds = (BLOCKS_MIN as u64 * round_ns).div_ceil(engine::SECOND);
             self.suspect(format!(
@@ -75,7 +75,7 @@ impl Validity {
 }
 
 /// What came due is what was asked for; how many that is in a Poisson process varies by itself.
-fn came_due(arm: &Arm, rate: f64, block_ns: Nanos) -> Option<String> {
+fn came_due(arm: &Arm, Offered { rate, block_ns }: Offered) -> Option<String> {
     let expected = rate * block_ns as f64 / 1e9 * arm.blocks.len() as f64;
     let allowed = OFFERED_DIFFERENCE_MAX * expected + 5.0 * expected.sqrt();
     ((arm.planned as f64 - expected).abs() > allowed).then(|| {
@@ -92,18 +92,15 @@ fn came_due(arm: &Arm, rate: f64, block_ns: Nanos) -> Option<String> {
 fn stationary(arm: &Arm) -> Option<String> {
     let medians = arm.blocks.iter().filter_map(|block| block.response.quantile(0.5));
     let medians: Vec<_> = medians.map(|ns| ns as f64).collect();
-    let change = change_point(&medians, 1)?;
-    let is_large = (change.after / change.before - 1.0).abs() > CHANGE_SHARE_MIN;
-    (change.p <= CHANGE_P_MAX && is_large).then(|| {
-        format!(
-            "{}: from block {} on the median was {} instead of {}: it was not warm before, or \
-             something else began then",
-            arm.label(),
-            change.at + 1,
-            crate::duration::show(change.after),
-            crate::duration::show(change.before)
-        )
-    })
+    let Change { at, before, after } = change(&medians)?;
+    Some(format!(
+        "{}: from block {} on the median was {} instead of {}: it was not warm before, or \
+         something else began then",
+        arm.label(),
+        at + 1,
+        crate::duration::show(after),
+        crate::duration::show(before)
+    ))
 }
 
 /// A pool that holds a server connection for each client.
@@ -203,6 +200,7 @@ mod tests {
                 end: 100 * MILLISECOND,
                 cpu_ns: 0,
                 spun_ns: 0,
+                busy_ns: Vec::new(),
                 is_interrupted: false,
                 is_aborted: false,
             };
@@ -214,7 +212,9 @@ mod tests {
 
     fn reasons(arms: &[Arm]) -> Vec<String> {
         let mut validity = Validity::default();
-        validity.compare(arms, Some((1000.0, 100 * MILLISECOND)), 50);
+        let offered = Offered { rate: 1000.0, block_ns: 100 * MILLISECOND };
+        arms.iter().for_each(|arm| validity.judge_offered(arm, offered));
+        validity.compare(arms, 50);
         assert_eq!(validity.valid == Level::Valid, validity.reasons.is_empty());
         validity.reasons
     }

@@ -191,6 +191,11 @@ impl Machine {
         reasons
     }
 
+    /// Without what a load on this machine brings about by itself.
+    pub(crate) fn apart_from_load(self) -> Self {
+        Self { generator_wait_share: None, ..self }
+    }
+
     /// How long the machine slept, if it did, in ns.
     pub(super) fn suspended_ns(&self) -> Option<f64> {
         Some(self.suspended_ns).filter(|ns| *ns > SUSPENDED_MAX_NS)

@@ -2,22 +2,28 @@
 
 mod artefact;
 mod comparison;
+mod evidence;
 mod machine;
+mod multiplexing;
 mod observers;
 mod settings;
+mod steadiness;
 #[cfg(test)]
 mod tests;
 
-use engine::{MILLISECOND, OperationRecording};
+use engine::{MILLISECOND, Recording};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use wire::Class;
 
 use self::artefact::{comb, looks_like_delayed_ack};
+pub(crate) use self::evidence::{Blocks, Comparison, Evidence, Offered, Purpose};
 pub(crate) use self::machine::{Machine, MachineWatch};
+pub(crate) use self::multiplexing::Sharing;
 pub(crate) use self::settings::compare_settings;
+pub(crate) use self::steadiness::Steady;
 use crate::arm::Arm;
-use crate::generator::GeneratorSummary;
+use crate::generator::Busiest;
 
 /// The verdict, with its reasons.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +44,17 @@ pub(crate) enum Level {
     Invalid,
 }
 
+impl Level {
+    /// As in summary.json.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Suspect => "suspect",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
 /// A generator that sends later than this at the 99th percentile measures itself.
 const LATENESS_P99_MAX_NS: u64 = MILLISECOND;
 
@@ -48,8 +65,8 @@ pub(crate) const LATENESS_P50_MAX_NS: u64 = 5 * MILLISECOND;
 /// their wait.
 pub(crate) const LATE_SHARE_MAX: f64 = 0.01;
 
-/// A generator that works more than this of its time has none left when many replies come at once.
-const GENERATOR_SHARE_MAX: f64 = 0.9;
+/// A worker of it that works more than this of its time has none left when many replies come at once.
+pub(crate) const GENERATOR_SHARE_MAX: f64 = 0.9;
 
 /// Of the requests that were asked for, so many may stay unsent in a run that is worth something.
 const UNSENT_SHARE_MAX: f64 = 0.01;
@@ -74,8 +91,8 @@ impl Validity {
         }
     }
 
-    /// Looks through the measurements of `arm`.
-    pub(crate) fn judge(&mut self, arm: &Arm) {
+    /// Whether the load was offered to an arm, and at its time.
+    fn judge_sending(&mut self, arm: &Arm) {
         let name = &arm.label();
         let seconds = arm.measured_ns.max(1) as f64 / engine::SECOND as f64;
         let unsent = arm.dropped + arm.unserved;
@@ -90,23 +107,21 @@ impl Validity {
             self.judge_unsent(name, unsent, arm.planned, arm.requests() as f64 / seconds);
         }
         if let Some(whole) = &arm.whole {
-            let whole = whole.whole();
-            self.judge_lateness(name, &whole.lateness, arm.late as f64 / arm.planned.max(1) as f64);
-            self.judge_recording(name, &whole);
+            let lateness = &whole.whole().lateness;
+            self.judge_lateness(name, lateness, arm.late as f64 / arm.planned.max(1) as f64);
         }
     }
 
-    /// Whether the generator had CPU time left, and what its machine did meanwhile.
-    pub(crate) fn judge_generator(&mut self, generator: &GeneratorSummary) {
-        let share = generator.share();
-        if share > GENERATOR_SHARE_MAX {
+    /// Whether the generator had CPU time left.
+    fn judge_busiest(&mut self, Busiest { share, at }: &Busiest) {
+        if *share > GENERATOR_SHARE_MAX {
+            let at = at.as_ref().map_or(String::new(), |at| format!("{at}: "));
             self.invalid(format!(
-                "the generator worked {:.0} % of its time: the latencies are its own; give it more \
-                 --workers, or ask for less",
+                "{at}a worker of the generator worked {:.0} % of its time: the latencies are its own; \
+                 give it more --workers, or ask for less",
                 share * 100.0
             ));
         }
-        self.judge_machine(&generator.machine);
     }
 
     /// What this machine did meanwhile.
@@ -139,7 +154,7 @@ impl Validity {
 
     /// Whether requests left when they were due; of these `late` is the share that found no free
     /// connection, 0 to 1.
-    pub(crate) fn judge_lateness(&mut self, arm: &str, lateness: &Histogram<u64>, late: f64) {
+    fn judge_lateness(&mut self, arm: &str, lateness: &Histogram<u64>, late: f64) {
         let [p50, p99] = [0.5, 0.99].map(|quantile| lateness.value_at_quantile(quantile));
         if p99 <= LATENESS_P99_MAX_NS {
             return;
@@ -163,23 +178,32 @@ impl Validity {
         }
     }
 
-    /// Whether replies were those that were asked for, and whether something on the way held them up.
-    pub(crate) fn judge_recording(&mut self, arm: &str, whole: &OperationRecording) {
+    /// Whether replies were those that were asked for and, where it is the target that decides how
+    /// long they take, whether something on the way held them up.
+    fn judge_replies(&mut self, arm: &Arm, are_timed: bool) {
+        let Some(whole) = arm.whole.as_ref().map(Recording::whole) else { return };
+        let name = &arm.label();
         for (class, count, first) in whole.failures() {
             if class == Class::WrongReply {
                 let words = first.map(|first| first.message.as_str()).unwrap_or_default();
                 self.invalid(format!(
-                    "{arm}: {count} replies belonged to another request ({words})"
+                    "{name}: {count} replies belonged to another request ({words})"
                 ));
             }
         }
-        if looks_like_delayed_ack(&whole.service) {
+        if are_timed {
+            self.judge_artefacts(name, &whole.service);
+        }
+    }
+
+    fn judge_artefacts(&mut self, arm: &str, service: &Histogram<u64>) {
+        if looks_like_delayed_ack(service) {
             self.suspect(format!(
                 "{arm}: many replies took 40 ms: it looks like a delayed ACK; the server writes a \
                  reply in two pieces with Nagle's algorithm on (set TCP_NODELAY there)"
             ));
         }
-        if let Some(period_ns) = comb(&whole.service) {
+        if let Some(period_ns) = comb(service) {
             self.suspect(format!(
                 "{arm}: replies come in steps of {}: somebody on the way waits for a timer's ticks",
                 crate::duration::show(period_ns as f64)

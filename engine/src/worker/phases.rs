@@ -112,6 +112,7 @@ impl Worker {
             end: phase.end,
             cpu_ns: 0,
             spun_ns: 0,
+            busy_ns: Vec::new(),
             is_interrupted: ending == Ending::Interrupted,
             is_aborted: ending == Ending::Aborted,
         };

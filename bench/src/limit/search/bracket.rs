@@ -1,7 +1,7 @@
 //! One goal's limit between two loads.
 
-use super::posterior::Posterior;
 use super::{Found, Settings, Trial};
+use crate::statistics::Posterior;
 
 /// All trials of one goal, and the two loads that they put its limit between.
 #[derive(Debug, Clone)]

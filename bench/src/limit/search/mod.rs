@@ -2,7 +2,6 @@
 //! clock.
 
 mod bracket;
-mod posterior;
 #[cfg(test)]
 mod simulated;
 #[cfg(test)]

@@ -17,11 +17,11 @@ use serde::Serialize;
 use self::recovery::Recovery;
 pub(crate) use self::summary::Summary;
 pub(crate) use self::table::text;
-use crate::arm::ArmKind;
+use crate::arm::{Arm, ArmKind, Block};
 use crate::check::Checks;
-use crate::generator::GeneratorOptions;
+use crate::generator::{GeneratorOptions, GeneratorSummary};
 use crate::interrupt;
-use crate::observe::{self, Poolers};
+use crate::observe::{Poolers, Pools};
 use crate::rig::{Rig, RigError};
 use crate::scenario::Scenario;
 
@@ -61,6 +61,16 @@ pub(crate) struct Moment {
     pub(crate) maxwait_ns: Option<Nanos>,
 }
 
+/// What was measured on one target beside its moments.
+struct Measured {
+    arm: Arm,
+    generator: GeneratorSummary,
+    /// What the rig says where the pooler lost the names of prepared statements.
+    lost_names: Option<String>,
+    /// Why the pooler's queue was not seen to the end.
+    console_error: Option<String>,
+}
+
 /// How long a moment is.
 const MOMENT_NS: Nanos = 100 * MILLISECOND;
 const WARM_UP_NS: Nanos = 500 * MILLISECOND;
@@ -75,34 +85,45 @@ pub(crate) fn run(
 ) -> Result<Summary, RigError> {
     let started = SystemTime::now();
     let mut steps = Vec::new();
-    let mut generator = None;
+    let mut measured = Vec::new();
     for target in &plan.targets {
         let kinds = [ArmKind::of(target)];
         let connections = [(plan.connections, plan.connections)];
         let checks = Checks::default();
         let mut rig = Rig::open(scenario, &kinds, &connections, &plan.generator, &checks, say)?;
-        let mut pooler = observe::connect(scenario)?.0;
+        let mut pooler = Poolers::connect(scenario)?;
         let warm_up = Load::ConstantVus { vus: plan.connections.min(10), duration_ns: WARM_UP_NS };
         rig.warm_up(rig.stream(0, warm_up, (0, 0), !plan.seed))?;
         say(&format!("{target}: from {} to {} a second and back", plan.rates.0, plan.rates.1));
         let stream = rig.stream(0, plan.load(), (0, 0), plan.seed);
         let mut moments: Vec<Moment> = Vec::new();
-        let mut failed = None;
+        let mut error = None;
         let report = rig.watch_every(MOMENT_NS, vec![stream], |interval| {
-            match Moment::new(interval, moments.last(), pooler.as_mut()) {
-                Ok(moment) => moments.push(moment),
-                Err(error) => failed = Some(error),
-            }
-            let is_over = plan.is_over(&moments) || failed.is_some();
+            let pools = match pooler.as_mut().map(Poolers::pools) {
+                Some(Err(wrong)) => {
+                    // The load goes on without.
+                    (pooler, error) = (None, Some(wrong.to_string()));
+                    None
+                }
+                pools => pools.and_then(Result::ok),
+            };
+            moments.push(Moment::new(interval, moments.last(), pools.unwrap_or_default()));
+            let is_over = plan.is_over(&moments);
             if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         interrupt::check()?;
-        failed.map_or(Ok(()), Err)?;
         let recovery = Recovery::new(plan, &moments);
-        generator = Some(rig.generator());
         steps.push(summary::Step::new(&kinds[0], recovery, &report.streams[0], moments));
+        let mut arm = rig.arms[0].clone();
+        arm.push(Block::new(report, 0, Vec::new()));
+        measured.push(Measured {
+            lost_names: rig.lost_names(&arm),
+            generator: rig.generator(),
+            arm,
+            console_error: error,
+        });
     }
-    Ok(Summary::new(scenario, plan, started, generator, steps))
+    Ok(Summary::new(scenario, plan, started, measured, steps))
 }
 
 impl Plan {
@@ -141,18 +162,13 @@ impl Plan {
 }
 
 impl Moment {
-    fn new(
-        interval: &Interval,
-        before: Option<&Self>,
-        pooler: Option<&mut Poolers>,
-    ) -> Result<Self, RigError> {
+    fn new(interval: &Interval, before: Option<&Self>, pools: Pools) -> Self {
         let stream = &interval.streams[0];
         let whole = stream.recording.whole();
         let mut ended: Histogram<u64> = whole.response.clone();
         ended.add(&whole.failed).expect("all histograms share their bounds");
         let gone = whole.completed() + stream.dropped + stream.unserved + stream.interrupted;
-        let pools = pooler.map(Poolers::pools).transpose()?.unwrap_or_default();
-        Ok(Self {
+        Self {
             end_ns: interval.end_ns,
             planned: stream.planned,
             completed: whole.completed(),
@@ -162,6 +178,6 @@ impl Moment {
             errors: whole.failures().map(|(class, count, _)| (class.name(), count)).collect(),
             cl_waiting: pools.cl_waiting,
             maxwait_ns: pools.maxwait_ns,
-        })
+        }
     }
 }

@@ -4,6 +4,7 @@ use engine::{Nanos, SECOND};
 use serde::Serialize;
 
 use super::{Moment, Plan};
+use crate::statistics::slope;
 
 /// What a step did. Times count from its end.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -11,8 +12,7 @@ pub(crate) struct Recovery {
     /// Before the step: the highest p99 of a moment, and the most requests in the system.
     pub(crate) base_p99_ns: u64,
     pub(crate) base_in_system: u64,
-    /// How fast requests piled up during the step, in 1/s; a least-squares line through the
-    /// moments.
+    /// How fast requests piled up during the step, in 1/s: the slope through the moments.
     pub(crate) growth: f64,
     /// What ended by the second in the step.
     pub(crate) throughput: f64,
@@ -62,7 +62,7 @@ impl Recovery {
         Some(Self {
             base_p99_ns,
             base_in_system,
-            growth: slope(&during),
+            growth: slope(&during.iter().map(|moment| in_system(moment)).collect::<Vec<_>>()),
             throughput: completed as f64 * SECOND as f64 / plan.during_ns.max(1) as f64,
             in_system_max: moments.iter().map(|moment| moment.in_system).max()?,
             p99_max_ns: moments.iter().filter_map(|moment| moment.p99_ns).max()?,
@@ -76,16 +76,9 @@ impl Recovery {
     }
 }
 
-/// Of requests in the system over time, in 1/s.
-fn slope(moments: &[&Moment]) -> f64 {
-    let count = moments.len().max(1) as f64;
-    let points = || moments.iter().map(|m| (m.end_ns as f64 / SECOND as f64, m.in_system as f64));
-    let (x, y) = points().fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));
-    let (x, y) = (x / count, y / count);
-    let (cross, square) = points().fold((0.0, 0.0), |(cross, square), point| {
-        (cross + (point.0 - x) * (point.1 - y), square + (point.0 - x).powi(2))
-    });
-    if square == 0.0 { 0.0 } else { cross / square }
+/// The second, and the requests in the system at its end.
+fn in_system(moment: &Moment) -> (f64, f64) {
+    (moment.end_ns as f64 / SECOND as f64, moment.in_system as f64)
 }
 
 #[cfg(test)]

@@ -6,11 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use engine::{Nanos, StreamReport};
 use serde::Serialize;
 
-use super::{Moment, Plan, Recovery};
+use super::{Measured, Moment, Plan, Recovery};
+#[cfg(test)]
+use crate::arm::Arm;
 use crate::arm::ArmKind;
 use crate::generator::GeneratorSummary;
 use crate::scenario::Scenario;
-use crate::validity::Validity;
+use crate::validity::{Comparison, Evidence, Purpose, Validity};
 
 /// The result of `limit --step`. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -71,9 +73,7 @@ impl Step {
 
     fn judge(&self, connections: u32, validity: &mut Validity) {
         let Self { target, late, unsent, .. } = self;
-        if *unsent > 0 {
-            validity.invalid(format!("{target}: {unsent} requests were never sent"));
-        } else if *late > 0 {
+        if *unsent == 0 && *late > 0 {
             validity.suspect(format!(
                 "{target}: {late} requests waited for one of the {connections} connections, so that \
                  the pool saw only a part of the queue; raise --connections to see all of it there"
@@ -87,16 +87,43 @@ impl Step {
     }
 }
 
+impl Measured {
+    /// Whether what was measured on its target can be trusted.
+    fn validity(&self) -> Validity {
+        let mut validity = Validity::of(&Evidence {
+            busiest: &self.generator.busiest,
+            machine: &self.generator.machine,
+            arms: std::slice::from_ref(&self.arm),
+            // It changes with the step, and so do the replies.
+            offered: vec![None],
+            steady: Vec::new(),
+            // How the targets fail under it is what is measured.
+            comparison: Comparison::Apart,
+            // The console is asked with each moment.
+            observations: Vec::new(),
+            lost_names: self.lost_names.iter().cloned().collect(),
+            purpose: Purpose::Load,
+        });
+        if let Some(error) = &self.console_error {
+            validity.suspect(format!("{error}: from there on the pool's queue is missing"));
+        }
+        validity
+    }
+}
+
 impl Summary {
     pub(super) fn new(
         scenario: &Scenario,
         plan: &Plan,
         started: SystemTime,
-        generator: Option<GeneratorSummary>,
+        measured: Vec<Measured>,
         steps: Vec<Step>,
     ) -> Self {
         let mut validity = Validity::default();
-        generator.iter().for_each(|generator| validity.judge_machine(&generator.machine));
+        measured.iter().for_each(|own| validity.merge(own.validity()));
+        let arms: Vec<_> = measured.iter().map(|own| own.arm.clone()).collect();
+        validity.compare_sessions(&arms);
+        let generator = measured.into_iter().next_back().map(|own| own.generator);
         steps.iter().for_each(|step| step.judge(plan.connections, &mut validity));
         Self {
             schema: 1,
@@ -112,5 +139,36 @@ impl Summary {
             validity,
             steps,
         }
+    }
+}
+
+#[cfg(test)]
+impl Summary {
+    /// A queue that grows and drains.
+    pub(crate) fn example() -> Self {
+        use super::recovery::tests::{plan, queue};
+
+        Self::of(&plan(), queue())
+    }
+
+    /// These moments of a pooler, in which three requests found no connection.
+    pub(super) fn of(plan: &Plan, moments: Vec<Moment>) -> Self {
+        use engine::Recording;
+
+        let stream = StreamReport {
+            planned: moments.iter().map(|moment| moment.planned).sum(),
+            late: 3,
+            ..StreamReport::new(Recording::new(1))
+        };
+        let kind = ArmKind::of("pooler");
+        let step = Step::new(&kind, Recovery::new(plan, &moments), &stream, moments);
+        let scenario = Scenario { name: "nova".into(), ..Scenario::default() };
+        let measured = Measured {
+            arm: Arm::new(&kind, None),
+            generator: GeneratorSummary::example(),
+            lost_names: None,
+            console_error: None,
+        };
+        Self::new(&scenario, plan, UNIX_EPOCH, vec![measured], vec![step])
     }
 }

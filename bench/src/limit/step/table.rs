@@ -104,27 +104,11 @@ fn course(summary: &Summary, step: &Step) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
-
-    use engine::{Recording, StreamReport};
-
     use super::super::recovery::tests::{plan, queue};
     use super::*;
-    use crate::arm::ArmKind;
-    use crate::generator::GeneratorSummary;
-    use crate::scenario::Scenario;
 
     fn shown(moments: Vec<Moment>) -> String {
-        let stream = StreamReport {
-            planned: moments.iter().map(|moment| moment.planned).sum(),
-            late: 3,
-            ..StreamReport::new(Recording::new(1))
-        };
-        let recovery = Recovery::new(&plan(), &moments);
-        let step = Step::new(&ArmKind::of("pooler"), recovery, &stream, moments);
-        let scenario = Scenario { name: "nova".into(), ..Scenario::default() };
-        let generator = Some(GeneratorSummary::example());
-        text(&Summary::new(&scenario, &plan(), UNIX_EPOCH, generator, vec![step]))
+        text(&Summary::of(&plan(), moments))
     }
 
     #[test]

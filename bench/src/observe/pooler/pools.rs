@@ -76,10 +76,19 @@ impl Pools {
         }
     }
 
+    /// Client connections.
+    pub(crate) fn clients(&self) -> Option<u64> {
+        Some(self.cl_active? + self.cl_waiting?)
+    }
+
+    /// Server connections.
+    pub(crate) fn servers(&self) -> Option<u64> {
+        Some(self.sv_active? + self.sv_idle? + self.sv_used.unwrap_or_default())
+    }
+
     /// Client connections for each server connection; unknown where there is no server connection.
     pub(crate) fn multiplexing_ratio(&self) -> Option<f64> {
-        let clients = self.cl_active? + self.cl_waiting?;
-        let servers = self.sv_active? + self.sv_idle? + self.sv_used.unwrap_or_default();
+        let (clients, servers) = (self.clients()?, self.servers()?);
         (servers > 0).then(|| clients as f64 / servers as f64)
     }
 }

@@ -3,10 +3,9 @@
 use super::Advice;
 use crate::duration::show;
 use crate::scenario::counted;
-use crate::statistics::Estimate;
+use crate::statistics::{Estimate, jain};
 use crate::sweep::cell::{Cell, CellGoal};
 use crate::sweep::configuration::Configuration;
-use crate::sweep::fairness::jain;
 use crate::sweep::resample::{Drawn, estimate};
 
 /// A pool that does this share of the best is as good.
@@ -104,8 +103,12 @@ impl Group<'_> {
     pub(super) fn queueing_begins(&self, size: u32) -> Option<Advice> {
         let cells = self.of_size(size);
         let begins = |drawn: &[Drawn<'_>]| {
-            let first = drawn.iter().find(|drawn| drawn.waiting() >= QUEUE_BEGINS);
-            Some(first.map_or(f64::INFINITY, |drawn| f64::from(drawn.cell.setting.clients)))
+            for one in drawn {
+                if one.waiting()? >= QUEUE_BEGINS {
+                    return Some(f64::from(one.cell.setting.clients));
+                }
+            }
+            Some(f64::INFINITY)
         };
         let Estimate { value, low, high } = estimate(&cells, begins)?;
         // Between the last that surely has none and the first that surely has one.

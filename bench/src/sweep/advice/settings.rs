@@ -56,11 +56,20 @@ impl Group<'_> {
         let timeout_ns =
             self.now.map_or(RESERVE_POOL_TIMEOUT_NS, |now| now.reserve_pool_timeout_ns);
         let timeout = show(timeout_ns as f64);
-        let waits = |pool: &PoolFigures| pool.maxwait_ns >= timeout_ns || pool.clients_stuck > 0;
-        let Some(pool) = &cell.pool else { return (0, "reserve_pool_size: unknown".into()) };
-        let longest = show(pool.maxwait_ns as f64);
-        if !waits(pool) {
-            let why = match pool.maxwait_ns {
+        let waits = |pool: &PoolFigures| {
+            Some(
+                pool.maxwait_ns? >= timeout_ns || pool.clients_stuck.is_some_and(|stuck| stuck > 0),
+            )
+        };
+        let pool = cell.pool.as_ref();
+        let known = pool.and_then(|pool| Some((pool.maxwait_ns?, waits(pool)?)));
+        let Some((maxwait_ns, is_waited)) = known else {
+            let why = "unknown, since the pooler does not show how long clients wait";
+            return (0, format!("reserve_pool_size: {why}"));
+        };
+        let longest = show(maxwait_ns as f64);
+        if !is_waited {
+            let why = match maxwait_ns {
                 0 => "no client was seen waiting".to_owned(),
                 _ => format!("no client waited longer than {longest}"),
             };
@@ -73,7 +82,7 @@ impl Group<'_> {
             .filter(|other| other.setting.clients == cell.setting.clients)
             .filter(|other| other.throughput_ci[1] >= AS_GOOD * cell.throughput)
             .filter_map(|other| Some((other.setting.pool_size?, other.pool.as_ref()?)))
-            .filter(|(other, pool)| *other > size && !waits(pool))
+            .filter(|(other, pool)| *other > size && waits(pool) == Some(false))
             .collect();
         larger.sort_unstable_by_key(|(size, _)| *size);
         match larger.first() {
@@ -108,7 +117,7 @@ mod tests {
         let (mut cells, now) = surface();
         for cell in &mut cells {
             let size = cell.setting.pool_size.unwrap_or_default();
-            cell.pool.iter_mut().for_each(|pool| pool.maxwait_ns = wait_s(size) * SECOND);
+            cell.pool.iter_mut().for_each(|pool| pool.maxwait_ns = Some(wait_s(size) * SECOND));
         }
         let now = Configuration { reserve_pool_timeout_ns: 3 * SECOND, ..now };
         let pooled: Vec<_> = cells

@@ -3,7 +3,7 @@
 /// Jain's index of `shares`: 1 where all are alike, 1/n where one has all (Jain, Chiu and Hawe, "A
 /// quantitative measure of fairness and discrimination for resource allocation in shared computer
 /// systems", DEC-TR-301, 1984). `None` without a share above 0.
-pub(super) fn jain(shares: &[f64]) -> Option<f64> {
+pub(crate) fn jain(shares: &[f64]) -> Option<f64> {
     let sum: f64 = shares.iter().sum();
     let squares: f64 = shares.iter().map(|share| share * share).sum();
     (squares > 0.0).then(|| sum * sum / (shares.len() as f64 * squares))

@@ -26,18 +26,18 @@ const DOUBT: f64 = 0.1;
 /// Where the limit is, as far as trials say: the load at which half of all trials meet the goal. Not
 /// a number where all did, or none.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Posterior {
+pub(crate) struct Posterior {
     /// With 95 % confidence.
-    pub(super) interval: (f64, f64),
+    pub(crate) interval: (f64, f64),
     /// As likely above as below.
-    pub(super) median: f64,
+    pub(crate) median: f64,
     /// Where it might be as well.
-    pub(super) doubt: [f64; 2],
+    pub(crate) doubt: [f64; 2],
 }
 
 impl Posterior {
     /// From loads and whether each met the goal, and the width of the bracket.
-    pub(super) fn new(outcomes: &[(f64, bool)], width: f64) -> Self {
+    pub(crate) fn new(outcomes: &[(f64, bool)], width: f64) -> Self {
         let shares = [OUTSIDE, DOUBT, 0.5, 1.0 - DOUBT, 1.0 - OUTSIDE];
         let [low, below, median, above, high] = quantiles(outcomes, width, shares);
         Self { interval: (low, high), median, doubt: [below, above] }
