@@ -90,3 +90,28 @@ pub(super) fn warn(report: &Report) {
         let _ = writeln!(anstream::stderr(), "{report:#}\n");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::exit;
+    use crate::layers;
+
+    #[test]
+    fn an_invalid_result_is_kept_and_ends_with_its_own_code() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = Some(folder.path().join("results"));
+        let output = Output { json: Some(folder.path().join("other.json")), out: out.clone() };
+        let mut summary = layers::Summary::example();
+        summary.validity.invalid("the machine slept".into());
+        let code = output.finish(&summary, "as it is shown").unwrap();
+        assert_eq!(code, exit::INVALID_RUN);
+        let kept = |name: &str| fs::read_to_string(out.as_ref().unwrap().join(name)).unwrap();
+        assert!(kept("summary.json").contains(r#""valid": "invalid""#));
+        assert_eq!(kept("report.txt"), "as it is shown");
+        assert_eq!(
+            fs::read_to_string(folder.path().join("other.json")).unwrap(),
+            kept("summary.json")
+        );
+    }
+}
