@@ -247,6 +247,12 @@ impl Pgbench {
     /// The targets; one without a name where none is named.
     fn targets(&self) -> Result<Vec<PlannedTarget>, PgbenchOptionsError> {
         let base = self.conninfo();
+        if is_uri(&base) && (self.host.is_some() || self.port.is_some() || self.username.is_some())
+        {
+            let message = "a URI says where the database is: write host, port and user into it, and \
+                           leave out -h, -p and -U";
+            return Err(PgbenchOptionsError::Other(message.into()));
+        }
         let planned = |name: &str, conninfo| PlannedTarget { name: name.into(), conninfo };
         if self.target.is_empty() {
             return Ok(vec![planned(NAMELESS, base)]);
