@@ -33,7 +33,8 @@ fn the_limit_of_a_pool_is_what_a_closed_loop_reaches() {
     let ended = stack.home.run(&[
         "limit",
         &scenario,
-        "--goal=p(95)<300",
+        // In 4 s a queue reaches this with 4 % more than the pool serves: a larger one hides more.
+        "--goal=p(95)<150",
         "--start=120",
         "--trial=2s",
         "--hold=4s",
