@@ -448,12 +448,15 @@ impl Session {
             self.counts.get_or_insert_default().failed += 1;
         }
         match self.state {
-            // ReadyForQuery follows, and then all statements are sent unnamed.
-            State::Preparing if falls_back && !error.is_fatal() => None,
+            // ReadyForQuery follows. Who leaves before it costs a pooler the server connection.
+            State::Preparing if !error.is_fatal() => {
+                if falls_back {
+                    self.reply.error = None;
+                }
+                None
+            }
             state if state.has_request() && !error.is_fatal() => None,
             state if state.has_request() => Some(self.broken_off(class)),
-            // A failed Parse: ReadyForQuery follows, but without its statements the connection
-            // is of no use.
             _ => Some(self.refused(class)),
         }
     }

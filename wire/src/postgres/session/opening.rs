@@ -79,6 +79,10 @@ impl Session {
     }
 
     pub(super) fn prepared(&mut self) -> Progress {
+        // Without its statements the connection is of no use.
+        if let Some(class) = self.reply.error {
+            return self.refused(class);
+        }
         self.state = State::Idle;
         Progress::Ready
     }
