@@ -15,7 +15,7 @@ enum Preferred {
 
 /// A stack that goes before what else the machine does.
 fn stack(options: &[&str]) -> Stack {
-    let stack = Stack::up(options);
+    let stack = Stack::small(options);
     SERVERS.iter().for_each(|server| prefer(stack.pid(server)));
     stack
 }
@@ -173,7 +173,7 @@ fn each_server_that_has_too_little_cpu_is_named() {
 
 #[test]
 fn a_server_whose_core_others_take_is_named() {
-    let stack = Stack::up(&["--pool-size", "25"]);
+    let stack = Stack::small(&["--pool-size", "25"]);
     // Nobody else is to have too little.
     prefer(stack.pid("postgres"));
     pin(stack.pid("postgres"), workers_core());
