@@ -45,6 +45,7 @@ DROP FUNCTION word, pick;
 ALTER TABLE users ALTER COLUMN id RESTART WITH 10001;
 ALTER TABLE contents ALTER COLUMN id RESTART WITH 100001;
 
+ALTER TABLE contents ADD FOREIGN KEY (author_id) REFERENCES users;
 CREATE INDEX contents_newest ON contents (created_at DESC, id DESC);
 -- Without fastupdate: a list of pending entries would make a search the slower, the more contents
 -- were created before it.

@@ -1,33 +1,22 @@
 //! What we count is what the servers counted.
 
-use std::time::{Duration, Instant};
-
 use poolbench_tests::Stack;
 use postgres::SimpleQueryMessage;
 use serde_json::Value;
 
-/// A backend that stays connected reports its transactions up to 10 s late
-/// (PGSTAT_IDLE_INTERVAL).
-const STATISTICS_DELAY: Duration = Duration::from_secs(12);
-
-/// Transactions of the database, without the one in which each session begins.
+/// Transactions of the database, without the one in which each session begins. A backend that stays
+/// connected reports its last ones up to 10 s late (PGSTAT_IDLE_INTERVAL), and one that ends at once:
+/// all are ended. The gateways and the pooler open others when they need them.
 fn transactions(stack: &Stack) -> i64 {
+    // The superuser's connection is to another database, and so not counted.
+    let mut superuser = stack.connect("superuser");
+    let end = "SELECT bool_and(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity \
+               WHERE datname = 'nova' AND backend_type = 'client backend'";
+    let ended: Option<bool> = superuser.query_one(end, &[]).expect("a superuser may").get(0);
+    assert_ne!(ended, Some(false), "a backend did not end within 10 s");
     let query = "SELECT xact_commit + xact_rollback - sessions FROM pg_stat_database \
                  WHERE datname = 'nova'";
-    // The superuser's connection is to another database, and so not counted.
-    stack.connect("superuser").query_one(query, &[]).expect("statistics").get(0)
-}
-
-/// Transactions of the database once they are those expected, or after the longest delay.
-fn settled_transactions(stack: &Stack, expected: i64) -> i64 {
-    let deadline = Instant::now() + STATISTICS_DELAY;
-    loop {
-        let seen = transactions(stack);
-        if seen >= expected || Instant::now() > deadline {
-            return seen;
-        }
-        std::thread::yield_now();
-    }
+    superuser.query_one(query, &[]).expect("statistics").get(0)
 }
 
 /// Server connections that PgBouncer holds.
@@ -44,18 +33,6 @@ fn arm<'a>(summary: &'a Value, name: &str) -> &'a Value {
 
 fn completed(summary: &Value, name: &str) -> u64 {
     arm(summary, name)["completed"].as_u64().expect("a number")
-}
-
-/// Transactions once no backend has anything left to report.
-fn quiet_transactions(stack: &Stack) -> i64 {
-    let mut seen = transactions(stack);
-    loop {
-        let again = settled_transactions(stack, seen + 1);
-        if again == seen {
-            return seen;
-        }
-        seen = again;
-    }
 }
 
 fn layers(stack: &Stack, scenario: &str) -> Value {
@@ -92,15 +69,13 @@ const SETTINGS: u64 = 2;
 
 /// Runs `layers` with these operations and compares every count.
 fn assert_counts_agree(stack: &Stack, operations: &str) -> Value {
-    let before = quiet_transactions(stack);
+    let before = transactions(stack);
     let direct = layers(stack, &scenario(&direct_targets(stack), operations));
     let sent = completed(&direct, "gateway+direct") + completed(&direct, "direct");
     let expected = before + (sent + LOGIN + observer_queries(&direct)) as i64;
-    settled_transactions(stack, expected);
-    let before = quiet_transactions(stack);
+    let before = transactions(stack);
     assert_eq!(before, expected, "pg_stat_database");
 
-    let servers_before = servers(stack);
     let requests = |target| stack.gateway_counter(target, "nova_graphql_requests_total");
     let (pooled_before, direct_before) = (requests("gateway_pooled"), requests("gateway_direct"));
     let targets = pooled_targets(stack) + &direct_targets(stack);
@@ -117,9 +92,8 @@ fn assert_counts_agree(stack: &Stack, operations: &str) -> Value {
     let sent =
         pooled + gateway_direct + pooler + direct + LOGIN + SETTINGS + observer_queries(&all);
     let least = before + sent as i64;
-    settled_transactions(stack, least);
-    let seen = quiet_transactions(stack);
-    let most = least + servers(stack) + servers_before;
+    let most = least + servers(stack);
+    let seen = transactions(stack);
     assert!((least..=most).contains(&seen), "pg_stat_database: {least} <= {seen} <= {most}");
     all
 }

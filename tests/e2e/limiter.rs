@@ -162,6 +162,12 @@ fn each_server_that_has_too_little_cpu_is_named() {
         let summary = run(&stack, target, operation, &["--vus", "12"]);
         drop((quota, spinner));
         assert_limiter(&summary, Some(name));
+        // The gateway says how long it took, in the header Server-Timing.
+        let told = &summary["arms"][0]["server_timing_ns"]["total"]["p50"];
+        assert_eq!(told.is_u64(), target == "gateway", "{}", summary["arms"]);
+        let series = summary["series"].as_array().expect("a series").iter();
+        let mut medians = series.map(|second| &second["server_total_ns"]["p50"]);
+        assert_eq!(medians.any(Value::is_u64), target == "gateway", "{summary}");
     }
 }
 

@@ -293,3 +293,38 @@ fn connection_errors(whole: &OperationRecording) -> u64 {
     let failures = whole.failures().filter(|(class, ..)| class.is_of_connection());
     failures.map(|(_, count, _)| count).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::SECOND;
+    use wire::{Failure, Outcome};
+
+    use super::*;
+
+    #[test]
+    fn a_block_in_which_a_process_was_not_seen_is_not_of_its_cpu_time() {
+        let mut arm = Arm::new(&ARMS[2], None);
+        assert!(arm.kind.has("pooler") && arm.kind.has("postgres"));
+        for (requests, pooler_ns) in [(10, Some(500)), (90, None), (10, Some(700))] {
+            let mut recording = Recording::new(1);
+            for _ in 0..requests {
+                recording.record(0, Outcome::Ok, &Failure::default(), (0, 0, 1000));
+            }
+            let phase = PhaseReport {
+                streams: vec![StreamReport::new(recording)],
+                start: 0,
+                end: SECOND,
+                cpu_ns: 2200,
+                spun_ns: 0,
+                is_interrupted: false,
+                is_aborted: false,
+            };
+            let used = pooler_ns.map(|ns| ("pooler".to_owned(), ns));
+            arm.push(Block::new(phase, SECOND, used.into_iter().collect()));
+        }
+        assert_eq!(arm.cpu_ns_per_request("pooler"), Some(60.0));
+        assert_eq!(arm.cpu_ns_per_request("generator"), Some(60.0));
+        assert_eq!(arm.cpu_ns_per_request("postgres"), None);
+        assert_eq!([0, 1].map(|block| arm.block_cpu_ns(block, "pooler")), [Some(500), None]);
+    }
+}

@@ -2,12 +2,11 @@
 //! counts in ticks of 10 ms.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 
-use super::family::Members;
+use super::family::{Members, short_text};
 
 /// The CPU time of a family's processes at one instant.
 #[derive(Debug, Clone, Default)]
@@ -82,7 +81,7 @@ const TICK_NS: u64 = 10 * engine::MILLISECOND;
 /// `cutime` and `cstime` of proc_pid_stat(5), behind the program's name, which may hold anything but
 /// ends at the last parenthesis.
 fn reaped_ns(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = short_text(format!("/proc/{pid}/stat"))?;
     let (_, fields) = stat.rsplit_once(')')?;
     let ticks = fields.split_whitespace().skip(13).take(2);
     let ticks: Option<u64> = ticks.map(|field| field.parse::<u64>().ok()).sum();

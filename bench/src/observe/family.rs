@@ -1,7 +1,9 @@
 //! Which processes an entry of `[processes]` means.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::cgroup::Cgroup;
@@ -24,7 +26,7 @@ enum Place {
 }
 
 /// The processes of a family at one instant.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Members {
     /// Those that stand for all: of each place the parent, or the oldest of a group.
     pub(super) leaders: Vec<u32>,
@@ -32,7 +34,16 @@ pub(super) struct Members {
     pub(super) others: Vec<u32>,
     /// Those of all that have children now.
     pub(super) parents: BTreeSet<u32>,
+    /// Those of all that have several threads.
+    pub(super) threaded: BTreeSet<u32>,
+    /// Those of others that are one of many (see [`CROWD_MIN`]).
+    pub(super) crowd: BTreeSet<u32>,
 }
+
+/// Of so many children, as Postgres has them, no more is asked than what they take of the CPU and of
+/// memory: they are workers, with no children and no limit of open files that is worth a look, and
+/// all of the looks together shall be cheap.
+const CROWD_MIN: usize = 32;
 
 impl Family {
     /// What is meant by each of `places`: a pid, the path of a file whose first line it is, or the
@@ -60,13 +71,13 @@ impl Family {
     /// All that there are now; `None` where one place has no process.
     pub(super) fn members(&self) -> Option<Members> {
         let leaders: Vec<_> = self.0.iter().map(Place::leader).collect::<Option<_>>()?;
-        let mut members = Members { leaders, others: Vec::new(), parents: BTreeSet::new() };
+        let mut members = Members { leaders, ..Members::default() };
         for (place, leader) in self.0.iter().zip(members.leaders.clone()) {
             match place {
                 Place::Pid(_) | Place::File(_) => members.add_descendants(leader),
                 Place::Group(group) => {
                     let all = group.processes();
-                    members.parents.extend(all.iter().filter(|pid| !children(**pid).is_empty()));
+                    all.iter().for_each(|pid| drop(members.children(*pid)));
                     members.others.extend(all.into_iter().filter(|pid| *pid != leader));
                 }
             }
@@ -129,14 +140,47 @@ impl Members {
         let (mut seen, mut left) = (BTreeSet::from([leader]), vec![leader]);
         while let Some(pid) = left.pop() {
             // A pid that was given anew meanwhile makes no circle.
-            let below = children(pid).into_iter().filter(|child| seen.insert(*child));
+            let below = self.children(pid).into_iter().filter(|child| seen.insert(*child));
             let below: Vec<_> = below.collect();
-            if !below.is_empty() {
-                self.parents.insert(pid);
+            if below.len() >= CROWD_MIN {
+                for pid in &below {
+                    self.is_threaded(*pid);
+                }
+                self.crowd.extend(&below);
+                self.others.extend(below);
+                continue;
             }
             self.others.extend(&below);
             left.extend(below);
         }
+    }
+
+    /// Takes note of it, too.
+    fn is_threaded(&mut self, pid: u32) -> bool {
+        // It has a subfolder for each thread, and two links of its own (proc(5)).
+        let task = fs::metadata(format!("/proc/{pid}/task"));
+        let is_threaded = task.is_ok_and(|task| task.nlink() > 3);
+        is_threaded.then(|| self.threaded.insert(pid));
+        is_threaded
+    }
+
+    /// The processes that one has started and that still run; takes note of what it is.
+    fn children(&mut self, pid: u32) -> Vec<u32> {
+        let folder = format!("/proc/{pid}/task");
+        let list = |path: &Path| {
+            let text = short_text(path).unwrap_or_default();
+            text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()
+        };
+        let all = if self.is_threaded(pid) {
+            let tasks = fs::read_dir(&folder).into_iter().flatten().flatten();
+            tasks.flat_map(|task| list(&task.path().join("children"))).collect()
+        } else {
+            list(Path::new(&format!("{folder}/{pid}/children")))
+        };
+        if !all.is_empty() {
+            self.parents.insert(pid);
+        }
+        all
     }
 
     /// The leaders first.
@@ -152,25 +196,19 @@ impl Members {
     }
 }
 
-/// How many threads a process has: the links of this folder but its own two (proc(5) has a
-/// subfolder for each). `None` where it has gone.
-pub(super) fn thread_count(pid: u32) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt as _;
-    Some(fs::metadata(format!("/proc/{pid}/task")).ok()?.nlink().saturating_sub(2))
-}
-
-/// The processes that `pid` has started and that still run.
-fn children(pid: u32) -> Vec<u32> {
-    let list = |path: String| {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()
-    };
-    // Postgres has hundreds of them, each with one thread.
-    if thread_count(pid) == Some(1) {
-        return list(format!("/proc/{pid}/task/{pid}/children"));
+/// What a file of /proc holds, mostly with one read: hundreds of these are read each second.
+pub(super) fn short_text(path: impl AsRef<Path>) -> Option<String> {
+    let mut file = File::open(path).ok()?;
+    let mut buffer = [0; 4096];
+    let mut text = Vec::new();
+    loop {
+        let count = file.read(&mut buffer).ok()?;
+        text.extend_from_slice(&buffer[..count]);
+        // seq_file(9) fills a buffer as far as whole records fit: less than half of it is the end.
+        if count < buffer.len() / 2 {
+            return String::from_utf8(text).ok();
+        }
     }
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    tasks.flat_map(|task| list(task.path().join("children").display().to_string())).collect()
 }
 
 #[cfg(test)]
@@ -201,7 +239,8 @@ mod tests {
         child.wait().unwrap();
         assert_eq!(family.cpu().map(drop), None, "it has gone");
         let parents = BTreeSet::from([1]);
-        let two = Members { leaders: vec![1], others: vec![2, 3], parents };
+        let (leaders, others) = (vec![1], vec![2, 3]);
+        let two = Members { leaders, others, parents, ..Members::default() };
         assert!(two.share_work());
     }
 

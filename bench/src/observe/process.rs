@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::ObserveError;
 use super::cgroup::{Cgroup, Quota, Usage};
 use super::cpu::CpuSample;
-use super::family::{Family, thread_count};
+use super::family::{Family, Members, short_text};
 
 /// The processes of a family at one instant.
 #[derive(Debug, Clone)]
@@ -115,10 +115,7 @@ fn read(
 ) -> Option<ProcessSample> {
     let members = family.members()?;
     let cpu = family.cpu_of(&members)?;
-    let threads: BTreeMap<_, _> = members.all().flat_map(threads).collect();
-    if threads.is_empty() {
-        return None;
-    }
+    let threads: BTreeMap<_, _> = members.all().flat_map(|pid| threads(&members, pid)).collect();
     if *limited != members.leaders {
         limited.clone_from(&members.leaders);
         *limits = limits_of(limited);
@@ -126,13 +123,14 @@ fn read(
     let quotas = limits.iter().flatten().map(Cgroup::quota);
     let quota = quotas.reduce(|sum, one| Some(sum?.and(one?))).flatten();
     let usages = family.groups().map(Cgroup::usage);
-    let resident = |pid| memory(&fs::read_to_string(format!("/proc/{pid}/statm")).ok()?);
+    let resident = |pid| memory(&short_text(format!("/proc/{pid}/statm"))?);
     let own_pages = members.leaders.iter().map(|pid| Some(resident(*pid)?.0));
     let their_pages = members.others.iter().filter_map(|pid| resident(*pid));
     let their_pages: u64 = their_pages.map(|(all, shared)| all.saturating_sub(shared)).sum();
     let pages = own_pages.sum::<Option<u64>>().map(|own| own + their_pages);
     let leaders = members.leaders.iter().filter_map(|pid| Some((open_files(*pid)?, *pid)));
-    let others = members.others.iter().filter_map(|pid| Some((open_files_told(*pid)?, *pid)));
+    let others = members.others.iter().filter(|pid| !members.crowd.contains(pid));
+    let others = others.filter_map(|pid| Some((open_files_told(*pid)?, *pid)));
     let most_open = leaders.chain(others).max();
     let mut all_cores: Vec<_> = members.leaders.iter().flat_map(|pid| cores(*pid)).collect();
     all_cores.sort_unstable();
@@ -203,13 +201,10 @@ impl ProcessSample {
     }
 }
 
-/// The threads of a process; none where it has gone.
-fn threads(pid: u32) -> Vec<(u32, Scheduled)> {
-    match thread_count(pid) {
-        None => return Vec::new(),
-        // Postgres has hundreds of such.
-        Some(1) => return vec![(pid, scheduled(&format!("/proc/{pid}/schedstat")))],
-        Some(_) => {}
+/// The threads of a process.
+fn threads(members: &Members, pid: u32) -> Vec<(u32, Scheduled)> {
+    if !members.threaded.contains(&pid) {
+        return vec![(pid, scheduled(&format!("/proc/{pid}/schedstat")))];
     }
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let tids = tasks.filter_map(|task| task.file_name().to_str()?.parse().ok());
@@ -218,7 +213,7 @@ fn threads(pid: u32) -> Vec<(u32, Scheduled)> {
 
 /// Where the kernel keeps no such statistics nothing was waited for, as far as we know.
 fn scheduled(path: &str) -> Scheduled {
-    let text = fs::read_to_string(path).unwrap_or_default();
+    let text = short_text(path).unwrap_or_default();
     let mut numbers = text.split_whitespace().map(|number| number.parse().ok());
     let mut next = || numbers.next().flatten();
     let all = (|| Some(Scheduled { run_ns: next()?, wait_ns: next()?, turns: next()? }))();

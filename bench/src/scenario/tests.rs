@@ -326,3 +326,17 @@ fn the_nova_scenarios_sql_is_the_gateways() {
     }
     assert_eq!(scenario.operations.len(), 5);
 }
+
+#[test]
+fn processes_are_numbers_or_places_and_several_of_them_a_list() {
+    let text = "name = \"p\"\n[targets.a]\nurl = \"http://127.0.0.1:1/\"\n\
+                [[operations]]\nname = \"a\"\ngraphql = \"{a}\"\n[processes]\n";
+    let parse = |rest: &str| Scenario::parse("p.toml", &format!("{text}{rest}"), &|_| None);
+    let scenario = parse("one = 7\nfile = \"/run/p.pid\"\nseveral = [7, \"/run/p.pid\"]").unwrap();
+    let processes = scenario.processes.iter();
+    let processes: Vec<_> = processes.map(|(name, places)| (&**name, places.join(" "))).collect();
+    let expected = [("file", "/run/p.pid"), ("one", "7"), ("several", "7 /run/p.pid")];
+    assert_eq!(processes, expected.map(|(name, places)| (name, places.to_owned())));
+    assert!(parse("none = []").is_err());
+    assert!(parse("odd = [7, true]").is_err());
+}

@@ -15,6 +15,8 @@ pub(crate) use self::figures::Figures;
 pub(crate) use self::limits::{ClientLimit, FullPool};
 pub(crate) use self::pools::Pools;
 pub(crate) use self::processes::Poolers;
+#[cfg(test)]
+pub(super) use self::sample::CONFIG_EVERY;
 pub(crate) use self::sample::PoolerSample;
 pub(super) use self::sample::PoolerSource;
 pub(crate) use self::totals::Totals;

@@ -51,13 +51,14 @@ impl Pools {
         let Some((first, rest)) = all.split_first() else { return Self::default() };
         rest.iter().fold(*first, |sum, other| {
             let both = |figure: fn(&Self) -> Option<u64>| Some(figure(&sum)? + figure(other)?);
+            let longest = |one: Option<Nanos>, two: Option<Nanos>| Some(one?.max(two?));
             Self {
                 cl_active: both(|pools| pools.cl_active),
                 cl_waiting: both(|pools| pools.cl_waiting),
                 sv_active: both(|pools| pools.sv_active),
                 sv_idle: both(|pools| pools.sv_idle),
                 sv_used: both(|pools| pools.sv_used),
-                maxwait_ns: sum.maxwait_ns.max(other.maxwait_ns),
+                maxwait_ns: longest(sum.maxwait_ns, other.maxwait_ns),
             }
         })
     }
@@ -128,7 +129,17 @@ mod tests {
                 ],
             ),
             row("pgbouncer", &[("cl_active", 1), ("cl_waiting", 1)]),
-            row("other", &[("cl_active", 8), ("cl_waiting", 0), ("sv_active", 1), ("sv_idle", 1)]),
+            row(
+                "other",
+                &[
+                    ("cl_active", 8),
+                    ("cl_waiting", 0),
+                    ("sv_active", 1),
+                    ("sv_idle", 1),
+                    ("maxwait", 1),
+                    ("maxwait_us", 9),
+                ],
+            ),
         ]);
         let expected = Pools {
             cl_active: Some(38),
@@ -172,11 +183,12 @@ mod tests {
 
     #[test]
     fn what_one_of_two_processes_does_not_show_is_unknown_of_both() {
-        let one = Pools { cl_active: Some(3), sv_active: Some(1), ..Pools::default() };
+        let (sv_active, maxwait_ns) = (Some(1), Some(7));
+        let one = Pools { cl_active: Some(3), sv_active, maxwait_ns, ..Pools::default() };
         let two = Pools { cl_active: Some(4), ..Pools::default() };
         for all in [[one, two], [two, one]] {
             let sum = Pools::sum(&all);
-            assert_eq!((sum.cl_active, sum.sv_active), (Some(7), None));
+            assert_eq!((sum.cl_active, sum.sv_active, sum.maxwait_ns), (Some(7), None, None));
         }
     }
 }

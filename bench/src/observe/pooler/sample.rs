@@ -38,6 +38,8 @@ struct Console {
     answered: Vec<&'static str>,
     /// Commands that it does not know, with what it says.
     refused: Vec<(&'static str, String)>,
+    /// Looks over this connection.
+    looks: u64,
     settings: Arc<Row>,
     /// Settings that were changed while we looked.
     changes: Vec<String>,
@@ -49,6 +51,9 @@ struct Console {
 /// again, others are not.
 const NEEDED: [&str; 3] = ["SHOW POOLS", "SHOW DATABASES", "SHOW STATS"];
 
+/// A RELOAD or a SET may change the settings; they are a hundred rows.
+pub(in crate::observe) const CONFIG_EVERY: u64 = 10;
+
 impl PoolerSource {
     /// Nothing is opened yet.
     pub(crate) fn new(conninfos: &[String]) -> Result<Self, ObserveError> {
@@ -57,6 +62,7 @@ impl PoolerSource {
                 session: Session::new(WHAT, conninfo, REMEDY)?,
                 answered: Vec::new(),
                 refused: Vec::new(),
+                looks: 0,
                 settings: Arc::default(),
                 changes: Vec::new(),
                 version: None,
@@ -116,11 +122,15 @@ impl Console {
     async fn look(&mut self) -> Result<PoolerSample, ObserveError> {
         if self.session.open().await? {
             self.refused.clear();
+            self.looks = 0;
             self.version = version(&self.show("SHOW VERSION").await?);
             self.dialect = self.version.as_deref().map(Dialect::of).unwrap_or_default();
         }
-        // A RELOAD or a SET may change them.
-        let settings = settings(&self.show("SHOW CONFIG").await?);
+        if self.looks.is_multiple_of(CONFIG_EVERY) {
+            let settings = settings(&self.show("SHOW CONFIG").await?);
+            self.set(settings);
+        }
+        self.looks += 1;
         let pools = self.show("SHOW POOLS").await?;
         let databases = self.show("SHOW DATABASES").await?;
         let counters = self.show("SHOW STATS").await?;
@@ -135,16 +145,14 @@ impl Console {
         let mut figures = figures::of_view("pools", &pools);
         figures.extend(figures::of_view("databases", &databases));
         figures.extend(figures::of_lists(&lists));
-        let sample = PoolerSample {
+        Ok(PoolerSample {
             pools: (!pools.is_empty()).then(|| Pools::new(&pools)),
-            full: FullPool::find(&pools, &databases, &users, &settings),
+            full: FullPool::find(&pools, &databases, &users, &self.settings),
             counters: (!counters.is_empty()).then(|| Totals::new(&counters)),
             figures,
-            clients_max: number(&settings, "max_client_conn"),
+            clients_max: number(&self.settings, "max_client_conn"),
             client_limits: ClientLimit::all(&databases),
-        };
-        self.set(settings);
-        Ok(sample)
+        })
     }
 
     fn set(&mut self, settings: Row) {

@@ -11,7 +11,7 @@ use engine::driver::Clock;
 use tokio::task::LocalSet;
 
 use self::scripted::{Answer, Console};
-use super::pooler::PoolerSource;
+use super::pooler::{CONFIG_EVERY, PoolerSource};
 use super::*;
 use crate::series::LoadSecond;
 
@@ -224,6 +224,19 @@ fn pooler_scenario(console: &Console) -> String {
     )
 }
 
+/// What a pooler's source says of itself after so many looks.
+fn about(console: &Console, looks: u64) -> source::About {
+    let scenario = Scenario::parse("o.toml", &pooler_scenario(console), &|_| None).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let mut source = Source::all(&scenario).unwrap().remove(0);
+        for _ in 0..looks {
+            source.look().await.0.unwrap();
+        }
+        source.about()
+    })
+}
+
 #[test]
 fn one_process_of_several_and_settings_that_change_are_noted() {
     let config = |size: &'static [&'static [&'static str]]| Answer::Rows(size);
@@ -239,8 +252,7 @@ fn one_process_of_several_and_settings_that_change_are_noted() {
             ],
         ),
     ]);
-    let observations = observe(&pooler_scenario(&console));
-    let about = &observations.sources[0].about;
+    let about = about(&console, 1 + CONFIG_EVERY);
     assert_eq!(
         about.notes,
         [
@@ -249,7 +261,7 @@ fn one_process_of_several_and_settings_that_change_are_noted() {
             "its settings were changed meanwhile: default_pool_size from \"20\" to \"5\"",
         ]
     );
-    assert_eq!(about.settings.as_ref().unwrap()["default_pool_size"], "5");
+    assert_eq!(about.settings.unwrap()["default_pool_size"], "5");
 }
 
 #[test]

@@ -1,0 +1,20 @@
+//! On real servers, end to end: what may run side by side. The other files here measure, each in a
+//! program of its own that has the machine to itself.
+
+mod batches;
+mod cancel;
+mod check;
+mod cleanup;
+mod container;
+mod counts;
+mod errors;
+mod faults;
+mod http;
+mod map;
+mod matrix;
+mod parameters;
+mod pgbench_scripts;
+mod recordings;
+mod rules;
+mod suite;
+mod tls;
