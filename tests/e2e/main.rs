@@ -18,3 +18,4 @@ mod recordings;
 mod rules;
 mod suite;
 mod tls;
+mod validity;

@@ -44,7 +44,7 @@ pub(super) struct Experiment<'a> {
     pub(super) poolers: Option<Poolers>,
     watcher: Option<Watcher>,
     /// In what sessions differ with the pool and without, if they do.
-    pub(super) settings: Option<String>,
+    pub(super) settings: Vec<String>,
     /// Why the pooler is watched no more.
     pub(super) watcher_error: Option<String>,
 }
