@@ -316,6 +316,7 @@ mod tests {
                 end: SECOND,
                 cpu_ns: 2200,
                 spun_ns: 0,
+                busy_ns: Vec::new(),
                 is_interrupted: false,
                 is_aborted: false,
             };
