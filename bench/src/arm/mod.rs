@@ -315,6 +315,7 @@ mod tests {
                 start: 0,
                 end: SECOND,
                 cpu_ns: 2200,
+                busy_ns: Vec::new(),
                 spun_ns: 0,
                 busy_ns: Vec::new(),
                 is_interrupted: false,

@@ -36,7 +36,7 @@ const NAMELESS: &str = "pgbench";
 
 /// The arguments of `poolbench pgbench`.
 #[derive(Debug, Args)]
-#[command(after_help = HELP, disable_help_flag = true)]
+#[command(after_help = HELP, disable_help_flag = true, args_override_self = true)]
 pub(crate) struct Pgbench {
     /// The database, or a connection string
     dbname: Option<String>,
@@ -335,6 +335,9 @@ fn weighted(text: &str) -> Result<(&str, u32), PgbenchOptionsError> {
 
 fn definition(text: &str) -> Result<(String, String), String> {
     let (name, value) = super::run_options::assignment(text)?;
+    if value.is_empty() {
+        return Err(format!("{text} has no value: write NAME=VALUE"));
+    }
     match engine::pgbench::is_variable_name(name.bytes()) {
         true => Ok((name, value)),
         false => Err(pgbench::invalid_name(&name)),

@@ -119,8 +119,10 @@ fn pool(
     let totals = sum(blocks)?;
     let requests = Some(arm.requests()).filter(|requests| *requests > 0)? as f64;
     let each = |count: Option<u64>| count.map(|count| count as f64 / requests);
-    let (wait, server) = (each(totals.wait_ns()), each(totals.query_ns()));
-    let counted = wait.zip(server).map(|(wait, server)| in_system(arm.rate(), wait + server));
+    let (wait, query) = (each(totals.wait_ns()), each(totals.query_ns()));
+    // PgBouncer counts a query's time from when its client sent it, its wait included.
+    let server = query.map(|query| (query - wait.unwrap_or_default()).max(0.0));
+    let counted = query.map(|query| in_system(arm.rate(), query));
     let looks = blocks.iter().flat_map(|block| &block.looks);
     let seen = mean(looks.clone().filter_map(|look| Some(look.sv_active? + look.cl_waiting?)));
     Some(PoolSummary {
@@ -256,9 +258,10 @@ mod tests {
     fn littles_law_says_how_many_are_in_the_pool() {
         let summary = Summary::example();
         let pool = summary.pool.iter().find(|pool| pool.arm == "pooler").unwrap();
-        // 2000 a second that wait 5 us and are at work for 150 us.
-        assert!(is_about(pool.in_pool_counted.unwrap(), 0.31), "{pool:?}");
-        let residual = pool.in_pool_seen.unwrap() - 0.31;
+        // 2000 a second that are there for 150 us, of which they wait for 5.
+        assert!(is_about(pool.in_pool_counted.unwrap(), 0.30), "{pool:?}");
+        assert_eq!(pool.server_ns_per_request, Some(145_000.0));
+        let residual = pool.in_pool_seen.unwrap() - 0.30;
         assert!(is_about(pool.in_pool_residual.unwrap(), residual), "{pool:?}");
         assert_eq!(pool.queries_per_request, Some(1.0));
         assert_eq!(pool.server_assignments_per_request, Some(1.0), "one a transaction");

@@ -131,7 +131,7 @@ impl Results<'_> {
         let Comparison { costs, throughput } = Comparison::new(plan, arms, scripts);
         let offered = plan.rate.zip(plan.load(0).1).filter(|_| is_whole);
         let offered = offered.map(|(rate, block_ns)| Offered { rate, block_ns });
-        let validity = Validity::of(&Evidence {
+        let mut validity = Validity::of(&Evidence {
             busiest: &head.generator.busiest,
             machine: &head.generator.machine,
             arms,
@@ -143,6 +143,11 @@ impl Results<'_> {
             lost_names,
             purpose: Purpose::Load,
         });
+        for arm in arms {
+            if arm.requests() > 0 && arm.blocks.iter().all(|block| block.succeeded == 0) {
+                validity.invalid(format!("{}: no transaction succeeded", arm.label()));
+            }
+        }
         let all = arms.iter().zip(targets).zip(scripts);
         let error = scripts.iter().find_map(|scripts| scripts.report.error.as_ref());
         Summary {

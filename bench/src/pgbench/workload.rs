@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use engine::pgbench::{Command, Program, Slot, Step, Workload};
-use wire::postgres::{Parameter, Protocol, Statement, StatementError};
+use wire::postgres::{
+    Command as SqlCommand, Parameter, Protocol, Statement, StatementError, commands,
+};
 use wire::{Operation, Piece, Request};
 
 use super::script::{self, Line, Names, ScriptMistake, What};
@@ -231,6 +233,12 @@ impl Compiler<'_> {
         if found.len() > PARAMETERS_MAX && self.protocol != Protocol::Simple {
             let message = format!("a statement can have {PARAMETERS_MAX} variables at most");
             return Err(self.mistake(at, message));
+        }
+        let is_copy = |one: &SqlCommand| matches!(one, SqlCommand::CopyIn | SqlCommand::CopyOut);
+        if commands(sql).iter().any(is_copy) {
+            return Err(
+                self.mistake(at, "COPY is not supported: nobody would send or take its data")
+            );
         }
         let number = self.operations.len();
         let encoded = match self.protocol {
