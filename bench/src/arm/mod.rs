@@ -317,7 +317,6 @@ mod tests {
                 cpu_ns: 2200,
                 busy_ns: Vec::new(),
                 spun_ns: 0,
-                busy_ns: Vec::new(),
                 is_interrupted: false,
                 is_aborted: false,
             };
