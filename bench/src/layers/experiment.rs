@@ -43,7 +43,7 @@ pub(super) struct Experiment<'a> {
     /// CPU time that this thread needed to read the processes' clocks, in ns.
     meters_cpu_ns: Nanos,
     /// In what sessions differ with the pool and without, if they do.
-    pub(super) settings: Option<String>,
+    pub(super) settings: Vec<String>,
 }
 
 /// What the measuring as a whole came to.
