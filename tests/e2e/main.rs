@@ -16,6 +16,7 @@ mod parameters;
 mod pgbench_scripts;
 mod recordings;
 mod rules;
+mod statements;
 mod suite;
 mod tls;
 mod validity;
