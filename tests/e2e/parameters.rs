@@ -90,16 +90,16 @@ fn options_are_sent_as_asked_for_and_named_where_the_pooler_refuses_them() {
 #[test]
 fn arms_whose_sessions_begin_with_other_settings_are_suspect_and_equal_ones_are_not() {
     let stack = Stack::small(&[]);
+    // The stack that is up fills in what -e does not.
+    let text = "name = \"parameters\"\n[targets.pooler]\nconninfo = \"${NOVA_POOLER}\"\n\
+                [targets.postgres]\nconninfo = \"${NOVA_POSTGRES} ${OPTIONS}\"\n\
+                [[operations]]\nname = \"one\"\nsql = \"SELECT 1\"\n";
+    let file = stack.home.write("layers.toml", text);
     let reasons = |options: &str| {
-        let text = format!(
-            "name = \"parameters\"\n[targets.pooler]\nconninfo = \"{}\"\n\
-             [targets.postgres]\nconninfo = \"{} {options}\"\n\
-             [[operations]]\nname = \"one\"\nsql = \"SELECT 1\"\n",
-            stack.target("pooler"),
-            stack.target("postgres"),
-        );
-        let file = stack.home.write("layers.toml", &text);
-        let ended = stack.home.run(&["layers", &file, "--duration=2s", "--rate=100", "--json=-"]);
+        let options = format!("OPTIONS={options}");
+        let arguments =
+            ["layers", &file, "--duration=2s", "--rate=100", "--json=-", "-e", &options];
+        let ended = stack.home.run(&arguments);
         assert_eq!(ended.code, 0, "{ended:?}");
         let summary = ended.json();
         let reasons = summary["reasons"].as_array().expect("reasons");
