@@ -56,6 +56,34 @@ const STATS: Answer = Answer::Psql(
      pgbouncer|7|7|0|0|0|0|0|0|0|0|0|0|0|0",
 );
 
+/// From 1.24 on.
+const POOLS_124: Answer = Answer::Psql(
+    "database|user|cl_active|cl_waiting|cl_active_cancel_req|cl_waiting_cancel_req|\
+     sv_active|sv_active_cancel|sv_being_canceled|sv_idle|sv_used|sv_tested|\
+     sv_login|maxwait|maxwait_us|pool_mode|load_balance_hosts\n\
+     nova|app|30|10|1|2|3|1|0|0|0|1|0|2|5|transaction|NULL",
+);
+
+const DATABASES_124: Answer = Answer::Psql(
+    "name|host|port|database|force_user|pool_size|min_pool_size|reserve_pool_size|\
+     server_lifetime|pool_mode|load_balance_hosts|max_connections|\
+     current_connections|max_client_connections|current_client_connections|paused|\
+     disabled\n\
+     nova|127.0.0.1|5432|nova|NULL|9|0|3|3600|NULL|NULL|0|5|40|40|0|0",
+);
+
+const USERS_124: Answer = Answer::Psql(
+    "name|pool_size|reserve_pool_size|pool_mode|max_user_connections|\
+     current_connections|max_user_client_connections|current_client_connections\n\
+     app|NULL|NULL|NULL|0|5|0|40",
+);
+
+const CONFIG_124: Answer = Answer::Psql(
+    "key|value|default|changeable\n\
+     max_client_conn|400|100|yes\n\
+     max_db_client_connections|40|0|yes",
+);
+
 const VERSIONS: [Version; 5] = [
     Version {
         name: "PgBouncer 1.18.0",
@@ -138,19 +166,8 @@ const VERSIONS: [Version; 5] = [
     },
     Version {
         name: "PgBouncer 1.24.1",
-        pools: Answer::Psql(
-            "database|user|cl_active|cl_waiting|cl_active_cancel_req|cl_waiting_cancel_req|\
-             sv_active|sv_active_cancel|sv_being_canceled|sv_idle|sv_used|sv_tested|\
-             sv_login|maxwait|maxwait_us|pool_mode|load_balance_hosts\n\
-             nova|app|30|10|1|2|3|1|0|0|0|1|0|2|5|transaction|NULL",
-        ),
-        databases: Answer::Psql(
-            "name|host|port|database|force_user|pool_size|min_pool_size|reserve_pool_size|\
-             server_lifetime|pool_mode|load_balance_hosts|max_connections|\
-             current_connections|max_client_connections|current_client_connections|paused|\
-             disabled\n\
-             nova|127.0.0.1|5432|nova|NULL|9|0|3|3600|NULL|NULL|0|5|40|40|0|0",
-        ),
+        pools: POOLS_124,
+        databases: DATABASES_124,
         stats: Answer::Psql(
             "database|total_server_assignment_count|total_xact_count|total_query_count|\
              total_received|total_sent|total_xact_time|total_query_time|total_wait_time|\
@@ -160,16 +177,8 @@ const VERSIONS: [Version; 5] = [
              avg_server_parse_count|avg_bind_count\n\
              nova|95|90|100|8|9|70|60|50|4|3|88|1|1|1|1|1|1|1|1|1|1|1",
         ),
-        users: Answer::Psql(
-            "name|pool_size|reserve_pool_size|pool_mode|max_user_connections|\
-             current_connections|max_user_client_connections|current_client_connections\n\
-             app|NULL|NULL|NULL|0|5|0|40",
-        ),
-        config: Answer::Psql(
-            "key|value|default|changeable\n\
-             max_client_conn|400|100|yes\n\
-             max_db_client_connections|40|0|yes",
-        ),
+        users: USERS_124,
+        config: CONFIG_124,
         full: None,
         server_assignments: Some(95),
         binds: Some(88),
@@ -181,19 +190,8 @@ const VERSIONS: [Version; 5] = [
     },
     Version {
         name: "PgBouncer 1.26.1",
-        pools: Answer::Psql(
-            "database|user|cl_active|cl_waiting|cl_active_cancel_req|cl_waiting_cancel_req|\
-             sv_active|sv_active_cancel|sv_being_canceled|sv_idle|sv_used|sv_tested|\
-             sv_login|maxwait|maxwait_us|pool_mode|load_balance_hosts\n\
-             nova|app|30|10|1|2|3|1|0|0|0|1|0|2|5|transaction|NULL",
-        ),
-        databases: Answer::Psql(
-            "name|host|port|database|force_user|pool_size|min_pool_size|reserve_pool_size|\
-             server_lifetime|pool_mode|load_balance_hosts|max_connections|\
-             current_connections|max_client_connections|current_client_connections|paused|\
-             disabled\n\
-             nova|127.0.0.1|5432|nova|NULL|9|0|3|3600|NULL|NULL|0|5|40|40|0|0",
-        ),
+        pools: POOLS_124,
+        databases: DATABASES_124,
         stats: Answer::Psql(
             "database|total_server_assignment_count|total_xact_count|total_query_count|\
              total_received|total_sent|total_xact_time|total_query_time|total_wait_time|\
@@ -203,16 +201,8 @@ const VERSIONS: [Version; 5] = [
              avg_server_parse_count|avg_bind_count|avg_client_login_count\n\
              nova|95|90|100|8|9|70|60|50|4|3|88|40|1|1|1|1|1|1|1|1|1|1|1|1",
         ),
-        users: Answer::Psql(
-            "name|pool_size|reserve_pool_size|pool_mode|max_user_connections|\
-             current_connections|max_user_client_connections|current_client_connections\n\
-             app|NULL|NULL|NULL|0|5|0|40",
-        ),
-        config: Answer::Psql(
-            "key|value|default|changeable\n\
-             max_client_conn|400|100|yes\n\
-             max_db_client_connections|40|0|yes",
-        ),
+        users: USERS_124,
+        config: CONFIG_124,
         full: None,
         server_assignments: Some(95),
         binds: Some(88),
