@@ -10,8 +10,17 @@ use super::family::short_text;
 
 /// The files of a family's processes, from one look to the next: to open one of /proc takes several
 /// times as long as to read it, and a look at Postgres reads two for each backend.
+/// What has taken no CPU time since is not read again: who did not run did not wait for a core either, as
+/// the scheduler counts it, and what it holds in memory is the same.
 #[derive(Default)]
-pub(super) struct OpenFiles(BTreeMap<u32, Files>);
+pub(super) struct OpenFiles(BTreeMap<u32, Seen>);
+
+struct Seen {
+    files: Files,
+    /// CPU time at the last look.
+    cpu_ns: Nanos,
+    figures: ProcessFigures,
+}
 
 /// Those of one process. Once it has ended they can't be read, whoever has its pid then.
 struct Files {
@@ -50,22 +59,24 @@ pub(super) struct Scheduled {
 }
 
 impl OpenFiles {
-    /// The figures of those of these processes that are there; files of all others are closed.
+    /// The figures of those of these processes that are there, by their CPU time so far; files of all
+    /// others are closed.
     pub(super) fn read(
         &mut self,
-        pids: impl Iterator<Item = u32>,
+        processes: impl Iterator<Item = (u32, Nanos)>,
     ) -> BTreeMap<u32, ProcessFigures> {
         let mut earlier = std::mem::take(&mut self.0);
-        let mut all = BTreeMap::new();
-        for pid in pids {
-            let read = |files: Files| Some((files.read(pid)?, files));
-            let kept = earlier.remove(&pid).and_then(read);
-            if let Some((figures, files)) = kept.or_else(|| Files::open(pid).and_then(read)) {
-                all.insert(pid, figures);
-                self.0.insert(pid, files);
+        for (pid, cpu_ns) in processes {
+            let read = |files: Files| Some(Seen { figures: files.read(pid)?, files, cpu_ns });
+            let kept = earlier.remove(&pid).and_then(|seen| match seen.cpu_ns == cpu_ns {
+                true => Some(seen),
+                false => read(seen.files),
+            });
+            if let Some(seen) = kept.or_else(|| Files::open(pid).and_then(read)) {
+                self.0.insert(pid, seen);
             }
         }
-        all
+        self.0.iter().map(|(pid, seen)| (*pid, seen.figures.clone())).collect()
     }
 }
 
@@ -136,21 +147,22 @@ mod tests {
     fn files_are_opened_once_and_closed_when_their_process_has_ended() {
         let mut children = [start(), start()];
         let pids = children.each_ref().map(Child::id);
+        let at = |cpu_ns| pids.into_iter().map(move |pid| (pid, cpu_ns));
         let mut files = OpenFiles::default();
         let descriptors = |files: &OpenFiles| {
-            let of = |files: &Files| [files.task.as_raw_fd(), files.statm.as_raw_fd()];
-            files.0.iter().map(|(pid, files)| (*pid, of(files))).collect::<Vec<_>>()
+            let of = |seen: &Seen| [seen.files.task.as_raw_fd(), seen.files.statm.as_raw_fd()];
+            files.0.iter().map(|(pid, seen)| (*pid, of(seen))).collect::<Vec<_>>()
         };
-        let first = files.read(pids.into_iter());
+        let first = files.read(at(1));
         let opened = descriptors(&files);
         assert_eq!((first.len(), opened.len()), (2, 2));
-        let second = files.read(pids.into_iter());
+        let second = files.read(at(2));
         assert_eq!(descriptors(&files), opened);
         assert_eq!(second[&pids[0]].threads[0].0, pids[0]);
         assert!(second[&pids[0]].memory.resident > 0);
         children[0].kill().unwrap();
         children[0].wait().unwrap();
-        let third = files.read(pids.into_iter());
+        let third = files.read(at(3));
         assert_eq!(third.keys().collect::<Vec<_>>(), [&pids[1]]);
         assert_eq!(descriptors(&files).len(), 1);
         assert!(files.read(std::iter::empty()).is_empty() && files.0.is_empty());
@@ -159,11 +171,21 @@ mod tests {
     }
 
     #[test]
+    fn who_has_taken_no_cpu_time_is_not_read_again() {
+        let (own, invented) = (std::process::id(), Memory { resident: 1, shared: 1 });
+        let mut files = OpenFiles::default();
+        files.read([(own, 7)].into_iter());
+        files.0.get_mut(&own).unwrap().figures.memory = invented;
+        assert_eq!(files.read([(own, 7)].into_iter())[&own].memory, invented);
+        assert_ne!(files.read([(own, 8)].into_iter())[&own].memory, invented);
+    }
+
+    #[test]
     fn of_several_threads_each_has_its_time() {
         let own = std::process::id();
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let other = std::thread::spawn(move || ended.recv().is_ok());
-        let figures = OpenFiles::default().read([own].into_iter());
+        let figures = OpenFiles::default().read([(own, 1)].into_iter());
         assert!(figures[&own].threads.len() >= 2, "{figures:?}");
         drop(end);
         other.join().unwrap();

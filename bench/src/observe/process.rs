@@ -108,7 +108,7 @@ fn read(
 ) -> Option<ProcessSample> {
     let members = family.members()?;
     let cpu = family.cpu_of(&members)?;
-    let figures = files.read(members.all());
+    let figures = files.read(cpu.processes());
     if *limited != members.leaders {
         limited.clone_from(&members.leaders);
         *limits = limits_of(limited);
