@@ -55,6 +55,16 @@ impl ArmKind {
     pub(crate) fn has(&self, layer: &str) -> bool {
         self.layers.contains(&layer)
     }
+
+    /// Whether one of the scenario's processes, by its name there, is on the way.
+    pub(crate) fn has_process(&self, name: &str) -> bool {
+        self.layers.iter().any(|layer| self.process(layer) == name)
+    }
+
+    /// A layer's name among the scenario's processes.
+    fn process<'a>(&'a self, layer: &'a str) -> &'a str {
+        if layer == "gateway" { &self.target } else { layer }
+    }
 }
 
 /// The four ways through a gateway and a pooler.
@@ -283,12 +293,7 @@ impl Arm {
             return Some(0);
         }
         let mut processes = self.blocks[block].cpu_ns.iter();
-        processes.find(|(process, _)| process == self.process(layer)).map(|(_, ns)| *ns)
-    }
-
-    /// A layer's name among the scenario's processes.
-    fn process<'a>(&'a self, layer: &'a str) -> &'a str {
-        if layer == "gateway" { &self.kind.target } else { layer }
+        processes.find(|(process, _)| process == self.kind.process(layer)).map(|(_, ns)| *ns)
     }
 
     /// Failures of connections and of whoever hands them out, not of the requests themselves.

@@ -9,10 +9,12 @@ use wire::{Class, Code, Failure, Outcome};
 use super::accounting::Assignments;
 use super::amplification::Amplification;
 use super::arms::{choose, pairs};
+use super::cost::QUANTILES;
 use super::counts::Counts;
 use super::experiment::Measured;
 use super::hops::{Hop, Over};
 use super::level::{Level, PoolBlock};
+use super::observer_cost::observer_costs;
 use super::stopping::{Ended, EndedBy};
 use super::summary::{Results, Summary};
 use super::{Plan, schedule};
@@ -72,7 +74,7 @@ impl Summary {
             transactions_per_request: Some(1.0),
             server_assignments_per_request: Some(1.0),
         };
-        results.summary(Measured {
+        let summary = results.summary(Measured {
             started: UNIX_EPOCH,
             duration_ns: 3_000_000_000,
             counts: Some(Counts { completed_through_pooler: 8000, pooler_queries: 8000 }),
@@ -86,7 +88,14 @@ impl Summary {
                 length_ns: 10 * SECOND,
                 ..Observations::default()
             },
-        })
+        });
+        let long = plan.rates.iter().map(|rate| {
+            let mut level = level(&kinds, *rate, plan);
+            (0..kinds.len()).for_each(|arm| (0..7).for_each(|_| fill(&mut level, arm)));
+            observer_costs(&level, &QUANTILES, plan.seed)
+        });
+        // Of four rounds they would not be known.
+        Self { observer_costs: long.flatten().collect(), ..summary }
     }
 }
 

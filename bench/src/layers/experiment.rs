@@ -40,6 +40,7 @@ pub(super) struct Experiment<'a> {
     processes: Processes,
     pub(super) beside: Beside,
     tally: Tally,
+    meter: CpuMeter,
     /// CPU time that this thread needed to read the processes' clocks, in ns.
     meters_cpu_ns: Nanos,
     /// In what sessions differ with the pool and without, if they do.
@@ -91,6 +92,7 @@ impl<'a> Experiment<'a> {
             pairs: arms::pairs(&kinds),
             levels: Vec::new(),
             start_ns: 0,
+            meter: CpuMeter::new(&processes),
             processes,
             beside,
             tally: Tally::default(),
@@ -186,7 +188,8 @@ impl<'a> Experiment<'a> {
         let stream = self.rig.stream(arm, load, (0, 0), self.plan.block_seed(round));
         let is_pooled = self.beside.has_pooler() && self.rig.arms[arm].kind.has("pooler");
         let before = if is_pooled { self.totals() } else { None };
-        let cpu = self.metered(CpuMeter::begin);
+        let kind = self.rig.arms[arm].kind.clone();
+        self.metered(|meter| meter.begin(|process| kind.has_process(process)));
         let is_watched = is_pooled && is_watched(round);
         let watch = if is_watched { self.beside.watch() } else { None };
         if is_observed(round) {
@@ -199,7 +202,7 @@ impl<'a> Experiment<'a> {
             self.levels[rate].observed[arm].push((load, self.rig.spun_share(&report)));
         }
         let looks = self.beside.seen(watch);
-        let used = self.metered(|_| cpu.used());
+        let used = self.metered(CpuMeter::used);
         let times = report.start..=report.end;
         self.levels[rate].arms[arm].push(Block::new(report, self.plan.block_ns, used));
         if is_pooled {
@@ -220,9 +223,9 @@ impl<'a> Experiment<'a> {
     }
 
     /// Reads the processes' clocks, and counts how long this thread needs for it.
-    fn metered<A>(&mut self, read: impl FnOnce(&Processes) -> A) -> A {
+    fn metered<A>(&mut self, read: impl FnOnce(&mut CpuMeter) -> A) -> A {
         let before = thread_cpu_ns();
-        let result = read(&self.processes);
+        let result = read(&mut self.meter);
         self.meters_cpu_ns += thread_cpu_ns() - before;
         result
     }

@@ -23,7 +23,7 @@ pub(super) struct ObserverCost {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Looking {
-    /// At the pool, fifty times a second.
+    /// At the pool, all through a block.
     Watching,
     /// At everything else, twice in a block.
     Observing,
@@ -62,13 +62,20 @@ impl Looking {
     }
 }
 
-/// The quantiles' differences between the rounds with it and without.
+/// Fewer rounds with it, or without, say no more than which of the machine's moods they fell into.
+const ROUNDS_MIN: usize = 4;
+
+/// The quantiles' differences between the rounds with it and without; `None` of too few of either.
 fn differences(
     arm: &Arm,
     sides: &[Option<bool>],
     quantiles: &[f64],
     seed: u64,
 ) -> Option<Vec<Estimate>> {
+    let rounds = |wanted| sides.iter().filter(|side| **side == Some(wanted)).count();
+    if rounds(true).min(rounds(false)) < ROUNDS_MIN {
+        return None;
+    }
     let merger = merger(arm, sides.len());
     estimates(sides.len(), seed, |times| {
         let of = |wanted: bool| {
@@ -94,16 +101,16 @@ mod tests {
             looks: Vec::new(),
             is_watched: is_watched(round),
         };
-        let pool: Vec<_> = (0..4).map(block).collect();
+        let pool: Vec<_> = (0..8).map(block).collect();
         let sides = |of: Looking, pool: &[PoolBlock]| {
-            (0..4).map(|round| of.side(round, pool)).collect::<Vec<_>>()
+            (0..8).map(|round| of.side(round, pool)).collect::<Vec<_>>()
         };
         let (on, off) = (Some(true), Some(false));
-        assert_eq!(sides(Looking::Watching, &pool), [on, None, on, off]);
-        assert_eq!(sides(Looking::Observing, &pool), [off, on, off, None]);
+        assert_eq!(sides(Looking::Watching, &pool), [on, None, on, off, on, on, on, off]);
+        assert_eq!(sides(Looking::Observing, &pool), [off, on, off, None, off, off, off, None]);
         // Where there is no pool to watch, all the others are without.
-        assert_eq!(sides(Looking::Watching, &[]), [off, None, off, off]);
-        assert_eq!(sides(Looking::Observing, &[]), [off, on, off, off]);
+        assert_eq!(sides(Looking::Watching, &[]), [off, None, off, off, off, off, off, off]);
+        assert_eq!(sides(Looking::Observing, &[]), [off, on, off, off, off, off, off, off]);
     }
 
     #[test]
@@ -114,8 +121,8 @@ mod tests {
             let costs = costs.filter(|cost| cost.arm == arm && cost.of == of);
             costs.map(|cost| cost.ns).collect::<Vec<_>>()
         };
-        // A request of each block takes 1 us longer than one of the block before: the fourth, which is
-        // not watched, 3 and 1 longer than the first and the third.
+        // A request of each of four blocks takes 1 us longer than one of the block before: the fourth,
+        // which is not watched, 3 to 1 longer than the others.
         let watching = of("pooler", Looking::Watching);
         assert_eq!(watching.len(), cost::QUANTILES.len());
         assert!(watching.iter().all(|ns| (-3100.0..=-900.0).contains(ns)), "{watching:?}");

@@ -47,15 +47,16 @@ pub(super) fn is_watched(round: u64) -> bool {
     round % 4 != 3
 }
 
-/// Whether everything else is observed too while this round's blocks run. That costs a look at every
-/// process: in one round of four it is no more than a run's look a second.
+/// Whether everything else is observed too while this round's blocks run, by two looks in each. That
+/// costs a look at every process: in one round of eight it is not more than a run's look a second.
 pub(super) fn is_observed(round: u64) -> bool {
-    round % 4 == 1
+    round % 8 == 1
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layers::aside::looks_within;
 
     #[test]
     fn every_round_has_every_arm_at_every_rate_once_and_orders_differ() {
@@ -71,10 +72,23 @@ mod tests {
     }
 
     #[test]
-    fn three_of_four_rounds_are_watched_and_one_of_them_observed() {
+    fn three_of_four_rounds_are_watched_and_one_of_eight_observed() {
         assert_eq!((0..40).filter(|round| is_watched(*round)).count(), 30);
-        assert_eq!((0..40).filter(|round| is_observed(*round)).count(), 10);
+        assert_eq!((0..40).filter(|round| is_observed(*round)).count(), 5);
         assert!((0..40).all(|round| is_watched(round) || !is_observed(round)));
         assert!(is_observed(1), "the shortest comparison has two rounds");
+    }
+
+    #[test]
+    fn looking_is_rare() {
+        const ROUNDS: u64 = 80;
+        let block_ns = Plan::example().block_ns;
+        let seconds = (ROUNDS * block_ns) as f64 / engine::SECOND as f64;
+        let rounds =
+            |is_so: fn(u64) -> bool| (0..ROUNDS).filter(|round| is_so(*round)).count() as f64;
+        let each = 2.0 * rounds(is_observed) / seconds;
+        assert!(each <= 1.0, "{each} looks a second at every process");
+        let pool = looks_within(block_ns) as f64 * rounds(is_watched) / seconds;
+        assert!(pool <= 15.0, "{pool} looks a second at the pool");
     }
 }

@@ -8,6 +8,7 @@ use super::Plan;
 use super::accounting::{Accounting, Assignments, PoolSummary, accounting, pools};
 use super::amplification::Amplification;
 use super::arms::{Pair, square};
+use super::aside::looks_within;
 use super::cost::{CPU_LAYERS, Costs};
 use super::counts::{self, Counts};
 use super::curve::{SameLatency, same_latencies};
@@ -170,7 +171,7 @@ impl Results<'_> {
         let blocks = levels.iter().flat_map(|level| &level.pool).flatten();
         let watched: Vec<_> = blocks.filter(|block| block.is_watched).collect();
         let looks: usize = watched.iter().map(|block| block.looks.len()).sum();
-        let due = plan.block_ns / super::aside::INTERVAL.as_nanos() as u64 * watched.len() as u64;
+        let due = looks_within(plan.block_ns) * watched.len() as u64;
         validity.judge_looks("the pooler's console", looks as u64, due);
         for level in *levels {
             counts::judge_restarts(level, &mut validity);

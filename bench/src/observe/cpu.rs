@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use engine::Nanos;
 use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 
@@ -41,6 +42,11 @@ impl CpuSample {
         let are_there = members.leaders.iter().all(|leader| processes.contains_key(leader));
         let leaders = members.leaders.clone();
         are_there.then_some(Self { leaders, processes, group_ns: None })
+    }
+
+    /// Each process with its own CPU time so far, in ns.
+    pub(super) fn processes(&self) -> impl Iterator<Item = (u32, Nanos)> {
+        self.processes.iter().map(|(pid, taken)| (*pid, taken.own_ns))
     }
 
     /// The same where they are all processes of control groups that have taken so much, those that

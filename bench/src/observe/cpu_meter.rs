@@ -4,26 +4,53 @@ use std::collections::BTreeMap;
 
 use engine::Nanos;
 
+use super::family::Members;
 use super::{CpuSample, Family};
 
-/// What each target's processes had used at an instant; `None` where one of them was not there.
-pub(crate) struct CpuMeter(Vec<(String, Family, Option<CpuSample>)>);
+/// Reads it at the beginning and at the end of a time, again and again.
+pub(crate) struct CpuMeter(Vec<Metered>);
+
+struct Metered {
+    target: String,
+    family: Family,
+    /// At the end of the last time. Who belongs to a family takes as long to find out as what they
+    /// used: those who have come since then are found at the next end, and count in full.
+    members: Option<Members>,
+    /// At the beginning; `None` where one of the processes was not there, or was not wanted.
+    before: Option<CpuSample>,
+}
 
 impl CpuMeter {
-    /// From now on.
-    pub(crate) fn begin(processes: &BTreeMap<String, Family>) -> Self {
-        let read =
-            |(target, family): (&String, &Family)| (target.clone(), family.clone(), family.cpu());
-        Self(processes.iter().map(read).collect())
+    pub(crate) fn new(processes: &BTreeMap<String, Family>) -> Self {
+        let metered = |(target, family): (&String, &Family)| Metered {
+            target: target.clone(),
+            family: family.clone(),
+            members: None,
+            before: None,
+        };
+        Self(processes.iter().map(metered).collect())
+    }
+
+    /// From now on, for these targets.
+    pub(crate) fn begin(&mut self, is_wanted: impl Fn(&str) -> bool) {
+        for Metered { target, family, members, before } in &mut self.0 {
+            let known = members.take();
+            let read =
+                || known.and_then(|members| family.cpu_of(&members)).or_else(|| family.cpu());
+            *before = is_wanted(target).then(read).flatten();
+        }
     }
 
     /// CPU time that was used since, by target, in ns. A target whose process has gone, or is another
     /// one now, is left out: nobody knows what it used.
-    pub(crate) fn used(self) -> Vec<(String, Nanos)> {
-        let used = |(target, family, before): (String, Family, Option<CpuSample>)| {
-            Some((target, family.cpu()?.since(&before?)?))
+    pub(crate) fn used(&mut self) -> Vec<(String, Nanos)> {
+        let used = |Metered { target, family, members, before }: &mut Metered| {
+            let before = before.take()?;
+            *members = family.members();
+            let now = family.cpu_of(members.as_ref()?)?;
+            Some((target.clone(), now.since(&before)?))
         };
-        self.0.into_iter().filter_map(used).collect()
+        self.0.iter_mut().filter_map(used).collect()
     }
 }
 
@@ -46,20 +73,34 @@ mod tests {
             ("pooler".to_owned(), family),
             ("us".to_owned(), Family::of([std::process::id()])),
         ]);
-        let seen = |meter: CpuMeter| {
+        let mut meter = CpuMeter::new(&processes);
+        let seen = |meter: &mut CpuMeter| {
             let used = meter.used();
             used.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
         };
-        assert_eq!(seen(CpuMeter::begin(&processes)), ["pooler", "us"]);
-        let meter = CpuMeter::begin(&processes);
+        for _ in 0..2 {
+            meter.begin(|_| true);
+            assert_eq!(seen(&mut meter), ["pooler", "us"]);
+        }
+        meter.begin(|_| true);
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(seen(meter), ["us"]);
-        let meter = CpuMeter::begin(&processes);
+        assert_eq!(seen(&mut meter), ["us"]);
+        meter.begin(|_| true);
         child = start();
         std::fs::write(&file, child.id().to_string()).unwrap();
-        assert_eq!(seen(meter), ["us"], "it was not there at the beginning");
-        assert_eq!(seen(CpuMeter::begin(&processes)), ["pooler", "us"]);
+        assert_eq!(seen(&mut meter), ["us"], "it was not there at the beginning");
+        meter.begin(|_| true);
+        assert_eq!(seen(&mut meter), ["pooler", "us"]);
+        meter.begin(|name| name == "us");
+        assert_eq!(seen(&mut meter), ["us"], "nobody asked for the other");
+        // Started anew between two times.
+        child.kill().unwrap();
+        child.wait().unwrap();
+        child = start();
+        std::fs::write(&file, child.id().to_string()).unwrap();
+        meter.begin(|_| true);
+        assert_eq!(seen(&mut meter), ["pooler", "us"]);
         child.kill().unwrap();
         child.wait().unwrap();
     }

@@ -34,8 +34,6 @@ pub(super) struct Members {
     pub(super) others: Vec<u32>,
     /// Those of all that have children now.
     pub(super) parents: BTreeSet<u32>,
-    /// Those of all that have several threads.
-    pub(super) threaded: BTreeSet<u32>,
     /// Those of others that are one of many (see [`CROWD_MIN`]).
     pub(super) crowd: BTreeSet<u32>,
 }
@@ -143,9 +141,6 @@ impl Members {
             let below = self.children(pid).into_iter().filter(|child| seen.insert(*child));
             let below: Vec<_> = below.collect();
             if below.len() >= CROWD_MIN {
-                for pid in &below {
-                    self.is_threaded(*pid);
-                }
                 self.crowd.extend(&below);
                 self.others.extend(below);
                 continue;
@@ -155,23 +150,16 @@ impl Members {
         }
     }
 
-    /// Takes note of it, too.
-    fn is_threaded(&mut self, pid: u32) -> bool {
-        // It has a subfolder for each thread, and two links of its own (proc(5)).
-        let task = fs::metadata(format!("/proc/{pid}/task"));
-        let is_threaded = task.is_ok_and(|task| task.nlink() > 3);
-        is_threaded.then(|| self.threaded.insert(pid));
-        is_threaded
-    }
-
-    /// The processes that one has started and that still run; takes note of what it is.
+    /// The processes that one has started and that still run; takes note of it where there are some.
     fn children(&mut self, pid: u32) -> Vec<u32> {
         let folder = format!("/proc/{pid}/task");
         let list = |path: &Path| {
             let text = short_text(path).unwrap_or_default();
             text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()
         };
-        let all = if self.is_threaded(pid) {
+        // It has a subfolder for each thread, and two links of its own (proc(5)).
+        let task = fs::metadata(&folder);
+        let all = if task.is_ok_and(|task| task.nlink() > 3) {
             let tasks = fs::read_dir(&folder).into_iter().flatten().flatten();
             tasks.flat_map(|task| list(&task.path().join("children"))).collect()
         } else {

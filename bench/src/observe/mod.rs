@@ -4,6 +4,7 @@ mod cgroup;
 mod cpu;
 mod cpu_meter;
 mod family;
+mod files;
 mod login;
 mod machine;
 mod network;

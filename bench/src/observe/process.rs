@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::ObserveError;
 use super::cgroup::{Cgroup, Quota, Usage};
 use super::cpu::CpuSample;
-use super::family::{Family, Members, short_text};
+use super::family::Family;
+use super::files::{OpenFiles, Scheduled};
 
 /// The processes of a family at one instant.
 #[derive(Debug, Clone)]
@@ -29,16 +30,6 @@ pub(crate) struct ProcessSample {
     resident_bytes: Option<u64>,
     open_files: Option<u64>,
     open_files_max: Option<u64>,
-}
-
-/// A thread's time with the scheduler (Linux, Documentation/scheduler/sched-stats.rst).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Scheduled {
-    run_ns: Nanos,
-    /// Ready to run, and waiting for a core.
-    wait_ns: Nanos,
-    /// How often it was given a core.
-    turns: u64,
 }
 
 /// What a family's processes took between two instants.
@@ -83,6 +74,7 @@ pub(crate) struct ProcessSource {
     /// See [`Family::find`].
     places: Vec<String>,
     family: Option<Family>,
+    files: OpenFiles,
     /// The control groups that limit its leaders, where each has one; found anew with the leaders.
     limits: (Vec<u32>, Option<Vec<Cgroup>>),
 }
@@ -90,7 +82,7 @@ pub(crate) struct ProcessSource {
 impl ProcessSource {
     pub(crate) fn new(name: &str, places: &[String]) -> Self {
         let (name, places) = (name.to_owned(), places.to_owned());
-        Self { name, places, family: None, limits: Default::default() }
+        Self { name, places, family: None, files: OpenFiles::default(), limits: Default::default() }
     }
 
     /// Looks once.
@@ -103,7 +95,7 @@ impl ProcessSource {
             Some(family) => family,
             None => Family::find(&self.places).map_err(missing)?,
         };
-        let sample = read(&family, &mut self.limits);
+        let sample = read(&family, &mut self.files, &mut self.limits);
         self.family = Some(family);
         sample.ok_or_else(|| missing(&self.places.join(", ")))
     }
@@ -111,11 +103,12 @@ impl ProcessSource {
 
 fn read(
     family: &Family,
+    files: &mut OpenFiles,
     (limited, limits): &mut (Vec<u32>, Option<Vec<Cgroup>>),
 ) -> Option<ProcessSample> {
     let members = family.members()?;
     let cpu = family.cpu_of(&members)?;
-    let threads: BTreeMap<_, _> = members.all().flat_map(|pid| threads(&members, pid)).collect();
+    let figures = files.read(cpu.processes());
     if *limited != members.leaders {
         limited.clone_from(&members.leaders);
         *limits = limits_of(limited);
@@ -123,10 +116,10 @@ fn read(
     let quotas = limits.iter().flatten().map(Cgroup::quota);
     let quota = quotas.reduce(|sum, one| Some(sum?.and(one?))).flatten();
     let usages = family.groups().map(Cgroup::usage);
-    let resident = |pid| memory(&short_text(format!("/proc/{pid}/statm"))?);
-    let own_pages = members.leaders.iter().map(|pid| Some(resident(*pid)?.0));
-    let their_pages = members.others.iter().filter_map(|pid| resident(*pid));
-    let their_pages: u64 = their_pages.map(|(all, shared)| all.saturating_sub(shared)).sum();
+    let memory = |pid: &u32| Some(figures.get(pid)?.memory);
+    let own_pages = members.leaders.iter().map(|pid| Some(memory(pid)?.resident));
+    let theirs = members.others.iter().filter_map(memory);
+    let their_pages: u64 = theirs.map(|memory| memory.resident.saturating_sub(memory.shared)).sum();
     let pages = own_pages.sum::<Option<u64>>().map(|own| own + their_pages);
     let leaders = members.leaders.iter().filter_map(|pid| Some((open_files(*pid)?, *pid)));
     let others = members.others.iter().filter(|pid| !members.crowd.contains(pid));
@@ -137,7 +130,7 @@ fn read(
     all_cores.dedup();
     Some(ProcessSample {
         cpu,
-        threads,
+        threads: figures.into_values().flat_map(|process| process.threads).collect(),
         has_children: members.share_work(),
         cores: all_cores,
         quota,
@@ -199,31 +192,6 @@ impl ProcessSample {
             open_files_max: self.open_files_max,
         })
     }
-}
-
-/// The threads of a process.
-fn threads(members: &Members, pid: u32) -> Vec<(u32, Scheduled)> {
-    if !members.threaded.contains(&pid) {
-        return vec![(pid, scheduled(&format!("/proc/{pid}/schedstat")))];
-    }
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let tids = tasks.filter_map(|task| task.file_name().to_str()?.parse().ok());
-    tids.map(|tid| (tid, scheduled(&format!("/proc/{pid}/task/{tid}/schedstat")))).collect()
-}
-
-/// Where the kernel keeps no such statistics nothing was waited for, as far as we know.
-fn scheduled(path: &str) -> Scheduled {
-    let text = short_text(path).unwrap_or_default();
-    let mut numbers = text.split_whitespace().map(|number| number.parse().ok());
-    let mut next = || numbers.next().flatten();
-    let all = (|| Some(Scheduled { run_ns: next()?, wait_ns: next()?, turns: next()? }))();
-    all.unwrap_or_default()
-}
-
-/// Pages in memory, and those of them that are shared (proc_pid_statm(5)).
-fn memory(statm: &str) -> Option<(u64, u64)> {
-    let mut numbers = statm.split(' ').skip(1).map(|number| number.parse().ok());
-    Some((numbers.next()??, numbers.next()??))
 }
 
 fn cores(pid: u32) -> Vec<usize> {

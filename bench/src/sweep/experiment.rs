@@ -173,7 +173,8 @@ impl<'a> Experiment<'a> {
         }
         let mut console = Console::default();
         let before = console.seen(self.totals());
-        let cpu = CpuMeter::begin(&self.processes);
+        let mut cpu = CpuMeter::new(&self.processes);
+        cpu.begin(|_| true);
         let names: Vec<_> = self.scenario.operations.iter().map(|op| op.name.clone()).collect();
         let (mut looks, mut pieces) = (Vec::new(), Vec::new());
         let (judge, mut judged) = (self.judge(&target)?, Vec::new());

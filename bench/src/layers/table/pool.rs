@@ -137,3 +137,21 @@ fn observer(summary: &Summary, of: Looking, costs: &str) -> Option<String> {
         format!("{costs} at p50, by the blocks without it: {}", each.join(", "))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cost_of_looking_that_may_be_none_is_told_by_how_much_it_can_be() {
+        let mut summary = Summary::example();
+        summary.observer_costs.iter_mut().for_each(|cost| cost.ci_ns = [-3000.0, 2000.0]);
+        let expected = [
+            "watching the pool costs nothing that shows at p50 (within 3.00 us)",
+            "looking at everything else costs nothing that shows at p50 (within 3.00 us)",
+        ];
+        assert_eq!(observers(&summary), expected);
+        summary.observer_costs.clear();
+        assert!(observers(&summary).is_empty(), "it is not known");
+    }
+}
