@@ -25,7 +25,7 @@ impl Plan {
         };
         let target = |name: &&str| PlannedTarget {
             name: (*name).into(),
-            conninfo: "host=127.0.0.1 dbname=shop user=shop".into(),
+            conninfo: vec!["host=127.0.0.1 dbname=shop user=shop".into()],
         };
         Self {
             targets: targets.iter().map(target).collect(),
@@ -48,6 +48,7 @@ impl Plan {
             log: None,
             progress_ns: None,
             has_timestamps: false,
+            is_debug: false,
             generator: GeneratorOptions::default(),
             seed: 1,
         }

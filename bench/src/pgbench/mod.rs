@@ -67,6 +67,8 @@ pub(crate) struct Plan {
     /// How often progress is shown.
     pub(crate) progress_ns: Option<Nanos>,
     pub(crate) has_timestamps: bool,
+    /// Shows where it connects.
+    pub(crate) is_debug: bool,
     pub(crate) generator: GeneratorOptions,
     pub(crate) seed: u64,
 }
@@ -92,7 +94,8 @@ pub(crate) enum Vacuum {
 #[derive(Clone, Debug)]
 pub(crate) struct PlannedTarget {
     pub(crate) name: String,
-    pub(crate) conninfo: String,
+    /// Connection strings, of which the first that says a thing decides.
+    pub(crate) conninfo: Vec<String>,
 }
 
 /// Why there is no result.

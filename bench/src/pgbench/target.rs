@@ -34,7 +34,7 @@ impl Target {
         target: &PlannedTarget,
         say: &mut dyn FnMut(&str),
     ) -> Result<Self, PgbenchError> {
-        let conninfo = Conninfo::parse(&target.conninfo)?.reached()?;
+        let conninfo = Conninfo::merged(&target.conninfo)?.reached()?;
         conninfo.warnings.iter().for_each(|line| say(line));
         let scale = prepare(plan, &conninfo, say)?;
         let mut presets = plan.variables.clone();
@@ -94,7 +94,7 @@ impl Target {
             workload::compile(&plan.scripts, plan.protocol, &[], plan.clients).unwrap();
         Self {
             name: target.name.clone(),
-            conninfo: Conninfo::parse(&target.conninfo).unwrap(),
+            conninfo: Conninfo::merged(&target.conninfo).unwrap(),
             scale: 1,
             commands,
             workload: Arc::new(Workload { records_commands: true, ..workload }),
