@@ -157,7 +157,9 @@ pub(crate) mod exit {
     pub(crate) const ABORTED: u8 = 108;
     /// The generator, or the stack itself, spoilt the run: its numbers are not about the target.
     pub(crate) const INVALID_RUN: u8 = 111;
-    /// A script can't be read, or can't go on.
+    /// Clients of `pgbench` have gone, since their scripts could not go on: pgbench's own code.
+    pub(crate) const ABORTED_CLIENTS: u8 = 2;
+    /// A script can't be read.
     pub(crate) const SCRIPT: u8 = 107;
     /// Stopped by a signal.
     pub(crate) const INTERRUPTED: u8 = 105;

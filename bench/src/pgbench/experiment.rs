@@ -140,7 +140,7 @@ impl<'a> Experiment<'a> {
         let time = (started, duration_ns);
         let head = Head::new("pgbench", plan.title(), time, (phase_ns, plan.seed), rig.generator());
         let is_interrupted = interrupt::check().is_err();
-        let has_failed = scripts.iter().any(|scripts| scripts.report.error.is_some());
+        let has_failed = scripts.iter().any(|scripts| !scripts.report.aborted.is_empty());
         let medians = self.medians.clone();
         let results = Results {
             plan,
@@ -213,7 +213,8 @@ impl<'a> Experiment<'a> {
             if let Some(log) = &mut log {
                 log_error = log_error.take().or_else(|| log.add(&script.samples).err());
             }
-            match log_error.is_some() || script.error.is_some() {
+            script.aborted.iter().for_each(|error| say(&error.to_string()));
+            match log_error.is_some() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
@@ -231,8 +232,9 @@ impl<'a> Experiment<'a> {
         }
         let is_interrupted = report.is_interrupted;
         self.keep(arm, report, planned_ns);
-        let has_error = self.scripts[arm].report.error.is_some();
-        Ok(if is_interrupted || has_error {
+        // Targets that have different loads can't be compared.
+        let is_unequal = !self.scripts[arm].report.aborted.is_empty();
+        Ok(if is_interrupted || is_unequal {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
@@ -242,11 +244,13 @@ impl<'a> Experiment<'a> {
     fn keep(&mut self, arm: usize, mut report: PhaseReport, planned_ns: Option<Nanos>) {
         let own = &mut self.scripts[arm];
         let stream = &mut report.streams[0];
-        own.interrupted += stream.interrupted;
         if let Some(times) = &stream.connections {
             own.opened.add(&times.open).expect("both have the engine's bounds");
         }
+        own.interrupted += stream.interrupted;
         if let Some(script) = stream.script.take() {
+            let broken = script.aborted.iter().filter(|error| !error.fault.has_outcome()).count();
+            own.interrupted -= broken as u64;
             own.report.add(&script);
         }
         // An arm's requests are the transactions.

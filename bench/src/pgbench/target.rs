@@ -55,7 +55,8 @@ impl Target {
             workload::compile(&plan.scripts, plan.protocol, &presets, plan.clients)?;
         let workload = Workload {
             tries_max: plan.tries_max,
-            retry_within_ns: plan.latency_limit_ns.filter(|_| plan.tries_max != Some(1)),
+            is_timed: matches!(plan.length, Length::Duration(_)),
+            latency_limit_ns: plan.latency_limit_ns,
             records_commands: plan.reports_commands,
             keeps_samples: plan.log.is_some(),
             ..workload

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use engine::SECOND;
 
-use super::summary::{PgbenchArm, ScriptSummary, Summary, Transactions, milliseconds};
+use super::summary::{
+    FailureSummary, PgbenchArm, ScriptSummary, Summary, Transactions, milliseconds,
+};
 use crate::arm::Quantiles;
 use crate::duration::show_interval;
 use crate::table::{Columns, errors, verdict};
@@ -25,7 +27,8 @@ fn write(summary: &Summary, out: &mut String) -> std::fmt::Result {
         target(summary, arm, out)?;
     }
     if let Some(error) = &summary.script_error {
-        writeln!(out, "Run was aborted; the above results are incomplete: {error}")?;
+        writeln!(out, "clients that aborted: {} (first: {error})", summary.aborted_clients)?;
+        writeln!(out, "Run was aborted; the above results are incomplete.")?;
     }
     if !summary.costs.is_empty() {
         write!(out, "\n{}\n\n", costs(summary))?;
@@ -59,6 +62,9 @@ fn target(summary: &Summary, arm: &PgbenchArm, out: &mut String) -> std::fmt::Re
     failures("", summary, all, out)?;
     if !arm.arm.errors.is_empty() {
         writeln!(out, "errors: {}", errors(&arm.arm))?;
+    }
+    for FailureSummary { script, line, class, layer, count, first } in &arm.failures {
+        writeln!(out, "failed in {script}:{line}: {count} {class} of the {layer} (first: {first})")?;
     }
     if let (Some(limit_ns), Some(count)) = (summary.latency_limit_ns, all.above_latency_limit) {
         let limit_ms = milliseconds(limit_ns as f64);
@@ -145,7 +151,7 @@ fn latency(arm: &PgbenchArm, out: &mut String) -> std::fmt::Result {
 
 /// What had no end by the end.
 fn not_ended(summary: &Summary, arm: &PgbenchArm, out: &mut String) -> std::fmt::Result {
-    if arm.interrupted > 0 && summary.script_error.is_none() {
+    if arm.interrupted > 0 {
         let most = u64::from(summary.clients) * arm.arm.blocks as u64;
         writeln!(out, "clients that still waited at the end: {} of {most}", arm.interrupted)?;
     }

@@ -312,7 +312,7 @@ fn part(text: &str) -> Result<f64, String> {
 
 fn milliseconds(text: &str) -> Result<Nanos, String> {
     match text.parse::<f64>() {
-        Ok(limit) if limit > 0.0 && limit < 1e12 => Ok((limit * 1e6) as Nanos),
+        Ok(limit) if limit > 0.0 && limit < 1e12 => Ok((limit * 1e6).round() as Nanos),
         _ => Err("a latency limit is a number above 0, in ms".into()),
     }
 }
