@@ -1,5 +1,4 @@
-//! `poolbench pgbench` beside pgbench itself: the lines, the logs, several targets, and what a
-//! transaction costs.
+//! `poolbench pgbench` beside pgbench itself: the logs, several targets, and what a transaction costs.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,54 +7,6 @@ use std::process::Command;
 use poolbench_tests::pgbench::{Tables, number};
 use poolbench_tests::{Ended, Home};
 use serde_json::Value;
-
-/// A line without its numbers, and how they are set.
-fn form(line: &str) -> String {
-    let words: String = line.chars().filter(|c| !c.is_ascii_digit()).collect();
-    words.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-#[test]
-fn lines_are_those_of_pgbench() {
-    let tables = Tables::up(&[]);
-    let own = tables.stack.home.write(
-        "own.sql",
-        "\\set a 1 + \\\n  2\n\\if :a > 5\nSELECT 'no';\n\\elif :a = 3\nSELECT :a,\n  2;\n\\else\n\
-         SELECT 'no'\n;\n\\endif\n\\sleep 1 ms\nSELECT 1 AS b \\gset\n",
-    );
-    let cases: [&[&str]; 7] = [
-        &["-S", "-c", "2", "-t", "5", "-M", "prepared"],
-        &["-N", "-t", "3", "-C"],
-        &["-r", "-c", "2", "-t", "5"],
-        &["-r", "-f", &own, "-t", "3"],
-        &[
-            "-b",
-            "tpcb@2",
-            "-b",
-            "select@1",
-            "-t",
-            "9",
-            "-r",
-            "--max-tries=3",
-            "--failures-detailed",
-        ],
-        &["-N", "-c", "2", "-t", "20", "-R", "500", "-L", "1000", "--failures-detailed"],
-        &["-S", "-T", "3", "-P", "1", "-R", "50", "-L", "1000", "--max-tries=2"],
-    ];
-    for options in cases {
-        let (ours, theirs) = (tables.ours(options, "postgres"), tables.theirs(options, "postgres"));
-        assert_eq!((ours.code, theirs.code), (0, 0), "{options:?} {ours:?} {theirs:?}");
-        // Each line of theirs is one of ours, in the same order.
-        for (ours, theirs) in [(&ours.stdout, &theirs.stdout), (&ours.stderr, &theirs.stderr)] {
-            let mut lines = ours.lines().map(form);
-            let own = |line: &&str| !line.starts_with("pgbench (") && !line.contains("vacuum");
-            for line in theirs.lines().filter(own).map(form) {
-                assert!(lines.any(|ours| ours == line), "{options:?} {line:?} in {ours}");
-            }
-        }
-        assert!(ours.stdout.contains("latency percentiles = p50 "), "{ours:?}");
-    }
-}
 
 #[test]
 fn a_number_of_transactions_at_a_rate_is_that_number() {

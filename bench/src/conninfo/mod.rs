@@ -266,6 +266,16 @@ impl Conninfo {
         self.host().shown()
     }
 
+    /// The server's name, address or folder of sockets, and its port.
+    pub(crate) fn host_and_port(&self) -> (String, u16) {
+        let Host { name, place, port, .. } = self.host();
+        let place = match place {
+            Place::Tcp(address) => address.clone(),
+            Place::Unix(folder) => folder.display().to_string(),
+        };
+        (name.clone().unwrap_or(place), *port)
+    }
+
     /// The database.
     pub(crate) fn database(&self) -> &str {
         &self.database

@@ -74,7 +74,8 @@ mod tests {
             (name == "PGSERVICEFILE").then_some(path)
         };
         let environment = Environment { variable: &variable, home: None, account: &|| None };
-        let keywords = super::super::keywords::read(&["service=mine port=8"], &environment).unwrap();
+        let keywords =
+            super::super::keywords::read(&["service=mine port=8"], &environment).unwrap();
         assert_eq!(keywords["host"], b"yes");
         assert_eq!(keywords["port"], b"8", "the connection string wins");
         assert!(!keywords.contains_key("user"));

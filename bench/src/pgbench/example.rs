@@ -49,6 +49,7 @@ impl Plan {
             progress_ns: None,
             has_timestamps: false,
             is_debug: false,
+            shows_failures: false,
             generator: GeneratorOptions::default(),
             seed: 1,
         }

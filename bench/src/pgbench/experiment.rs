@@ -214,6 +214,10 @@ impl<'a> Experiment<'a> {
                 log_error = log_error.take().or_else(|| log.add(&script.samples).err());
             }
             script.aborted.iter().for_each(|error| say(&error.to_string()));
+            if plan.shows_failures {
+                let target = (plan.targets.len() > 1).then_some(&*plan.targets[arm].name);
+                script.failures.iter().for_each(|one| say(&progress::failures(plan, target, one)));
+            }
             match log_error.is_some() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),

@@ -2,11 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use engine::pgbench::Conflicts;
+use engine::pgbench::{CommandFailures, Conflicts};
 use engine::{Interval, Nanos, SECOND};
 
 use super::experiment::Scripts;
-use super::summary::{merged, milliseconds};
+use super::summary::{layer, merged, milliseconds, words};
 use super::{Plan, PlannedTarget};
 
 /// What happened in an interval; `begun` is when the run did.
@@ -38,6 +38,15 @@ pub(super) fn line(plan: &Plan, interval: &Interval, begun: SystemTime) -> Strin
         line += &format!(", {retried} retried, {retries} retries");
     }
     line
+}
+
+/// What went wrong in a line of a script in an interval.
+pub(super) fn failures(plan: &Plan, target: Option<&str>, failures: &CommandFailures) -> String {
+    let CommandFailures { script, line, class, count, first } = failures;
+    let script = &plan.scripts[*script as usize].name;
+    let target = target.map(|name| format!("{name}: ")).unwrap_or_default();
+    let (name, layer) = (class.name(), layer(*class, first.code));
+    format!("{target}{script}:{line}: {count} {name} of the {layer} (first: {})", words(first))
 }
 
 /// What each target did since the line before, where several have their turns.

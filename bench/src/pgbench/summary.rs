@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use engine::pgbench::{CommandFailures, Conflicts};
 use engine::{Nanos, OperationRecording, Recording};
 use serde::Serialize;
-use wire::{Class, Code};
+use wire::{Class, Code, Failure};
 
 use super::comparison::{self, Comparison, CostSummary, ThroughputCost};
 use super::experiment::Scripts;
+use super::tables::Tables;
 use super::target::Target;
 use super::workload::CommandLine;
 use super::{Length, Plan};
@@ -42,6 +43,8 @@ pub(crate) struct Summary {
     pub(super) reports_commands: bool,
     #[serde(skip)]
     pub(super) details_failures: bool,
+    #[serde(skip)]
+    pub(super) has_progress: bool,
     /// Clients that have gone, since their scripts could not go on, on all targets.
     pub(crate) aborted_clients: u64,
     /// Why the first of them has.
@@ -55,13 +58,16 @@ pub(crate) struct Summary {
 pub(super) struct PgbenchArm {
     #[serde(flatten)]
     pub(super) arm: ArmSummary,
-    pub(super) scale: i64,
+    #[serde(flatten)]
+    pub(super) tables: Tables,
     /// Until every client had its connection.
     pub(super) initial_connection_ns: Nanos,
     /// Of each transaction's own connection, if they have one.
     pub(super) mean_connection_ns: Option<f64>,
     #[serde(flatten)]
     pub(super) all: Transactions,
+    #[serde(skip)]
+    pub(super) measured_ns: Nanos,
     /// Transactions in flight that were broken off at the end: their clients still waited.
     pub(super) interrupted: u64,
     /// Which commands failed, and how.
@@ -192,6 +198,7 @@ impl Results<'_> {
             throughput_costs: throughput,
             reports_commands: plan.reports_commands,
             details_failures: plan.details_failures,
+            has_progress: plan.progress_ns.is_some(),
             aborted_clients: aborted().count() as u64,
             script_error: aborted().next().map(ToString::to_string),
             is_interrupted: false,
@@ -233,7 +240,7 @@ impl PgbenchArm {
                 class: class.name(),
                 layer: layer(*class, first.code),
                 count: *count,
-                first: format!("{} {}", first.code, first.message).trim().into(),
+                first: words(first),
             }
         };
         // Each thread opens one connection after the other.
@@ -243,7 +250,7 @@ impl PgbenchArm {
             .map_or(0.0, |connect| connect.mean() * connect.len() as f64 / threads.max(1) as f64);
         Self {
             arm: ArmSummary::new(arm, &names),
-            scale: target.scale,
+            tables: target.tables.clone(),
             initial_connection_ns: connecting as Nanos,
             mean_connection_ns: plan.connects.then(|| scripts.opened.mean()),
             all: transactions(
@@ -251,6 +258,7 @@ impl PgbenchArm {
                 scripts.report.all_conflicts(),
                 above.iter().sum(),
             ),
+            measured_ns: arm.measured_ns,
             interrupted: scripts.interrupted,
             failures: scripts.report.failures.iter().map(failure).collect(),
             scripts: recording.operations.iter().enumerate().map(script).collect(),
@@ -297,8 +305,8 @@ impl CommandSummary {
     }
 }
 
-/// Which layer a failure of a script's command is of, as far as its class and code say so.
-fn layer(class: Class, code: Code) -> &'static str {
+/// Which layer a failure is of, as far as its class and code say so.
+pub(super) fn layer(class: Class, code: Code) -> &'static str {
     match (class, code) {
         (Class::WaitTimeout | Class::PoolingIncompatible | Class::PoolerOther, _) => "pooler",
         (Class::Sql | Class::Retryable | Class::Cancelled | Class::WrongCancel, _) => "server",
@@ -311,6 +319,11 @@ fn layer(class: Class, code: Code) -> &'static str {
         (Class::Auth | Class::Capacity | Class::Unavailable, _) => "server or pooler",
         _ => "connection",
     }
+}
+
+/// A failure in the words of whoever tells of it; empty where nobody does.
+pub(super) fn words(failure: &Failure) -> String {
+    format!("{} {}", failure.code, failure.message).trim().into()
 }
 
 /// Several recordings in one.

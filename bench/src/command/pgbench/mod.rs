@@ -37,7 +37,8 @@ Examples:
   poolbench pgbench -f pay.sql@9 -f refund.sql@1 -c 50 -j 2 -T 60 -R 2000 -P 5 shop
   poolbench pgbench -S -c 8 -T 10 -h 127.0.0.1 --target direct=port=5432 --target pooler=port=6432 shop";
 
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (scripts, options and lines of pgbench 15)");
+const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (scripts, options and lines of pgbench 15)");
 
 /// The arguments of `poolbench pgbench`.
 #[derive(Debug, Args)]
@@ -125,7 +126,11 @@ pub(crate) struct Pgbench {
     /// Tells serialization failures from deadlocks, in the result and in the log
     #[arg(long)]
     failures_detailed: bool,
-    /// Shows where it connects
+    /// Shows errors while it runs: once a second, or as often as -P says, for each line of a script and
+    /// class, with their count and the words of the first
+    #[arg(long, alias = "ver")]
+    verbose_errors: bool,
+    /// Shows where it connects; for statements one by one, have the server log them (log_statement)
     #[arg(short, long)]
     debug: bool,
     /// How often a transaction is tried that fails by a serialization error or a deadlock; 0 is
@@ -268,6 +273,7 @@ impl Pgbench {
             progress_ns: self.progress,
             has_timestamps: self.progress_timestamp,
             is_debug: self.debug,
+            shows_failures: self.verbose_errors,
             generator,
             seed: self.random_seed.unwrap_or_else(rand_seed),
         })

@@ -72,7 +72,8 @@ impl FromArgMatches for ScriptOptions {
 impl ScriptOptions {
     /// Whether the built-in scripts are to be listed.
     pub(super) fn asks_for_list(&self) -> bool {
-        let is_list = |option: &ScriptOption| matches!(option, ScriptOption::Builtin(name) if name == "list");
+        let is_list =
+            |option: &ScriptOption| matches!(option, ScriptOption::Builtin(name) if name == "list");
         self.0.iter().any(is_list)
     }
 
@@ -132,11 +133,21 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(b"SELECT 1;\n").unwrap();
         let path = file.path().to_str().unwrap();
-        let given =
-            ["test", "-S", "-f", &format!("{path}@3"), "-b", "tpcb@2", "-N", "-S", "--builtin=simple@0"];
+        let given = [
+            "test",
+            "-S",
+            "-f",
+            &format!("{path}@3"),
+            "-b",
+            "tpcb@2",
+            "-N",
+            "-S",
+            "--builtin=simple@0",
+        ];
         let command = ScriptOptions::augment_args(Command::new("test"));
         let matches = command.try_get_matches_from(given).unwrap();
-        let (scripts, has_builtin) = ScriptOptions::from_arg_matches(&matches).unwrap().read().unwrap();
+        let (scripts, has_builtin) =
+            ScriptOptions::from_arg_matches(&matches).unwrap().read().unwrap();
         let scripts: Vec<_> = scripts.iter().map(|one| (&*one.name, one.weight)).collect();
         let expected = [
             ("<builtin: select only>", 1),
