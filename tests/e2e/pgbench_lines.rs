@@ -4,12 +4,13 @@
 use poolbench_tests::pgbench::Tables;
 
 /// Beginnings of lines that pgbench writes and we do not, each with why.
-const DIFFERENCES: [(&str, &str); 5] = [
+const DIFFERENCES: [(&str, &str); 6] = [
     ("poolbench (", "the header has our name and version, and those of the server"),
     ("poolbench: client # executing", "-d: each command has a line; the server's log has them too"),
     ("poolbench: client # sending", "-d: the same"),
     ("poolbench: client # receiving", "-d: the same"),
     ("poolbench: client # ", "--verbose-errors: ours are counted by line, class and layer"),
+    ("CONTEXT:", "--verbose-errors: the same"),
 ];
 
 /// A line as it is compared: without its numbers, and how they are set, and without the program's name.

@@ -26,6 +26,8 @@ impl Args for InitializationOptions {
     fn augment_args(command: Command) -> Command {
         command.args(OPTIONS.map(|(name, short, value)| {
             let arg = Arg::new(name).long(name).short(short).action(ArgAction::Append).hide(true);
+            // As an abbreviation of ours it would be --target.
+            let arg = if name == "tablespace" { arg.alias("ta") } else { arg };
             match value {
                 Some(value) => arg.value_name(value),
                 None => arg.num_args(0).default_missing_value(""),

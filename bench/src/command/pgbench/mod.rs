@@ -66,13 +66,13 @@ pub(crate) struct Pgbench {
     #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     client: u32,
     /// A connection for each transaction
-    #[arg(short = 'C', long)]
+    #[arg(short = 'C', long, alias = "co")]
     connect: bool,
     /// Sets a variable; several with several of these
     #[arg(short = 'D', long, value_name = "NAME=VALUE", value_parser = definition)]
     define: Vec<(String, String)>,
     /// Threads, at most one for each core and for each client [default: 1]
-    #[arg(short, long, aliases = ["j", "jo"], value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["workers", "cores"])]
+    #[arg(short, long, alias = "j", value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["workers", "cores"])]
     jobs: Option<u32>,
     /// Counts transactions that take longer than so many ms
     #[arg(short = 'L', long, value_name = "MS", value_parser = milliseconds)]
@@ -130,7 +130,8 @@ pub(crate) struct Pgbench {
     /// class, with their count and the words of the first
     #[arg(long, alias = "ver")]
     verbose_errors: bool,
-    /// Shows where it connects; for statements one by one, have the server log them (log_statement)
+    /// Shows where it connects; for statements one by one, have the server log them (log_statement).
+    /// -d DBNAME of newer versions does no harm: the database is what follows
     #[arg(short, long)]
     debug: bool,
     /// How often a transaction is tried that fails by a serialization error or a deadlock; 0 is
