@@ -1,6 +1,6 @@
 //! Made-up measurements on two targets, through the same code as real ones.
 
-use engine::pgbench::{Conflicts, ScriptReport};
+use engine::pgbench::{CommandFailures, Conflicts, ScriptReport};
 use engine::{PhaseReport, Random, Recording, SECOND, StreamReport};
 use wire::postgres::Protocol;
 use wire::{Class, Code, Failure, Outcome};
@@ -90,6 +90,11 @@ impl Summary {
             };
             report.conflicts = vec![conflicts, Conflicts::default()];
             report.command_retries = vec![0, 12, 0, 0, 0, 0];
+            report.above_limit = vec![4, 2];
+            let mut first = Failure::default();
+            first.set(Code::SqlState(*b"40001"), b"could not serialize access");
+            let (script, line, class, count) = (0, 6, Class::Retryable, 32);
+            report.failures = vec![CommandFailures { script, line, class, count, first }];
             scripts.report = report;
             arms.push(arm);
             all.push(scripts);

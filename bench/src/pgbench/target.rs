@@ -7,7 +7,7 @@ use engine::{Nanos, Opening, SECOND};
 use wire::Operation;
 
 use super::workload::{self, CommandLine, Compiled};
-use super::{PgbenchError, Plan, PlannedTarget, Vacuum};
+use super::{Length, PgbenchError, Plan, PlannedTarget, Vacuum};
 use crate::conninfo::Conninfo;
 use crate::interrupt;
 use crate::rig::RigError;
