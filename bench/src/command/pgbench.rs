@@ -1,6 +1,7 @@
 //! `poolbench pgbench`.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum};
@@ -310,17 +311,17 @@ impl Pgbench {
         for name in &names {
             let (name, weight) = weighted(name)?;
             let builtin = pgbench::find(name).map_err(PgbenchOptionsError::Other)?;
-            let (name, text) = (builtin.title.into(), builtin.text.into());
-            scripts.push(Source { name, text, weight });
+            scripts.push(Source::new(builtin.title.into(), builtin.text.into(), weight));
         }
         for file in &self.file {
             let (path, weight) = weighted(file)?;
             let failed = |source| PgbenchOptionsError::File { path: path.into(), source };
-            let text = match path {
-                "-" => std::io::read_to_string(std::io::stdin()).map_err(failed)?,
-                path => fs::read_to_string(path).map_err(failed)?,
-            };
-            scripts.push(Source { name: path.into(), text, weight });
+            let mut bytes = Vec::new();
+            match path {
+                "-" => _ = std::io::stdin().read_to_end(&mut bytes).map_err(failed)?,
+                path => bytes = fs::read(path).map_err(failed)?,
+            }
+            scripts.push(Source::new(path.into(), bytes, weight));
         }
         Ok((scripts, !names.is_empty()))
     }

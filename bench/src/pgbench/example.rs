@@ -21,7 +21,7 @@ impl Plan {
     pub(super) fn example(targets: &[&str]) -> Self {
         let source = |name: &str, weight| {
             let builtin = find(name).unwrap();
-            Source { name: builtin.title.into(), text: builtin.text.into(), weight }
+            Source::new(builtin.title.into(), builtin.text.into(), weight)
         };
         let target = |name: &&str| PlannedTarget {
             name: (*name).into(),

@@ -75,7 +75,7 @@ impl<'a> Experiment<'a> {
             let mut arm = Arm::new(&ArmKind::named(&target.name), None);
             arm.protocol = Some(plan.protocol);
             arms.push(arm);
-            opened.push(target.engine_target(plan.clients)?);
+            opened.push(target.engine_target(plan)?);
             scripts.push(engine::Script::Pgbench(target.workload.clone()));
         }
         let mut rig = Rig::new(generator, arms, opened, scripts, places);
