@@ -145,7 +145,7 @@ impl Making {
         let commands = std::mem::take(&mut self.commands);
         Workload {
             programs: vec![Program { name: "script".into(), weight: 1, commands }],
-            variables: NAMES.map(Into::into).into(),
+            variables: NAMES.map(|name| name.as_bytes().into()).into(),
             presets: vec![(A, "1".into()), (B, "1".into())],
             clients: 1,
             tries_max: Some(1),

@@ -130,7 +130,7 @@ impl Making {
     ) -> (StreamReport, Vec<(ConnectionId, String)>) {
         let workload = Workload {
             programs: vec![Program { name: "script".into(), weight: 1, commands: self.commands }],
-            variables: NAMES.map(Into::into).into(),
+            variables: NAMES.map(|name| name.as_bytes().into()).into(),
             presets: Vec::new(),
             clients: CLIENTS,
             tries_max,
@@ -416,10 +416,9 @@ fn what_takes_exactly_the_limit_is_not_above_it() {
 #[test]
 fn connecting_counts_where_there_is_a_schedule_as_with_pgbench() {
     let connecting_ns = 5 * MILLISECOND;
-    for (load, expected) in [
-        (each(3), ANSWER_NS),
-        (scheduled(50.0, 120 * MILLISECOND), connecting_ns + ANSWER_NS),
-    ] {
+    for (load, expected) in
+        [(each(3), ANSWER_NS), (scheduled(50.0, 120 * MILLISECOND), connecting_ns + ANSWER_NS)]
+    {
         let making = Making { connecting_ns: Some(connecting_ns), ..Making::default() };
         let making = making.send("first ", A, None);
         let (report, _) = making.run(load, Some(1), None, |_| Some(done(b"I")));

@@ -167,7 +167,7 @@ fn workload() -> (Workload, Arc<[Operation]>) {
     };
     let workload = Workload {
         programs: vec![Program { name: "script".into(), weight: 1, commands }],
-        variables: ["a".into()].into(),
+        variables: [b"a"[..].into()].into(),
         presets: Vec::new(),
         clients: CONNECTIONS,
         tries_max: Some(1),

@@ -9,6 +9,46 @@ use poolbench_tests::{Ended, Home};
 use serde_json::Value;
 
 #[test]
+fn counts_are_those_of_pgbench() {
+    let tables = Tables::up(&[]);
+    // Of two clients one fails each time, and is tried three times.
+    let failing = tables.stack.home.write(
+        "failing.sql",
+        "\\if :client_id = 1\nDO $$BEGIN RAISE SQLSTATE '40001'; END$$;\n\\endif\nSELECT 1;\n",
+    );
+    let slow = tables.stack.home.write("slow.sql", "SELECT pg_sleep(0.02);\n");
+    let retrying = ["-f", &failing, "-c", "2", "-t", "5", "--max-tries=3", "--failures-detailed"];
+    for (options, expected) in [
+        (&retrying[..], "total number of retries: 10"),
+        (
+            &["-f", &slow, "-c", "2", "-t", "5", "-L", "10"],
+            "number of transactions above the 10.0 ms latency limit: 10/10 (100.000%)",
+        ),
+        (
+            &["-f", &slow, "-c", "2", "-t", "5", "-L", "1000000"],
+            "number of transactions above the 1000000.0 ms latency limit: 0/10 (0.000%)",
+        ),
+        (
+            &["-f", &slow, "-C", "-t", "3", "-R", "1000", "-L", "1000000"],
+            "number of transactions skipped: 0 (0.000%)",
+        ),
+    ] {
+        let options = [&["-n"], options].concat();
+        let [ours, theirs] =
+            [tables.ours(&options, "postgres"), tables.theirs(&options, "postgres")];
+        assert_eq!(theirs.code, 0, "{theirs:?}");
+        let counts = |ended: &Ended| {
+            let is_count = |line: &&str| {
+                line.starts_with("number of ") || line.starts_with("total number of ")
+            };
+            ended.stdout.lines().filter(is_count).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(counts(&ours), counts(&theirs), "{options:?} {ours:?} {theirs:?}");
+        assert!(counts(&ours).iter().any(|line| line == expected), "{options:?} {ours:?}");
+    }
+}
+
+#[test]
 fn a_number_of_transactions_at_a_rate_is_that_number() {
     let tables = Tables::up(&[]);
     let summary = tables.json(&["-S", "-n", "-c", "4", "-t", "25", "-R", "1000"], "postgres");

@@ -56,7 +56,7 @@ enum Command {
     Sweep(Box<sweep::Sweep>),
     /// What it costs to connect: connections opened for one query each, before and after the pool
     Churn(Box<churn::Churn>),
-    /// pgbench's scripts and options, with percentiles, and a load that goes on after errors
+    /// pgbench's scripts and options, with percentiles, and a load that goes on where a pooler ends it
     Pgbench(Box<pgbench::Pgbench>),
     /// What becomes of cancel requests: hit, lost, still queued, or hit the wrong client
     Cancel(Box<cancel::Cancel>),

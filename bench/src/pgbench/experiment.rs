@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::SystemTime;
 
 use engine::pgbench::{ScriptReport, Seeds};
-use engine::{Interval, Nanos, PhaseReport, Recording, SECOND, Stream};
+use engine::{Interval, Nanos, PhaseReport, Recording, Stream};
 use hdrhistogram::Histogram;
 
 use super::log::{Columns, Log};
@@ -75,7 +75,7 @@ impl<'a> Experiment<'a> {
             let mut arm = Arm::new(&ArmKind::named(&target.name), None);
             arm.protocol = Some(plan.protocol);
             arms.push(arm);
-            opened.push(target.engine_target(plan.clients)?);
+            opened.push(target.engine_target(plan)?);
             scripts.push(engine::Script::Pgbench(target.workload.clone()));
         }
         let mut rig = Rig::new(generator, arms, opened, scripts, places);
@@ -190,14 +190,11 @@ impl<'a> Experiment<'a> {
         let has_lines = self.targets.len() == 1;
         let mut log = self.logs.get_mut(arm);
         let mut log_error = None;
+        let mut lines = progress::Lines::new(plan, begun);
         let medians = &mut self.medians;
         let tell = |interval: &Interval| {
-            // The last one is as short as it happens to be.
-            let is_whole = |ns: Nanos| interval.end_ns - interval.start_ns > ns / 2;
-            if has_lines && plan.progress_ns.is_some_and(is_whole) {
-                say(&progress::line(plan, interval, begun));
-            }
             if has_lines {
+                lines.add(interval).into_iter().for_each(|line| say(&line));
                 let whole = merged(&interval.streams[0].recording.operations[..plan.scripts.len()]);
                 if !whole.response.is_empty() {
                     medians.push((interval.start_ns, whole.response.value_at_quantile(0.5)));
@@ -223,7 +220,7 @@ impl<'a> Experiment<'a> {
                 false => ControlFlow::Continue(()),
             }
         };
-        let interval_ns = plan.progress_ns.unwrap_or(SECOND);
+        let interval_ns = progress::interval_ns(plan);
         let report = match self.rig.watch_every(interval_ns, vec![stream], tell) {
             // Between two blocks.
             Err(RigError::Interrupted) if !self.scripts[0].blocks.is_empty() => {
@@ -234,6 +231,7 @@ impl<'a> Experiment<'a> {
         if let Some(error) = log_error {
             return Err(error.into());
         }
+        lines.finish().into_iter().for_each(|line| say(&line));
         let is_interrupted = report.is_interrupted;
         self.keep(arm, report, planned_ns);
         // Targets that have different loads can't be compared.

@@ -7,7 +7,7 @@ use engine::{Nanos, Opening, SECOND};
 use wire::Operation;
 
 use super::tables::Tables;
-use super::workload::{self, CommandLine, Compiled};
+use super::workload::{self, CommandLine, Compiled, Encoding};
 use super::{Length, PgbenchError, Plan, PlannedTarget};
 use crate::conninfo::Conninfo;
 use crate::rig::RigError;
@@ -69,9 +69,11 @@ impl Target {
     }
 
     /// As the engine opens it.
-    pub(super) fn engine_target(&mut self, clients: u32) -> Result<engine::Target, PgbenchError> {
+    pub(super) fn engine_target(&mut self, plan: &Plan) -> Result<engine::Target, PgbenchError> {
         let failed = |error: String| RigError::Target(error);
         let login = self.conninfo.login().map_err(|error| failed(error.to_string()))?;
+        let is_other = plan.scripts.iter().any(|script| script.encoding != Encoding::Utf8);
+        let login = if is_other { login.in_servers_encoding() } else { login };
         let opening = Opening::Postgres(Arc::new(login));
         let opening = match self.conninfo.tls()? {
             Some(config) => Opening::Secured(config, Box::new(opening)),
@@ -82,8 +84,8 @@ impl Target {
             address: self.conninfo.address()?,
             opening,
             operations: std::mem::take(&mut self.operations).into(),
-            connections: clients,
-            connections_max: clients,
+            connections: plan.clients,
+            connections_max: plan.clients,
             opening_at_once: 1,
             timeout_ns: TIMEOUT_NS,
         })

@@ -158,12 +158,9 @@ impl Client {
             if !is_variable_name(keep.prefix.bytes().chain(column.iter().copied())) {
                 return Err(Fault::VariableName(name()));
             }
-            let text = std::str::from_utf8(value.unwrap_or_default())
-                .map_err(|_| Fault::Encoding(name()))?;
-            let is_it = |name: &str| {
-                name.strip_prefix(&*keep.prefix).is_some_and(|rest| rest.as_bytes() == column)
-            };
-            self.variables.set_text_of(is_it, text);
+            let prefix = keep.prefix.as_bytes();
+            let is_it = |name: &[u8]| name.strip_prefix(prefix).is_some_and(|rest| rest == column);
+            self.variables.set_text_of(is_it, value.unwrap_or_default());
         }
         Ok(())
     }
@@ -211,6 +208,7 @@ impl Client {
                     let units = u64::try_from(self.amount(*amount)?).unwrap_or_default();
                     return Ok(Action::Sleep(units.saturating_mul(*unit_ns)));
                 }
+                Step::StartPipeline if workload.is_verbatim => return Err(Fault::SimplePipeline),
                 Step::StartPipeline if self.is_in_pipeline => return Err(Fault::Nested),
                 Step::StartPipeline => self.is_in_pipeline = true,
                 Step::SyncPipeline if !self.is_in_pipeline => {
@@ -252,14 +250,14 @@ impl Client {
             Amount::Constant(amount) => return Ok(amount),
             Amount::Variable(slot) => slot,
         };
-        let name = || self.variables.name(slot).into();
+        let name = || self.variables.shown_name(slot);
         let undefined = || EvaluationError::Undefined(name());
-        let text = self.variables.text(slot).ok_or_else(undefined)?;
+        let text = String::from_utf8_lossy(self.variables.text(slot).ok_or_else(undefined)?);
         let number = text.trim_start();
         let digits = number.strip_prefix(['+', '-']).unwrap_or(number);
         let end = digits.bytes().take_while(u8::is_ascii_digit).count();
         if end == 0 {
-            return Err(Fault::SleepTime { name: name(), text: text.into() });
+            return Err(Fault::SleepTime { name: name(), text: (*text).into() });
         }
         let amount = digits[..end].parse().unwrap_or(i64::MAX);
         Ok(if number.starts_with('-') { -amount } else { amount })
@@ -270,7 +268,7 @@ impl Client {
         for slot in parameters {
             match self.variables.text(*slot) {
                 Some(text) => values.push_verbatim(text),
-                None if is_verbatim => values.push_written(":", self.variables.name(*slot)),
+                None if is_verbatim => values.push_written(b':', self.variables.name(*slot)),
                 None => values.push_null(),
             }
         }

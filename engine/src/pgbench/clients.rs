@@ -34,19 +34,19 @@ impl Clients {
         places: usize,
         (lane, workers): (u32, u32),
     ) -> Self {
-        let name_is = |wanted: &'static str| move |name: &str| name == wanted;
+        let name_is = |wanted: &'static str| move |name: &[u8]| name == wanted.as_bytes();
         let count = (workload.clients as usize).max(places * workers as usize);
         let seeds = Seeds::new(&workload, seed, count);
         let mut variables = Variables::new(Arc::clone(&workload.variables));
         for (slot, text) in &workload.presets {
             let name = &workload.variables[slot.0 as usize];
-            variables.set_text_of(|other| *other == **name, text);
+            variables.set_text_of(|other| *other == **name, text.as_bytes());
         }
         if let Some(default) = seeds.default {
-            variables.set_text_of(name_is("default_seed"), &(default as i64).to_string());
+            variables.set_text_of(name_is("default_seed"), (default as i64).to_string().as_bytes());
         }
         if !workload.presets("random_seed") {
-            variables.set_text_of(name_is("random_seed"), &(seed as i64).to_string());
+            variables.set_text_of(name_is("random_seed"), (seed as i64).to_string().as_bytes());
         }
         let has_number = workload.presets("client_id");
         let [own, ..] = seeds.thread(lane as usize);
@@ -54,7 +54,7 @@ impl Clients {
             let number = place * workers as usize + lane as usize;
             let mut variables = variables.clone();
             if !has_number {
-                variables.set_text_of(name_is("client_id"), &number.to_string());
+                variables.set_text_of(name_is("client_id"), number.to_string().as_bytes());
             }
             Client::new(variables, Xoroshiro::new(seeds.clients[number]))
         };

@@ -35,7 +35,7 @@ pub struct Workload {
     /// The scripts, at least one.
     pub programs: Vec<Program>,
     /// The names of all variables, by [`Slot`].
-    pub variables: Arc<[Box<str>]>,
+    pub variables: Arc<[Box<[u8]>]>,
     /// Variables that are set from the start, and their texts (`-D`).
     pub presets: Vec<(Slot, String)>,
     /// How many clients there are, over all workers.
@@ -174,15 +174,15 @@ pub enum Fault {
     /// A column's name is none for a variable.
     #[error("\\gset and \\aset cannot make a variable {0:?}: name the column, as in 1 AS one")]
     VariableName(Box<str>),
-    /// A value that is no text.
-    #[error("the value for the variable {0:?} is not UTF-8: cast or encode it in SQL")]
-    Encoding(Box<str>),
     /// The script ends in the middle of a transaction.
     #[error("the script ends with its transaction still open: end it with COMMIT or ROLLBACK")]
     OpenTransaction,
     /// The script ends in the middle of a pipeline.
     #[error("the script ends with its pipeline still open: end it with \\endpipeline")]
     OpenPipeline,
+    /// A pipeline where there is none.
+    #[error("pipelines need -M extended or -M prepared")]
+    SimplePipeline,
     /// A pipeline in a pipeline.
     #[error("\\startpipeline in a pipeline: end the one before with \\endpipeline")]
     Nested,
@@ -225,7 +225,7 @@ impl Fault {
 impl Workload {
     /// Whether a variable is set from the start.
     pub fn presets(&self, name: &str) -> bool {
-        self.presets.iter().any(|(slot, _)| *self.variables[slot.0 as usize] == *name)
+        self.presets.iter().any(|(slot, _)| *self.variables[slot.0 as usize] == *name.as_bytes())
     }
 
     /// How many operations are recorded: the scripts, and their commands if those are asked for.

@@ -71,9 +71,9 @@ impl fmt::Display for Debugged {
         if *value == Value::Null {
             return Ok(());
         }
-        let mut text = String::new();
+        let mut text = Vec::new();
         value.write(&mut text);
-        write!(f, " {text}")
+        write!(f, " {}", String::from_utf8_lossy(&text))
     }
 }
 
@@ -190,9 +190,8 @@ impl ScriptReport {
         count: u64,
         first: &Failure,
     ) {
-        let is_it = |own: &&mut CommandFailures| {
-            (own.script, own.line, own.class) == (script, line, class)
-        };
+        let is_it =
+            |own: &&mut CommandFailures| (own.script, own.line, own.class) == (script, line, class);
         match self.failures.iter_mut().find(is_it) {
             Some(own) => own.count += count,
             None => {

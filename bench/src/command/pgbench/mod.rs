@@ -21,10 +21,11 @@ use crate::{cores, duration};
 
 const HELP: &str = "\
 Scripts, options and output lines are those of pgbench 15; `pgbench -i` makes the tables. What is \
-different: a transaction that fails is counted by its class and its client goes on; latencies are \
-also given as percentiles; with -R they run from the instant at which a transaction was due, for \
-each of them, also where it is above -L (pgbench leaves those out); -r has no time for commands \
-that neither wait for a reply nor sleep. With the same seed, random functions draw what pgbench's \
+different: a client whose connection is lost, or that the pooler has nothing for, goes on over another \
+one, and what failed is counted by its class, layer and line (one whose script can't go on is lost, as \
+in pgbench, and the exit code is 2); latencies are also given as percentiles; with -R they run from \
+the instant at which a transaction was due, for each of them, also where it is above -L (pgbench \
+leaves those out); -r has no time for commands that neither wait for a reply nor sleep. With the same seed, random functions draw what pgbench's \
 draw for the same client, and with -j 1 the same scripts are chosen. Scripts can hold \\syncpipeline, as \
 in pgbench 17, and begin with a byte order mark; \\shell and \\setshell are refused.
 

@@ -1,6 +1,7 @@
 //! Which scripts run: `-b`, `-f`, `-N` and `-S`, numbered in the order in which they stand.
 
 use std::fs;
+use std::io::Read as _;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
@@ -97,17 +98,17 @@ impl ScriptOption {
             Self::Builtin(name) => {
                 let (name, weight) = weighted(name)?;
                 let builtin = pgbench::find(name).map_err(PgbenchOptionsError::Other)?;
-                let (name, text) = (builtin.title.into(), builtin.text.into());
-                Ok(Source { name, text, weight })
+                Ok(Source::new(builtin.title.into(), builtin.text.into(), weight))
             }
             Self::File(file) => {
                 let (path, weight) = weighted(file)?;
                 let failed = |source| PgbenchOptionsError::File { path: path.into(), source };
-                let text = match path {
-                    "-" => std::io::read_to_string(std::io::stdin()).map_err(failed)?,
-                    path => fs::read_to_string(path).map_err(failed)?,
-                };
-                Ok(Source { name: path.into(), text, weight })
+                let mut bytes = Vec::new();
+                match path {
+                    "-" => _ = std::io::stdin().read_to_end(&mut bytes).map_err(failed)?,
+                    path => bytes = fs::read(path).map_err(failed)?,
+                }
+                Ok(Source::new(path.into(), bytes, weight))
             }
         }
     }
