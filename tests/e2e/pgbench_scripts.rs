@@ -135,7 +135,7 @@ fn what_a_sync_closes_off_in_a_pipeline_stays_where_something_behind_it_fails() 
     let path = tables.stack.home.write("sync.sql", text);
     for options in ["-- options: -t 1 -M extended", "-- options: -t 1 -M prepared"] {
         let (ended, found) = drawn(&mut tables, true, Path::new(&path), options);
-        assert!(ended.stdout.contains("errors: 1 sql (first: SQLSTATE 22012"), "{ended:?}");
+        assert!(ended.stdout.contains("1 sql of the server (first: SQLSTATE 22012"), "{ended:?}");
         assert_eq!(found, ["kept", "kept too"], "{options}");
     }
 }

@@ -25,9 +25,11 @@ different: a client whose connection is lost, or that the pooler has nothing for
 one, and what failed is counted by its class, layer and line (one whose script can't go on is lost, as \
 in pgbench, and the exit code is 2); latencies are also given as percentiles; with -R they run from \
 the instant at which a transaction was due, for each of them, also where it is above -L (pgbench \
-leaves those out); -r has no time for commands that neither wait for a reply nor sleep. With the same seed, random functions draw what pgbench's \
-draw for the same client, and with -j 1 the same scripts are chosen. Scripts can hold \\syncpipeline, as \
-in pgbench 17, and begin with a byte order mark; \\shell and \\setshell are refused.
+leaves those out); -r has no time for commands that neither wait for a reply nor sleep; -j has no more \
+threads than cores; -d and --verbose-errors have no line for each command. With the same seed, random \
+functions draw what pgbench's draw for the same client, and with -j 1 the same scripts are chosen. \
+Scripts can hold \\syncpipeline, as in pgbench 17, and begin with a byte order mark; \\shell \
+and \\setshell are refused.
 
 With several targets each has its turn in short blocks, in an order that is shuffled anew each \
 round; -T and -t are for each of them. Every target has pgbench's lines, and what it costs more than \
@@ -127,8 +129,8 @@ pub(crate) struct Pgbench {
     /// Tells serialization failures from deadlocks, in the result and in the log
     #[arg(long)]
     failures_detailed: bool,
-    /// Shows errors while it runs: once a second, or as often as -P says, for each line of a script and
-    /// class, with their count and the words of the first
+    /// Shows errors while it runs: once a second, for each line of a script and each class, with their
+    /// count and the words of the first
     #[arg(long, alias = "ver")]
     verbose_errors: bool,
     /// Shows where it connects; for statements one by one, have the server log them (log_statement).
