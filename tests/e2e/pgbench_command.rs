@@ -232,7 +232,10 @@ fn where_the_pooler_loses_names_both_say_so() {
     // Theirs counts no failure where another client's statement has the name that it needs.
     assert!(exists(&theirs.stderr), "{theirs:?}");
     let ours = tables.ours(&options, "pooler");
-    assert!(ours.stdout.contains("pooling_incompatible of the pooler (first: SQLSTATE 42P05"), "{ours:?}");
+    assert!(
+        ours.stdout.contains("pooling_incompatible of the pooler (first: SQLSTATE 42P05"),
+        "{ours:?}"
+    );
     assert!(exists(&ours.stdout) && ours.stdout.contains("use -M extended"), "{ours:?}");
     // Their clients end, ours go on.
     let summary = ours.stdout.lines().find_map(|line| line.strip_prefix("number of failed "));

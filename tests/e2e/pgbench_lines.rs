@@ -92,7 +92,7 @@ fn each_line_of_pgbench_is_one_of_ours() {
         vec!["-n", "-v", "-S", "-t", "2", "-d"],
         vec!["-S", "-s", "7", "-t", "2", "-L", "1000", "--random-seed=rand"],
         vec!["-f", &own, "-s", "7", "-t", "2", "-j", "3", "-c", "2"],
-        vec!["-n", "-S", "-T", "1", "--max-tries=0"],
+        vec!["-n", "-S", "-T", "1", "--max-tries=0", "--random-seed=time"],
         failing.to_vec(),
         [&failing[..], &["--max-tries=2", "--failures-detailed", "-r"]].concat(),
         [&failing[..], &["-L", "1000", "--verbose-errors"]].concat(),

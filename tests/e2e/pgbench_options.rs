@@ -166,9 +166,12 @@ fn connected(mut command: Command, variables: &[(&str, &str)], options: &[&str])
     }
 }
 
+/// Variables, options, and whether there is a way in.
+type Case<'a> = (Vec<(&'a str, &'a str)>, Vec<&'a str>, bool);
+
 #[test]
 fn both_connect_to_the_same_place() {
-    let mut tables = Tables::up(&[]);
+    let tables = Tables::up(&[]);
     let place = tables.stack.place("postgres");
     let (port, user, password) = (place.port.to_string(), &*place.user, &*place.password);
     let account: Ended = Command::new("id").arg("-un").output().expect("id").into();
@@ -185,7 +188,7 @@ fn both_connect_to_the_same_place() {
     let uri = format!("postgres://{user}@127.0.0.1:{port}/nova");
     let here = ["-h", "127.0.0.1", "-p", &port];
     let with = |more: &[(&'static str, &'static str)]| [&at[..], more].concat();
-    let cases: Vec<(Vec<(&str, &str)>, Vec<&str>, bool)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (vec![secret], [&here[..], &["-U", user, "nova"]].concat(), true),
         (vec![("PGPASSFILE", &passfile)], [&here[..], &["-U", user, "nova"]].concat(), true),
         // What a connection string says goes before the options, which fill the rest.
@@ -218,6 +221,4 @@ fn both_connect_to_the_same_place() {
         assert_eq!(theirs.is_some(), is_open, "{variables:?} {options:?}");
         assert_eq!(ours, theirs, "{variables:?} {options:?}");
     }
-    drop(superuser);
-    tables.client.batch_execute("SELECT 1").expect("the stack is still up");
 }
