@@ -11,17 +11,10 @@ use serde_json::Value;
 #[test]
 fn counts_are_those_of_pgbench() {
     let tables = Tables::up(&[]);
-    // Of two clients one fails each time, and is tried three times.
-    let failing = tables.stack.home.write(
-        "failing.sql",
-        "\\if :client_id = 1\nDO $$BEGIN RAISE SQLSTATE '40001'; END$$;\n\\endif\nSELECT 1;\n",
-    );
     let slow = tables.stack.home.write("slow.sql", "SELECT pg_sleep(0.02);\n");
-    let retrying = ["-f", &failing, "-c", "2", "-t", "5", "--max-tries=3", "--failures-detailed"];
     for (options, expected) in [
-        (&retrying[..], "total number of retries: 10"),
         (
-            &["-f", &slow, "-c", "2", "-t", "5", "-L", "10"],
+            &["-f", &slow, "-c", "2", "-t", "5", "-L", "10", "--failures-detailed"][..],
             "number of transactions above the 10.0 ms latency limit: 10/10 (100.000%)",
         ),
         (
@@ -45,6 +38,38 @@ fn counts_are_those_of_pgbench() {
         };
         assert_eq!(counts(&ours), counts(&theirs), "{options:?} {ours:?} {theirs:?}");
         assert!(counts(&ours).iter().any(|line| line == expected), "{options:?} {ours:?}");
+    }
+}
+
+#[test]
+fn tries_are_counted_as_pgbench_counts_them() {
+    let tables = Tables::up(&[]);
+    let script = tables.stack.home.write(
+        "conflict.sql",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ;\n\
+         UPDATE pgbench_branches SET bbalance = bbalance + 1 WHERE bid = 1;\n\
+         UPDATE pgbench_tellers SET tbalance = tbalance + 1 WHERE tid = 1;\nEND;\n",
+    );
+    let options =
+        ["-n", "-f", &script, "-c", "8", "-t", "25", "--max-tries=3", "--failures-detailed"];
+    for ended in [tables.ours(&options, "postgres"), tables.theirs(&options, "postgres")] {
+        let count = |start: &str| {
+            let rest = ended.stdout.lines().find_map(|line| line.strip_prefix(start));
+            let digits = rest.and_then(|rest| rest.split([' ', '/']).nth(1));
+            digits
+                .and_then(|digits| digits.parse::<u64>().ok())
+                .unwrap_or_else(|| panic!("{ended:?}"))
+        };
+        let done = count("number of transactions actually processed:");
+        let failed = count("number of failed transactions:");
+        let [serialization, deadlock] =
+            ["serialization", "deadlock"].map(|kind| count(&format!("number of {kind} failures:")));
+        let retried = count("number of transactions retried:");
+        let retries = count("total number of retries:");
+        assert_eq!((done + failed, serialization + deadlock), (200, failed), "{ended:?}");
+        // One that failed was tried three times, and each that was tried again at least twice.
+        assert!(failed <= retried && retried <= 200, "{ended:?}");
+        assert!((retried + failed..=2 * retried).contains(&retries), "{ended:?}");
     }
 }
 
