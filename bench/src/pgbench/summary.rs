@@ -70,6 +70,8 @@ pub(super) struct PgbenchArm {
     pub(super) measured_ns: Nanos,
     /// Transactions in flight that were broken off at the end: their clients still waited.
     pub(super) interrupted: u64,
+    /// By class of failure: who failed, as far as the first one says so.
+    pub(super) error_layers: BTreeMap<&'static str, &'static str>,
     /// Which commands failed, and how.
     pub(super) failures: Vec<FailureSummary>,
     pub(super) scripts: Vec<ScriptSummary>,
@@ -243,6 +245,10 @@ impl PgbenchArm {
                 first: words(first),
             }
         };
+        let whole = recording.whole();
+        let error_layer = |(class, _, first): (Class, u64, Option<&Failure>)| {
+            (class.name(), layer(class, first.map_or(Code::None, |first| first.code)))
+        };
         // Each thread opens one connection after the other.
         let connecting = arm
             .connect
@@ -253,13 +259,10 @@ impl PgbenchArm {
             tables: target.tables.clone(),
             initial_connection_ns: connecting as Nanos,
             mean_connection_ns: plan.connects.then(|| scripts.opened.mean()),
-            all: transactions(
-                &recording.whole(),
-                scripts.report.all_conflicts(),
-                above.iter().sum(),
-            ),
+            all: transactions(&whole, scripts.report.all_conflicts(), above.iter().sum()),
             measured_ns: arm.measured_ns,
             interrupted: scripts.interrupted,
+            error_layers: whole.failures().map(error_layer).collect(),
             failures: scripts.report.failures.iter().map(failure).collect(),
             scripts: recording.operations.iter().enumerate().map(script).collect(),
             recording: recording.clone(),

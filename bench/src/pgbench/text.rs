@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use engine::{OperationRecording, SECOND};
+use engine::SECOND;
 
 use super::summary::{
-    FailureSummary, PgbenchArm, ScriptSummary, Summary, Transactions, layer, milliseconds, words,
+    FailureSummary, PgbenchArm, ScriptSummary, Summary, Transactions, milliseconds,
 };
 use super::tables::Partitions;
 use crate::arm::Quantiles;
@@ -70,7 +70,7 @@ fn target(summary: &Summary, arm: &PgbenchArm, out: &mut String) -> std::fmt::Re
     writeln!(out, "number of transactions actually processed: {}{planned}", all.transactions)?;
     failures("", summary, all, out)?;
     if !arm.arm.errors.is_empty() {
-        writeln!(out, "errors by class and layer: {}", errors(&arm.recording.whole()))?;
+        writeln!(out, "errors by class and layer: {}", errors(arm))?;
     }
     for FailureSummary { script, line, class, layer, count, first } in &arm.failures {
         writeln!(
@@ -144,14 +144,11 @@ fn failures(
 }
 
 /// Failures by class, each with the layer that they are of, and the first one's words.
-fn errors(recording: &OperationRecording) -> String {
-    let each = recording.failures().map(|(class, count, first)| {
-        let first = first.cloned().unwrap_or_default();
-        let (name, layer) = (class.name(), layer(class, first.code));
-        match &*words(&first) {
-            "" => format!("{count} {name} of the {layer}"),
-            words => format!("{count} {name} of the {layer} (first: {words})"),
-        }
+fn errors(arm: &PgbenchArm) -> String {
+    let each = arm.arm.errors.iter().map(|(class, count)| {
+        let layer = arm.error_layers.get(class).map(|layer| format!(" of the {layer}"));
+        let words = arm.arm.first_errors.get(class).map(|words| format!(" (first: {words})"));
+        format!("{count} {class}{}{}", layer.unwrap_or_default(), words.unwrap_or_default())
     });
     each.collect::<Vec<_>>().join(", ")
 }

@@ -349,3 +349,18 @@ fn seed(text: &str) -> Result<u64, String> {
 fn rand_seed() -> u64 {
     getrandom::u64().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_read_as_pgbench_reads_it() {
+        assert_eq!(seed("7"), Ok(7));
+        assert_eq!(seed("-1"), Ok(u64::MAX));
+        assert_ne!(seed("time"), Ok(0));
+        for wrong in ["", "-", "x", "1.5", "1 "] {
+            assert!(seed(wrong).unwrap_err().contains("\"time\" or \"rand\""), "{wrong}");
+        }
+    }
+}
