@@ -84,6 +84,13 @@ impl OperationRecording {
         self.response.len() + self.failed.len()
     }
 
+    /// From sent to done, over all requests whatever their outcome, added up, in ns: over a stretch of
+    /// time in which they all began and ended, the integral of how many were under way.
+    pub fn in_flight_ns(&self) -> f64 {
+        let sum = |histogram: &Histogram<u64>| histogram.mean() * histogram.len() as f64;
+        (sum(&self.response) + sum(&self.failed) - sum(&self.lateness)).max(0.0)
+    }
+
     /// The classes that occurred: how often, and the first one's words.
     pub fn failures(&self) -> impl Iterator<Item = (Class, u64, Option<&Failure>)> {
         let counted = Class::ALL.iter().zip(&self.failures).zip(&self.first_failures);
@@ -325,5 +332,22 @@ mod tests {
         assert_eq!(recording.above_top, 1);
         let response = &recording.operations[0].response;
         assert!(response.value_at_quantile(0.999) <= response.max());
+    }
+
+    #[test]
+    fn what_was_under_way_is_the_sum_of_all_times_from_sent_to_done() {
+        let mut recording = Recording::new(1);
+        let failure = Failure::default();
+        for (outcome, times) in [
+            (Outcome::Ok, (1_000_000, 1_000_000, 4_000_000)),
+            // It was sent late: what it waited for here is not on its way.
+            (Outcome::Ok, (2_000_000, 7_000_000, 9_000_000)),
+            (Outcome::Failed(Class::Timeout), (3_000_000, 3_500_000, 8_500_000)),
+        ] {
+            recording.record(0, outcome, &failure, times);
+        }
+        let under_way_ns = recording.whole().in_flight_ns();
+        assert!((under_way_ns / 10_000_000.0 - 1.0).abs() < 0.002, "{under_way_ns}");
+        assert_eq!(Recording::new(1).whole().in_flight_ns(), 0.0);
     }
 }

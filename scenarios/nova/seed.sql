@@ -1,7 +1,15 @@
--- 10,000 users and 100,000 contents, the same every time: each value is a function of the row's id,
--- whatever order a plan produces the rows in. Takes a few seconds.
+-- 100,000 contents and a user for every ten of them, or as many as `SET nova.contents` says before; the
+-- same every time: each value is a function of the row's id, whatever order a plan produces the rows in.
+-- Takes a few seconds.
 
 BEGIN;
+
+CREATE FUNCTION rows() RETURNS TABLE (users int, contents int)
+    LANGUAGE sql STABLE
+    BEGIN ATOMIC
+        SELECT greatest(n / 10, 1), n
+        FROM (SELECT coalesce(current_setting('nova.contents', true), '100000')::int AS n) AS wanted;
+    END;
 
 -- A number from 0 to n - 1 that looks random: always the same for the same id and salt.
 CREATE FUNCTION pick(id bigint, salt int, n int) RETURNS int
@@ -20,30 +28,31 @@ CREATE FUNCTION word(id bigint, salt int) RETURNS text
 -- a login costs the gateway microseconds. Never store a real password that way.
 INSERT INTO users (id, username, password_hash)
 SELECT id, 'user' || id, '$argon2id$v=19$m=8,t=1,p=1$cG9vbGJlbmNoIG9mIG5vdmE$yZ5vYCWRmu4MV24141mSssnRo9JmyleU1h7ustn2mrM'
-FROM generate_series(1, 10000) AS id;
+FROM rows(), generate_series(1, users) AS id;
 
 INSERT INTO profiles (user_id, bio, location)
 SELECT id,
        'Writes about the ' || word(id, 1) || ' and the ' || word(id, 2) || '.',
        initcap(word(id, 3))
-FROM generate_series(1, 10000) AS id;
+FROM rows(), generate_series(1, users) AS id;
 
 -- Around the words there are stop words only: no search finds everything.
 INSERT INTO contents (id, author_id, title, body, created_at)
 SELECT id,
-       1 + pick(id, 0, 10000),
+       1 + pick(id, 0, users),
        'The ' || word(id, 1) || ' of ' || word(id, 2),
        'From ' || word(id, 3) || ' to ' || word(id, 4) || ' it was all ' || word(id, 5)
            || '. Then, just over the ' || word(id, 6) || ', there were ' || word(id, 7)
            || ' and ' || word(id, 8) || ', but no ' || word(id, 9) || '.',
        timestamptz '2026-01-01 00:00:00+00' + id * interval '1 second'
-FROM generate_series(1, 100000) AS id;
-
-DROP FUNCTION word, pick;
+FROM rows(), generate_series(1, contents) AS id;
 
 -- New rows go on where the seed ends.
-ALTER TABLE users ALTER COLUMN id RESTART WITH 10001;
-ALTER TABLE contents ALTER COLUMN id RESTART WITH 100001;
+SELECT setval(pg_get_serial_sequence('users', 'id'), users),
+       setval(pg_get_serial_sequence('contents', 'id'), contents)
+FROM rows();
+
+DROP FUNCTION word, pick, rows;
 
 ALTER TABLE contents ADD FOREIGN KEY (author_id) REFERENCES users;
 CREATE INDEX contents_newest ON contents (created_at DESC, id DESC);

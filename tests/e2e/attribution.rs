@@ -1,12 +1,14 @@
 //! What `layers` says of costs that are known.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::null_server::{NullServer, Speaks};
 use poolbench_tests::stand_in::{Delay, gateway, observed, pooler};
-use poolbench_tests::{Home, Stack};
+use poolbench_tests::{Ended, Home, Stack};
 use serde_json::Value;
 
 // So long that what a busy machine adds to a hop is small beside how they vary.
@@ -16,13 +18,23 @@ const POOLER: Delay = Delay { least: Duration::from_millis(3), more: Duration::f
 /// Each of these tests measures: they don't run side by side.
 static MEASURING: Mutex<()> = Mutex::new(());
 
+/// What a layer costs, with its interval: the values of `field` of that layer, each under its name.
+fn costs(summary: &Value, layer: &str, field: &str, name: &str) -> Vec<(String, f64, f64, f64)> {
+    let costs = summary[field].as_array().expect("costs").iter();
+    let number = |value: &Value| value.as_f64().expect("a number");
+    let of_layer = costs.filter(|cost| cost["layer"] == layer).map(|cost| {
+        let [low, high] = [&cost["ci_ns"][0], &cost["ci_ns"][1]].map(number);
+        (cost[name].to_string(), number(&cost["ns"]), low, high)
+    });
+    of_layer.collect()
+}
+
 /// The cost of a layer at the median, with its interval.
 fn cost(summary: &Value, layer: &str) -> (f64, f64, f64) {
-    let costs = summary["costs"].as_array().expect("costs");
-    let is_meant = |cost: &&Value| cost["layer"] == layer && cost["quantile"] == 0.5;
-    let cost = costs.iter().find(is_meant).expect("the layer's cost");
-    let number = |value: &Value| value.as_f64().expect("a number");
-    (number(&cost["ns"]), number(&cost["ci_ns"][0]), number(&cost["ci_ns"][1]))
+    let mut costs = costs(summary, layer, "costs", "quantile").into_iter();
+    let median = costs.find(|(quantile, ..)| quantile == "0.5");
+    let (_, value, low, high) = median.expect("the layer's cost");
+    (value, low, high)
 }
 
 #[test]
@@ -114,9 +126,21 @@ params = ["id:int8"]
 fn every_hop_has_its_round_trip_and_transactions_stand_for_assignments() {
     let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
     let stack = Stack::up(&[]);
-    let ended = stack.home.run(&["layers", "--rate=200", "--duration=2s", "--json=-"]);
+    // Before the load, so that it takes no time in it.
+    let mut superuser = stack.connect("superuser");
+    let arguments = ["layers", "--rates=400,200", "--block=100ms", "--duration=2s", "--json=-"];
+    let mut comparison = stack.home.command(&arguments);
+    let comparison = comparison.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut comparison = comparison.expect("the command starts");
+    let mut said = BufReader::new(comparison.stderr.take().expect("it is piped")).lines();
+    let has_begun = said.any(|line| line.expect("text").contains("measuring"));
+    assert!(has_begun);
+    superuser.batch_execute(END_OBSERVERS).expect("it may");
+    let ended = Ended::from(comparison.wait_with_output().expect("it ends"));
     assert!([0, 111].contains(&ended.code), "{ended:?}");
     let summary = ended.json();
+    assert_observer_was_missed_once(&summary);
+    assert_compared_at(&[200.0, 400.0], &summary);
     let hops = summary["hops"].as_array().expect("hops");
     let told: Vec<_> = hops
         .iter()
@@ -149,11 +173,47 @@ fn every_hop_has_its_round_trip_and_transactions_stand_for_assignments() {
     }
 }
 
+const END_OBSERVERS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+     WHERE application_name = 'poolbench-observer'";
+
+/// A look that came to nothing is told, and neither the comparison nor the next look is lost.
+fn assert_observer_was_missed_once(summary: &Value) {
+    let reasons = summary["reasons"].as_array().expect("reasons").iter().filter_map(Value::as_str);
+    let gaps: Vec<_> = reasons.filter(|reason| reason.contains("beside the blocks")).collect();
+    assert!(matches!(gaps[..], [gap] if gap.contains(": 1 of ")), "{gaps:?}");
+    for arm in summary["arms"].as_array().expect("arms") {
+        assert!(arm["backend_connections"]["mean"].as_f64() > Some(0.0), "{arm}");
+    }
+    let share = summary["observers"]["cpu_share"].as_f64().expect("a number");
+    assert!(share > 0.0 && share < 0.1, "{share} of a core");
+}
+
+/// Each layer's costs and each arm's requests are told for each rate apart.
+fn assert_compared_at(rates: &[f64], summary: &Value) {
+    let of = |field: &str, rate: f64| {
+        let all = summary[field].as_array().expect("a list").iter();
+        all.filter(|one| one["rate"] == rate).cloned().collect::<Vec<_>>()
+    };
+    for rate in rates {
+        // Four pairs with four quantiles; what two arms with a pool passed through it; one square.
+        let counts = ["costs", "pool", "interactions"].map(|field| of(field, *rate).len());
+        assert_eq!(counts, [16, 2, 4], "{rate}: {summary}");
+    }
+    let arms = summary["arms"].as_array().expect("arms");
+    let offered: Vec<_> = arms.iter().filter_map(|arm| arm["offered_rate"].as_f64()).collect();
+    let each: Vec<_> = rates.iter().flat_map(|rate| [*rate; 4]).collect();
+    assert_eq!(offered, each);
+    let planned: Vec<_> = arms.iter().filter_map(|arm| arm["planned_rate"].as_f64()).collect();
+    let (slow, fast) = planned.split_at(4);
+    let are_apart = slow.iter().zip(fast).all(|(slow, fast)| *slow > 0.0 && slow < fast);
+    assert!(are_apart && fast.len() == 4, "{planned:?}");
+}
+
 #[test]
 fn a_pooler_does_not_differ_from_itself_in_nearly_all_of_twenty_runs() {
     let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
     let stack = Stack::up(&[]);
-    let runs: Vec<_> = (0..20)
+    let runs: Vec<Vec<_>> = (0..20)
         .map(|seed: u64| {
             let seed = seed.to_string();
             let arguments = [
@@ -175,10 +235,23 @@ fn a_pooler_does_not_differ_from_itself_in_nearly_all_of_twenty_runs() {
             ];
             let ended = stack.home.run(&arguments);
             assert_eq!(ended.code, 0, "{ended:?}");
-            cost(&ended.json(), "none")
+            let summary = ended.json();
+            let mut figures = costs(&summary, "none", "costs", "quantile");
+            figures.extend(costs(&summary, "none", "cpu_costs", "of"));
+            figures
         })
         .collect();
-    let holding_zero = runs.iter().filter(|(_, low, high)| *low <= 0.0 && *high >= 0.0).count();
-    // Of 20 intervals that each hold the truth with 95 %, fewer than 16 do once in 3000 times.
-    assert!(holding_zero >= 16, "{holding_zero} of 20: {runs:?}");
+    // Of 20 intervals that each hold the truth with 95 %, fewer than 15 do once in 3000 times: of one of
+    // these figures once in 400.
+    const HOLDING_MIN: usize = 15;
+    let figures: Vec<_> = runs[0].iter().map(|(name, ..)| name).collect();
+    assert_eq!(
+        figures,
+        ["0.5", "0.9", "0.95", "0.99", "\"servers\"", "\"pooler\"", "\"postgres\""]
+    );
+    for (place, name) in figures.iter().enumerate() {
+        let ends = runs.iter().map(|run| (run[place].2, run[place].3));
+        let holding_zero = ends.filter(|(low, high)| *low <= 0.0 && *high >= 0.0).count();
+        assert!(holding_zero >= HOLDING_MIN, "{name}: {holding_zero} of 20: {runs:?}");
+    }
 }

@@ -43,7 +43,7 @@ const SHARES: &str = r#"
 [[operations]]
 name = "one"
 weight = 30
-variables = { id = { uniform = [1, 10000] } }
+variables = { id = { uniform = [1, 100] } }
 sql = "SELECT id FROM users WHERE id = $1"
 params = ["id:int8"]
 expect = { id = "data.user.id" }
@@ -52,7 +52,7 @@ pipeline = "PIPELINE"
 [[operations]]
 name = "five"
 weight = 70
-variables = { id = { uniform = [1, 10000] } }
+variables = { id = { uniform = [1, 100] } }
 sql = "SELECT id FROM users WHERE id = $1"
 params = ["id:int8"]
 expect = { id = "data.user.id" }
@@ -63,7 +63,7 @@ pipeline = "PIPELINE"
 
 #[test]
 fn transactions_have_the_statements_that_the_scenario_gives_them() {
-    let stack = Stack::up(&[]);
+    let stack = Stack::small(&[]);
     for protocol in ["simple", "extended", "prepared"] {
         for pipeline in ["off", "sync-each", "sync-once"] {
             let text = scenario(&stack, protocol, &SHARES.replace("PIPELINE", pipeline));
@@ -89,14 +89,14 @@ fn transactions_have_the_statements_that_the_scenario_gives_them() {
 const FAILING: &str = r#"
 [[operations]]
 name = "failing"
-variables = { id = { uniform = [1, 10000] } }
+variables = { id = { uniform = [1, 100] } }
 sql = ["SELECT id FROM users WHERE id = $1", "SELECT 1 / (id - $1) FROM users WHERE id = $1", "SELECT 1"]
 params = ["id:int8"]
 transaction = true
 pipeline = "PIPELINE"
 [[operations]]
 name = "good"
-variables = { id = { uniform = [1, 10000] } }
+variables = { id = { uniform = [1, 100] } }
 sql = "SELECT id FROM users WHERE id = $1"
 params = ["id:int8"]
 expect = { id = "data.user.id" }
@@ -104,7 +104,7 @@ expect = { id = "data.user.id" }
 
 #[test]
 fn a_failed_transaction_is_rolled_back_and_leaves_nothing_to_the_next_request() {
-    let stack = Stack::up(&[]);
+    let stack = Stack::small(&[]);
     for protocol in ["simple", "extended"] {
         for pipeline in ["off", "sync-each", "sync-once"] {
             let text = scenario(&stack, protocol, &FAILING.replace("PIPELINE", pipeline));
@@ -140,7 +140,7 @@ fn a_failed_transaction_is_rolled_back_and_leaves_nothing_to_the_next_request() 
 
 #[test]
 fn a_reply_to_another_request_makes_the_run_invalid_and_shows_both_numbers() {
-    let stack = Stack::up(&[]);
+    let stack = Stack::small(&[]);
     // Of the five one or more bring another number: clients share the counter.
     let operations = r#"
 [[operations]]
@@ -168,7 +168,7 @@ pipeline = "sync-each"
 
 #[test]
 fn what_is_copied_out_is_counted_and_copying_in_is_refused() {
-    let stack = Stack::up(&[]);
+    let stack = Stack::small(&[]);
     let operations = r#"
 [[operations]]
 name = "export"
@@ -193,7 +193,7 @@ sql = "COPY (SELECT g, repeat('x', 20000) FROM generate_series(1, 50) g) TO STDO
 
 #[test]
 fn listen_is_refused_where_the_pool_mode_loses_it() {
-    let stack = Stack::up(&[]);
+    let stack = Stack::small(&[]);
     let text =
         scenario(&stack, "simple", "[[operations]]\nname = \"hear\"\nsql = \"LISTEN news\"\n");
     let arm = arm(&run(&stack, "postgres", &text), 0);
@@ -214,7 +214,7 @@ fn listen_is_refused_where_the_pool_mode_loses_it() {
 
 #[test]
 fn a_megabyte_of_notices_each_way_while_pipelining_blocks_nobody() {
-    let stack = Stack::up(&[]);
+    let stack = Stack::small(&[]);
     let operations = r#"
 [[operations]]
 name = "noisy"

@@ -45,7 +45,7 @@ fn cancelled_by_postgres(stack: &Stack) -> u64 {
 #[test]
 fn cancels_hit_what_runs_and_postgres_counts_as_many() {
     // A cancel goes in the clear, as libpq's does.
-    let stack = Stack::up(&["--tls", "--pool-size", "8"]);
+    let stack = Stack::small(&["--tls", "--pool-size", "8"]);
     let summary = storm(&stack, &["--vus=4", "--bystanders=2", "--length=300ms", "--after=40ms"]);
     let mut hit = 0;
     for name in ["pooler", "direct"] {
@@ -64,7 +64,7 @@ fn cancels_hit_what_runs_and_postgres_counts_as_many() {
 
 #[test]
 fn a_cancel_of_a_statement_that_waits_for_the_pool_is_told_and_the_run_ends_on_time() {
-    let stack = Stack::up(&["--pool-size", "2"]);
+    let stack = Stack::small(&["--pool-size", "2"]);
     let options =
         ["--target=pooler", "--vus=12", "--bystanders=0", "--length=200ms", "--after=20ms"];
     let summary = storm(&stack, &options);
@@ -83,7 +83,7 @@ fn a_cancel_of_a_statement_that_waits_for_the_pool_is_told_and_the_run_ends_on_t
 
 #[test]
 fn cancels_are_lost_where_processes_share_a_port() {
-    let stack = Stack::up(&["--poolers", "2", "--pool-size", "8"]);
+    let stack = Stack::small(&["--poolers", "2", "--pool-size", "8"]);
     let load = ["--rate=60", "--connections=12", "--bystanders=2", "--target=pooler"];
     let summary = storm(&stack, &[&load[..], &["--length=150ms", "--after=30ms"]].concat());
     assert_eq!(summary["rate"], 60.0, "{summary}");
@@ -150,7 +150,7 @@ fn sleeping(stack: &Stack, client: &mut Client, meanwhile: impl FnOnce()) -> Res
 
 #[test]
 fn a_late_cancel_hits_the_next_statement_or_nobody() {
-    let stack = Stack::up(&["--pool-size", "1"]);
+    let stack = Stack::small(&["--pool-size", "1"]);
     for target in ["postgres", "pooler"] {
         let place = &stack.place(target);
         // The statement that it is meant for has ended, and the same client's next one runs.
@@ -180,7 +180,7 @@ fn a_late_cancel_hits_the_next_statement_or_nobody() {
 
 #[test]
 fn a_statement_that_is_cancelled_while_it_waits_for_the_pool_runs_once() {
-    let stack = Stack::up(&["--pool-size", "1"]);
+    let stack = Stack::small(&["--pool-size", "1"]);
     let place = &stack.place("pooler");
     let (mut holder, mut waiting) = (open(place), open(place));
     holder.sql("BEGIN").expect("it works");
@@ -195,7 +195,7 @@ fn a_statement_that_is_cancelled_while_it_waits_for_the_pool_runs_once() {
 /// In an ordinary run too.
 #[test]
 fn a_run_counts_what_others_cancel_as_such_and_not_as_its_own() {
-    let stack = Stack::up(&[]);
+    let stack = Stack::small(&[]);
     let scenario = stack.home.write(
         "scenario.toml",
         &format!(

@@ -10,7 +10,7 @@ fn scenario(stack: &Stack, sql: &str) -> String {
          variables = {{ u = \"user1\", p = \"nova\" }}\ntoken = \"data.login.token\"\n\
          [[operations]]\nname = \"getUser\"\n\
          graphql = \"query GetUser($id: ID!) {{ user(id: $id) {{ id }} }}\"\n\
-         variables = {{ id = {{ uniform = [1, 10000] }} }}\n{sql}\n",
+         variables = {{ id = {{ uniform = [1, 100] }} }}\n{sql}\n",
         stack.target("gateway_pooled"),
         stack.target("pooler"),
         stack.target("console"),
@@ -20,7 +20,7 @@ fn scenario(stack: &Stack, sql: &str) -> String {
 
 #[test]
 fn documents_and_statements_are_compared_with_the_servers() {
-    let stack = Stack::up(&[]);
+    let stack = Stack::small(&[]);
     let right = "sql = \"SELECT id FROM users WHERE id = $1\"\nparams = [\"id:int8\"]";
     let file = stack.home.write("right.toml", &scenario(&stack, right));
     for _ in 0..2 {

@@ -102,7 +102,7 @@ fn every_connection_is_one_session_and_one_query_of_each_layer() {
 
 #[test]
 fn a_server_without_room_refuses_connections_and_the_load_goes_on() {
-    let stack = Stack::up(&[]);
+    let stack = Stack::small(&[]);
     let scenario = stack.home.write(
         "scenario.toml",
         &format!(
@@ -140,7 +140,7 @@ fn a_server_without_room_refuses_connections_and_the_load_goes_on() {
 
 #[test]
 fn what_cannot_be_churned_is_refused_with_the_contracts_exit_codes() {
-    let stack = Stack::up(&[]);
+    let stack = Stack::small(&[]);
     let ended = stack.home.run(&["churn", "--target", "nowhere"]);
     assert_eq!(ended.code, 104, "{ended:?}");
     assert!(ended.stderr.contains("there is no target nowhere"), "{ended:?}");

@@ -16,7 +16,7 @@ fn a_container_is_seen_as_its_control_group_says() {
             return;
         }
     };
-    let stack = Stack::up(&["--pool-size", "3"]);
+    let stack = Stack::small(&["--pool-size", "3"]);
     container.hold(stack.pid("pgbouncer"));
     let text = format!(
         "name = \"container\"\n\

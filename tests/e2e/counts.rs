@@ -156,8 +156,8 @@ fn user(weight: &str, first: &str, last: &str) -> String {
 
 #[test]
 fn counts_agree_without_errors() {
-    let stack = Stack::up(&[]);
-    let summary = assert_counts_agree(&stack, &user("1", "1", "10000"));
+    let stack = Stack::small(&[]);
+    let summary = assert_counts_agree(&stack, &user("1", "1", "100"));
     for arm in summary["arms"].as_array().unwrap() {
         assert_eq!(arm["errors"], serde_json::json!({}), "{arm}");
     }
@@ -165,7 +165,7 @@ fn counts_agree_without_errors() {
 
 #[test]
 fn counts_agree_with_users_that_do_not_exist_and_with_sql_errors() {
-    let stack = Stack::up(&[]);
+    let stack = Stack::small(&[]);
     // A zero byte is valid in JSON and in the protocol, and an error in Postgres.
     let create = r#"
 [[operations]]
@@ -178,7 +178,7 @@ sql = "INSERT INTO contents (author_id, title, body) VALUES ($1, $2, $3) RETURNI
 params = ["author:int8", "input.title:text", "input.body:text"]
 "#;
     let operations = [
-        user("80", "1", "10000"),
+        user("80", "1", "100"),
         user("10", "99000000", "99999999").replace("getUser", "getNobody"),
         create.to_owned(),
     ];

@@ -49,7 +49,7 @@ fn every_layer_of_a_stack_is_looked_at() {
 
 #[test]
 fn the_limits_of_a_stack_are_compared_with_the_load() {
-    let stack = Stack::up(&["--pool-size", "40"]);
+    let stack = Stack::small(&["--pool-size", "40"]);
     let doctor = |options: &[&str]| {
         stack.home.run(&[&["doctor", "--duration", "5s", "--json", "-"], options].concat())
     };
@@ -130,7 +130,7 @@ const STATES: [&str; 4] = ["SET", "temporary tables", "advisory locks", "prepare
 
 #[test]
 fn sessions_leak_where_server_connections_pass_between_clients() {
-    let stack = Stack::up(&["--pool-size", "2"]);
+    let stack = Stack::small(&["--pool-size", "2"]);
     let mut console = stack.connect("console");
     for (mode, verdict, level) in [
         ("transaction", "broken", Some("warning")),
@@ -160,7 +160,7 @@ fn sessions_leak_where_server_connections_pass_between_clients() {
 
 #[test]
 fn clients_that_call_themselves_differently_and_processes_that_share_a_port_are_warned_of() {
-    let stack = Stack::up(&["--poolers", "2"]);
+    let stack = Stack::small(&["--poolers", "2"]);
     let ended = stack.home.run(&["doctor", "--json", "-"]);
     assert_eq!(levels(&ended, "application-names-differ"), [""; 0], "{ended:?}");
     assert_eq!(levels(&ended, "several-processes"), ["warning"], "{ended:?}");

@@ -120,7 +120,7 @@ fn nowhere(place: &Place) -> Place {
 
 #[test]
 fn every_failure_has_its_class_its_code_and_its_words() {
-    let stack = Stack::up(&["--pool-size", "1"]);
+    let stack = Stack::small(&["--pool-size", "1"]);
     let mut found = Findings::default();
     statements(&stack, &mut found);
     logins(&stack, &mut found);

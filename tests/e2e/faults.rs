@@ -83,7 +83,7 @@ fn a_gateway_that_answers_html_or_401_or_502_is_named() {
 
 #[test]
 fn a_wrong_password_and_a_closed_console_are_named() {
-    let stack = Stack::up(&[]);
+    let stack = Stack::small(&[]);
     let wrong = |target: &str| {
         let conninfo = stack.target(target).split(" passfile=").next().unwrap();
         format!("{conninfo} password=wrong")
@@ -119,7 +119,7 @@ fn a_wrong_password_and_a_closed_console_are_named() {
 
 #[test]
 fn an_expired_token_is_named_by_the_real_gateway() {
-    let stack = Stack::up(&[]);
+    let stack = Stack::small(&[]);
     let url = stack.target("gateway_pooled");
     let targets = format!("[targets.gateway]\nurl = \"{url}\"\n[auth]\njwt = \"not.a.token\"");
     let ended = run(&stack.home, &targets);

@@ -4,7 +4,7 @@ use poolbench_tests::{Ended, Stack};
 use serde_json::Value;
 
 fn pool_of_two() -> (Stack, String) {
-    let stack = Stack::up(&["--pool-size", "2"]);
+    let stack = Stack::small(&["--pool-size", "2"]);
     let scenario = stack.home.write(
         "scenario.toml",
         "name = \"pool of two\"\n\

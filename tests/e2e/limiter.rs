@@ -15,7 +15,7 @@ enum Preferred {
 
 /// A stack that goes before what else the machine does.
 fn stack(options: &[&str]) -> Stack {
-    let stack = Stack::up(options);
+    let stack = Stack::small(options);
     SERVERS.iter().for_each(|server| prefer(stack.pid(server)));
     stack
 }
@@ -173,7 +173,7 @@ fn each_server_that_has_too_little_cpu_is_named() {
 
 #[test]
 fn a_server_whose_core_others_take_is_named() {
-    let stack = Stack::up(&["--pool-size", "25"]);
+    let stack = Stack::small(&["--pool-size", "25"]);
     // Nobody else is to have too little.
     prefer(stack.pid("postgres"));
     pin(stack.pid("postgres"), workers_core());
@@ -218,7 +218,25 @@ fn a_comparison_names_the_limiter_of_each_arm_with_what_was_seen_beside_it() {
             assert!(cores.is_number() && block["poolers"]["pooler"].is_object(), "{block}");
         }
     }
+    assert_queue_is_counted_once(&summary);
     let waiting = |arm: &Value| arm["series"][0]["poolers"]["pooler"]["cl_waiting"].clone();
     assert!(waiting(pooler).as_u64() > Some(0), "{pooler}");
     assert_eq!(waiting(direct), 0, "{direct}");
+}
+
+/// PgBouncer's time of a query holds the wait for a server connection, which is most of it here.
+fn assert_queue_is_counted_once(summary: &Value) {
+    let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("{value}: {summary}"));
+    let [pool] = &summary["pool"].as_array().expect("pools")[..] else { panic!("{summary}") };
+    let of_pool = |name: &str| number(&pool[name]);
+    let (wait_ns, server_ns) = (of_pool("wait_ns_per_request"), of_pool("server_ns_per_request"));
+    assert!(server_ns >= 20e6 && wait_ns > 2.0 * server_ns, "{pool}");
+    let (sent, counted, seen) =
+        (of_pool("in_flight"), of_pool("in_pool_counted"), of_pool("in_pool_seen"));
+    assert!((seen / counted - 1.0).abs() < 0.15, "Little's law: {pool}");
+    assert!((sent / counted - 1.0).abs() < 0.15, "nothing is long anywhere else: {pool}");
+    let [part] = &summary["accounting"].as_array().expect("pairs")[..] else { panic!("{summary}") };
+    let added = number(&part["added"]["value"]);
+    assert!((number(&part["wait_ns"]) / added - 1.0).abs() < 0.1, "{part}");
+    assert!((number(&part["residual_ns"]) / added).abs() < 0.1, "{part}");
 }

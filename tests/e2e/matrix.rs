@@ -11,7 +11,7 @@ fn file(logins: &Logins, target: &str, conninfo: &str) -> String {
     let text = format!(
         "name = \"matrix\"\n[targets.{target}]\nconninfo = \"{conninfo}\"\n[[operations]]\n\
          name = \"getUser\"\nsql = \"SELECT u.id FROM users u WHERE u.id = $1\"\n\
-         params = [\"id:int8\"]\nvariables = {{ id = {{ uniform = [1, 10000] }} }}\n\
+         params = [\"id:int8\"]\nvariables = {{ id = {{ uniform = [1, 100] }} }}\n\
          expect = {{ id = \"data.user.id\" }}\n"
     );
     logins.stack.home.write("scenario.toml", &text)

@@ -44,7 +44,7 @@ fn sets(stack: &Stack) -> usize {
 
 #[test]
 fn a_set_comes_where_clients_differ_and_not_where_they_are_alike() {
-    let stack = Stack::up(&["--pool-size", "1"]);
+    let stack = Stack::small(&["--pool-size", "1"]);
     stack.psql("superuser", "nova", "ALTER SYSTEM SET log_statement = 'all'");
     stack.psql("superuser", "nova", "SELECT pg_reload_conf()");
     // The first one makes the server connection the clients' own.
@@ -72,7 +72,7 @@ fn a_set_comes_where_clients_differ_and_not_where_they_are_alike() {
 
 #[test]
 fn options_are_sent_as_asked_for_and_named_where_the_pooler_refuses_them() {
-    let stack = Stack::up(&[]);
+    let stack = Stack::small(&[]);
     let tokyo = |conninfo: &str| format!("{conninfo} options='-c TimeZone=Asia/Tokyo'");
     let sql = "SELECT 1 / (current_setting('TimeZone') = 'Asia/Tokyo')::int";
     let ended = run(&stack, "postgres", &tokyo(stack.target("postgres")), sql);
@@ -85,7 +85,7 @@ fn options_are_sent_as_asked_for_and_named_where_the_pooler_refuses_them() {
 
 #[test]
 fn arms_whose_sessions_begin_with_other_settings_are_suspect_and_equal_ones_are_not() {
-    let stack = Stack::up(&[]);
+    let stack = Stack::small(&[]);
     let reasons = |options: &str| {
         let text = format!(
             "name = \"parameters\"\n[targets.pooler]\nconninfo = \"{}\"\n\

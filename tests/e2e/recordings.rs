@@ -45,7 +45,7 @@ fn operations(protocol: Protocol, target: &str) -> Vec<Operation> {
 
 #[test]
 fn both_read_the_same_message_by_message() {
-    let stack = Stack::up(&[]);
+    let stack = Stack::small(&[]);
     for target in ["postgres", "pooler"] {
         for protocol in [Protocol::Simple, Protocol::Extended] {
             let place = stack.place(target);
@@ -65,7 +65,7 @@ fn both_read_the_same_message_by_message() {
 /// A prepared name is one connection's own: each has its own client, as each is prepared at login.
 #[test]
 fn prepared_statements_are_read_alike_too() {
-    let stack = Stack::up(&[]);
+    let stack = Stack::small(&[]);
     for operation in operations(Protocol::Prepared, "postgres") {
         // What can't be parsed can't be prepared.
         let Ok(mut client) = Client::open_for(&stack.place("postgres"), &operation) else {
@@ -202,7 +202,7 @@ impl Found {
 
 #[test]
 fn a_run_counts_what_passes_on_the_wire() {
-    let stack = Stack::up(&[]);
+    let stack = Stack::small(&[]);
     for target in ["postgres", "pooler"] {
         // PgBouncer 1.18 loses replies to what comes while it copies.
         let pipelines = ["off", "sync-once", "sync-each"];
@@ -265,7 +265,7 @@ iterations = 40
 /// Each client's own text under the same name, on the one server connection that they share.
 #[test]
 fn three_clients_with_one_name_get_their_own_answers_or_the_pooler_is_named() {
-    let stack = Stack::up(&["--pool-size", "1"]);
+    let stack = Stack::small(&["--pool-size", "1"]);
     let place = &stack.place("pooler");
     let mut refused = 0;
     let mut clients = Vec::new();

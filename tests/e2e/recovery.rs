@@ -141,7 +141,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 #[test]
 fn no_backend_goes_on_with_a_request_that_timed_out() {
-    let stack = Stack::up(&["--pool-size", "3"]);
+    let stack = Stack::small(&["--pool-size", "3"]);
     let mut superuser = stack.connect("superuser");
     for target in ["postgres", "pooler"] {
         // Closing the connection alone ends nothing: neither server looks until it has an answer.
@@ -198,7 +198,7 @@ fn assert_none_runs(superuser: &mut postgres::Client, sql: &str) {
 
 #[test]
 fn a_pooler_that_loses_prepared_names_is_named_and_can_be_worked_with() {
-    let stack = Stack::up(&["--pool-size", "2"]);
+    let stack = Stack::small(&["--pool-size", "2"]);
     let conninfo = stack.target("pooler");
     let scenario = format!(
         "name = \"names\"\n[targets.pooler]\nconninfo = \"{conninfo}\"\nprotocol = \"prepared\"\n\
@@ -223,7 +223,7 @@ fn a_pooler_that_loses_prepared_names_is_named_and_can_be_worked_with() {
 
 #[test]
 fn a_restart_behind_the_pooler_costs_no_arrival_its_place_and_its_length_is_told() {
-    let stack = Stack::up(&["--pool-size", "3"]);
+    let stack = Stack::small(&["--pool-size", "3"]);
     let place = stack.place("pooler");
     stack.connect("console").simple_query("SET server_login_retry = 1").unwrap();
     let run = Run {
@@ -255,7 +255,7 @@ fn a_restart_behind_the_pooler_costs_no_arrival_its_place_and_its_length_is_told
 
 #[test]
 fn a_pooler_that_refuses_logins_for_a_while_is_asked_again_until_it_takes_them() {
-    let stack = Stack::up(&["--pool-size", "3"]);
+    let stack = Stack::small(&["--pool-size", "3"]);
     let place = stack.place("pooler");
     let mut console = stack.connect("console");
     let run = Run {

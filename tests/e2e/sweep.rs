@@ -4,7 +4,7 @@ use poolbench_tests::Stack;
 use serde_json::Value;
 
 fn sleeping() -> (Stack, String) {
-    let stack = Stack::up(&["--pool-size", "5"]);
+    let stack = Stack::small(&["--pool-size", "5"]);
     let scenario = stack.home.write(
         "scenario.toml",
         "name = \"sleep\"\n\

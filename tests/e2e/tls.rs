@@ -32,7 +32,7 @@ token = "data.login.token"
 [[operations]]
 name = "getUser"
 graphql = "query GetUser($id: ID!) { user(id: $id) { id username } }"
-variables = { id = { uniform = [1, 10000] } }
+variables = { id = { uniform = [1, 100] } }
 sql = "SELECT u.id, u.username FROM users u WHERE u.id = $1"
 params = ["id:int8"]
 expect = { id = "data.user.id" }
@@ -55,7 +55,7 @@ fn arm(ended: &Ended) -> Value {
 /// One stack for all of it: it takes long to start.
 #[test]
 fn both_legs_are_secured_and_told() {
-    let stack = Stack::up(&["--tls"]);
+    let stack = Stack::small(&["--tls"]);
     let same = |conninfo: &str| conninfo.to_owned();
     assert!(stack.target("pooler").contains("sslmode=verify-full sslrootcert="));
 

@@ -58,7 +58,7 @@ fn stored_method(login: &str) -> &'static str {
 impl Logins {
     /// Starts them, with both legs secured.
     pub fn set_up() -> Self {
-        let stack = Stack::up(&["--tls"]);
+        let stack = Stack::small(&["--tls"]);
         let run = stack.home.stacks()[0].join("run");
         let ports = ["postgres", "pooler"].map(|target| stack.place(target).port.to_string());
         let (ca, certificate, key) = certificates();

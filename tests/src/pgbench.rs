@@ -17,7 +17,7 @@ pub struct Tables {
 impl Tables {
     /// Starts a stack and fills them; `options` are those of `poolbench stack up`.
     pub fn up(options: &[&str]) -> Self {
-        let stack = Stack::up(options);
+        let stack = Stack::small(options);
         let client = stack.connect("postgres");
         let filled = Command::new("pgbench")
             .args(["--initialize", "--quiet", stack.target("postgres")])

@@ -124,6 +124,12 @@ pub(crate) struct Measured {
     pub(crate) succeeded: u64,
     /// Requests that got their outcome.
     pub(crate) requests: u64,
+    /// Statements that were sent for those.
+    pub(crate) queries: u64,
+    /// Its planned length, or longer where the last reply came later, in ns.
+    pub(crate) length_ns: Nanos,
+    /// The integral of how many requests were under way, in ns.
+    pub(crate) in_flight_ns: f64,
     /// CPU time by the scenario's process names; one that had gone is missing.
     cpu_ns: Vec<(String, Nanos)>,
 }
@@ -213,6 +219,9 @@ impl Arm {
             service_ns: whole.service.mean() * whole.service.len() as f64,
             succeeded: whole.service.len(),
             requests: whole.completed(),
+            queries: report.queries(),
+            length_ns,
+            in_flight_ns: whole.in_flight_ns(),
             cpu_ns,
         });
         match &mut self.whole {

@@ -1,16 +1,18 @@
 //! Where the pool's time goes: in its queue, in its own work, in Postgres; and whether that adds up.
 
-use engine::Nanos;
+use engine::{Nanos, SECOND};
 use serde::Serialize;
 
 use super::arms::Pair;
-use super::cost::{merger, ratio};
+use super::cost::ratio;
+use super::hops::{GENERATOR, Hop, Over};
 use super::level::{Level, PoolBlock};
-use crate::arm::Arm;
-use crate::observe::Totals;
+use crate::arm::{Arm, Measured};
+use crate::observe::{Pools, Totals};
 use crate::statistics::{Estimate, estimates, in_system};
 
-/// What the pooler counted for one arm. Times in ns; what it did not count is null.
+/// What the pooler counted for one arm, in the blocks in which it did. Times in ns; what it did not
+/// count is null.
 #[derive(Debug, Serialize)]
 pub(super) struct PoolSummary {
     pub(super) arm: String,
@@ -26,45 +28,45 @@ pub(super) struct PoolSummary {
     pub(super) server_ns_per_request: Option<f64>,
     /// The longest wait of a client that was seen.
     pub(super) maxwait_ns: Option<Nanos>,
-    /// Requests of ours under way on average, by Little's law: rate times service time.
+    /// Requests of ours under way on average: all times from being sent to the outcome, over the
+    /// time.
     pub(super) in_flight: f64,
-    /// As many of them were in the pooler's queue or with its servers: rate times their time there.
+    /// As many clients waited in the pooler or had a server, by Little's law: transactions' rate
+    /// times their time, which the pooler counts from the first query on. A server connection is its
+    /// client's for all of a transaction; where it is for all of a session, this is null.
     pub(super) in_pool_counted: Option<f64>,
     /// Clients that were seen to wait (cl_waiting) or to have a server (sv_active; cl_active holds
     /// idle clients too), on average.
     pub(super) in_pool_seen: Option<f64>,
     /// What was seen less what was counted.
     pub(super) in_pool_residual: Option<f64>,
+    /// Requests of ours that were under way and not there: on the network, in the pooler's own hands,
+    /// in the gateway. Below 0 where a gateway sends several queries for a request at once.
+    pub(super) outside_pool: Option<f64>,
 }
 
-/// The mean of a request's service time that the pool adds, and what it consists of, in ns.
+/// The mean of a request's service time that the pool adds, and what it consists of, in ns. What is not
+/// known is null, and within the residual.
 #[derive(Debug, Serialize)]
 pub(super) struct Accounting {
     /// The arms that are compared.
     pub(super) with: String,
     pub(super) without: String,
+    /// Whether both have the gateway in front.
+    pub(super) given: Vec<&'static str>,
     pub(super) rate: f64,
     pub(super) added: Estimate,
     /// In the pool's queue.
     pub(super) wait_ns: f64,
-    /// CPU time of the pooler; null where its process is not known.
+    /// CPU time of the pooler, where its process is known.
     pub(super) pooler_cpu_ns: Option<f64>,
-    /// One more hop: the round trip to the pooler; null where it is not TCP.
+    /// One more hop: the round trip to the pooler, where that is TCP.
     pub(super) round_trip_ns: Option<f64>,
-    /// How much longer Postgres takes when it is asked through the pool.
-    pub(super) postgres_ns: f64,
+    /// How much longer Postgres takes when it is asked through the pool. How long it takes otherwise
+    /// we see, or the gateway tells (`Server-Timing`).
+    pub(super) postgres_ns: Option<f64>,
     /// What all of these leave unexplained.
     pub(super) residual_ns: f64,
-}
-
-/// What it costs an arm that its pooler is watched: the difference of blocks with and without.
-#[derive(Debug, Serialize)]
-pub(super) struct ObserverCost {
-    pub(super) arm: String,
-    pub(super) rate: f64,
-    pub(super) quantile: f64,
-    pub(super) ns: f64,
-    pub(super) ci_ns: [f64; 2],
 }
 
 /// How often a server connection was assigned to a client.
@@ -104,46 +106,90 @@ impl Assignments {
 const ASSIGNMENTS: &str = "server_assignment_count";
 pub(super) const TRANSACTIONS: &str = "xact_count";
 
-/// For each arm with the pooler on its way, what the pooler counted.
-pub(super) fn pools(level: &Level, assignments: Assignments) -> Vec<PoolSummary> {
-    let arms = level.arms.iter().zip(&level.pool);
-    arms.filter_map(|(arm, blocks)| pool(level.rate, arm, blocks, assignments)).collect()
-}
-
-fn pool(
-    rate: f64,
-    arm: &Arm,
-    blocks: &[PoolBlock],
+/// For each arm with the pooler on its way, what the pooler counted. With `by_transaction` a server
+/// connection is assigned to each transaction anew.
+pub(super) fn pools(
+    level: &Level,
     assignments: Assignments,
-) -> Option<PoolSummary> {
-    let totals = sum(blocks)?;
-    let requests = Some(arm.requests()).filter(|requests| *requests > 0)? as f64;
-    let each = |count: Option<u64>| count.map(|count| count as f64 / requests);
-    let (wait, query) = (each(totals.wait_ns()), each(totals.query_ns()));
-    // PgBouncer counts a query's time from when its client sent it, its wait included.
-    let server = query.map(|query| (query - wait.unwrap_or_default()).max(0.0));
-    let counted = query.map(|query| in_system(arm.rate(), query));
-    let looks = blocks.iter().flat_map(|block| &block.looks);
-    let seen = mean(looks.clone().filter_map(|look| Some(look.sv_active? + look.cl_waiting?)));
-    Some(PoolSummary {
-        arm: arm.kind.name.to_string(),
-        rate,
-        queries_per_request: each(totals.queries()),
-        transactions_per_request: each(totals.get(TRANSACTIONS)),
-        server_assignments_per_request: each(assignments.count(&totals)),
-        wait_ns_per_request: wait,
-        server_ns_per_request: server,
-        maxwait_ns: looks.filter_map(|look| look.maxwait_ns).max(),
-        in_flight: in_system(arm.rate(), service_ns(arm)?),
-        in_pool_counted: counted,
-        in_pool_seen: seen,
-        in_pool_residual: seen.zip(counted).map(|(seen, counted)| seen - counted),
-    })
+    by_transaction: bool,
+) -> Vec<PoolSummary> {
+    let arms = level.arms.iter().zip(&level.pool);
+    let summary = |(arm, blocks): (&Arm, &Vec<PoolBlock>)| {
+        let counted = Counted::new(arm, blocks)?;
+        let each = |count: Option<u64>| count.map(|count| counted.each(count));
+        let in_pool = counted.in_pool().filter(|_| by_transaction);
+        let seen = counted.looks().filter_map(|look| Some(look.sv_active? + look.cl_waiting?));
+        let (seen, in_flight) = (mean(seen), counted.in_flight());
+        Some(PoolSummary {
+            arm: arm.kind.name.to_string(),
+            rate: level.rate,
+            queries_per_request: each(counted.totals.queries()),
+            transactions_per_request: each(counted.totals.get(TRANSACTIONS)),
+            server_assignments_per_request: each(assignments.count(&counted.totals)),
+            wait_ns_per_request: counted.wait_ns(),
+            server_ns_per_request: counted.server_ns(),
+            maxwait_ns: counted.looks().filter_map(|look| look.maxwait_ns).max(),
+            in_flight,
+            in_pool_counted: in_pool,
+            in_pool_seen: seen,
+            in_pool_residual: seen.zip(in_pool).map(|(seen, counted)| seen - counted),
+            outside_pool: in_pool.map(|in_pool| in_flight - in_pool),
+        })
+    };
+    arms.filter_map(summary).collect()
 }
 
-fn sum(blocks: &[PoolBlock]) -> Option<Totals> {
-    let totals: Vec<_> = blocks.iter().map(|block| block.totals.clone()).collect::<Option<_>>()?;
-    (!totals.is_empty()).then(|| Totals::sum(&totals))
+/// One arm's blocks in which the pooler counted.
+struct Counted<'a> {
+    blocks: Vec<(&'a Measured, &'a PoolBlock)>,
+    totals: Totals,
+    requests: f64,
+    length_ns: f64,
+}
+
+impl<'a> Counted<'a> {
+    fn new(arm: &'a Arm, pool: &'a [PoolBlock]) -> Option<Self> {
+        let blocks = arm.blocks.iter().zip(pool).filter(|(_, pool)| pool.totals.is_some());
+        let blocks: Vec<_> = blocks.collect();
+        let totals: Vec<_> = blocks.iter().filter_map(|(_, pool)| pool.totals.clone()).collect();
+        let requests = blocks.iter().map(|(ours, _)| ours.requests).sum::<u64>() as f64;
+        let length_ns = blocks.iter().map(|(ours, _)| ours.length_ns).sum::<Nanos>() as f64;
+        let totals = Totals::sum(&totals);
+        (requests > 0.0).then_some(Self { blocks, totals, requests, length_ns })
+    }
+
+    /// For each request.
+    fn each(&self, count: u64) -> f64 {
+        count as f64 / self.requests
+    }
+
+    /// A request's time in the queue for a server connection.
+    fn wait_ns(&self) -> Option<f64> {
+        Some(self.each(self.totals.wait_ns()?))
+    }
+
+    /// How long servers worked on a request: its queries' time without the wait that is in it.
+    fn server_ns(&self) -> Option<f64> {
+        let wait_ns = self.totals.wait_ns().unwrap_or_default();
+        Some(self.each(self.totals.query_ns()?.saturating_sub(wait_ns)))
+    }
+
+    /// Clients that waited or had a server, on average.
+    fn in_pool(&self) -> Option<f64> {
+        // Where the wait is not measured, it is not in the other times.
+        self.totals.wait_ns()?;
+        let ns = self.totals.query_ns()?.max(self.totals.transaction_ns().unwrap_or_default());
+        let rate = self.requests * SECOND as f64 / self.length_ns;
+        Some(in_system(rate, self.each(ns)))
+    }
+
+    fn in_flight(&self) -> f64 {
+        self.blocks.iter().map(|(ours, _)| ours.in_flight_ns).sum::<f64>() / self.length_ns
+    }
+
+    fn looks(&self) -> impl Iterator<Item = &'a Pools> {
+        self.blocks.iter().flat_map(|(_, pool)| &pool.looks)
+    }
 }
 
 fn mean(values: impl Iterator<Item = u64>) -> Option<f64> {
@@ -155,88 +201,65 @@ fn services(arm: &Arm) -> Vec<(f64, f64)> {
     arm.blocks.iter().map(|block| (block.service_ns, block.succeeded as f64)).collect()
 }
 
-/// The mean service time, in ns.
-fn service_ns(arm: &Arm) -> Option<f64> {
-    ratio(&services(arm), &vec![1; arm.blocks.len()])
+/// How long Postgres takes for a request of an arm without the pool, as we see it or its gateway does.
+fn postgres_ns(arm: &Arm) -> Option<f64> {
+    if !arm.kind.has("gateway") {
+        return ratio(&services(arm), &vec![1; arm.blocks.len()]);
+    }
+    let database = arm.whole.as_ref()?.whole().server_times?.database;
+    (!database.is_empty()).then(|| database.mean())
 }
 
-/// What the pool adds where nothing but the pool is between two arms.
+/// What the pool adds where nothing but the pool is between two arms: with a gateway in front, and
+/// without.
 pub(super) fn accounting(
     level: &Level,
     pairs: &[Pair],
-    round_trips: &[Option<Nanos>],
+    hops: &[Hop],
     seed: u64,
-) -> Option<Accounting> {
-    let pair = pairs.iter().find(|pair| pair.layer == Some("pooler") && pair.given.is_empty())?;
+) -> Vec<Accounting> {
+    let pairs = pairs.iter().filter(|pair| pair.layer == Some("pooler"));
+    pairs.filter_map(|pair| of_pair(level, pair, hops, seed)).collect()
+}
+
+fn of_pair(level: &Level, pair: &Pair, hops: &[Hop], seed: u64) -> Option<Accounting> {
     let (with, without) = (&level.arms[pair.with], &level.arms[pair.without]);
-    let pool = pool(level.rate, with, &level.pool[pair.with], Assignments::Unknown)?;
+    let counted = Counted::new(with, &level.pool[pair.with])?;
     let rounds = with.blocks.len().min(without.blocks.len());
     let (through, directly) = (services(with), services(without));
     let added = estimates(rounds, seed, |times| {
         Some(vec![ratio(&through, times)? - ratio(&directly, times)?])
     })?[0];
-    let wait_ns = pool.wait_ns_per_request?;
-    let postgres_ns = pool.server_ns_per_request? - service_ns(without)?;
+    let wait_ns = counted.wait_ns()?;
+    let times = counted.server_ns().zip(postgres_ns(without));
+    let postgres_ns = times.map(|(through, directly)| through - directly);
     let pooler_cpu_ns = with.cpu_ns_per_request("pooler");
-    let round_trip_ns = round_trips.get(pair.with).copied().flatten().map(|ns| ns as f64);
-    let explained = wait_ns
-        + postgres_ns
-        + pooler_cpu_ns.unwrap_or_default()
-        + round_trip_ns.unwrap_or_default();
+    let from = if with.kind.has("gateway") { &*with.kind.target } else { GENERATOR };
+    let hop = hops.iter().find(|hop| hop.from == from && hop.to == "pooler");
+    let round_trip_ns = hop.and_then(|hop| match hop.over {
+        Over::Tcp { round_trip_ns } => Some(round_trip_ns as f64),
+        Over::Unix | Over::Unknown { .. } => None,
+    });
+    let known = [Some(wait_ns), postgres_ns, pooler_cpu_ns, round_trip_ns];
     Some(Accounting {
         with: with.kind.name.to_string(),
         without: without.kind.name.to_string(),
+        given: pair.given.clone(),
         rate: level.rate,
         added,
         wait_ns,
         pooler_cpu_ns,
         round_trip_ns,
         postgres_ns,
-        residual_ns: added.value - explained,
+        residual_ns: added.value - known.into_iter().flatten().sum::<f64>(),
     })
-}
-
-/// What the watching costs, at each of these quantiles.
-pub(super) fn observer_costs(level: &Level, quantiles: &[f64], seed: u64) -> Vec<ObserverCost> {
-    let arms = level.arms.iter().zip(&level.pool);
-    let watched = arms.filter(|(_, pool)| pool.iter().any(|block| block.is_watched));
-    watched.flat_map(|(arm, pool)| observer_cost(level.rate, arm, pool, quantiles, seed)).collect()
-}
-
-fn observer_cost(
-    rate: f64,
-    arm: &Arm,
-    pool: &[PoolBlock],
-    quantiles: &[f64],
-    seed: u64,
-) -> Vec<ObserverCost> {
-    let rounds = arm.blocks.len().min(pool.len());
-    let merger = merger(arm, rounds);
-    let found = estimates(rounds, seed, |times| {
-        let those = |wanted: bool| {
-            let chosen = times.iter().zip(pool);
-            let chosen = chosen.map(|(times, block)| times * u32::from(block.is_watched == wanted));
-            merger.quantiles(&chosen.collect::<Vec<_>>(), quantiles)
-        };
-        let pairs = those(true)?.into_iter().zip(those(false)?);
-        Some(pairs.map(|(watched, alone)| watched as f64 - alone as f64).collect())
-    });
-    let found = found.into_iter().flatten().zip(quantiles);
-    found
-        .map(|(estimate, quantile)| ObserverCost {
-            arm: arm.kind.name.to_string(),
-            rate,
-            quantile: *quantile,
-            ns: estimate.value,
-            ci_ns: [estimate.low, estimate.high],
-        })
-        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::Summary;
+    use crate::arm::ArmKind;
+    use crate::layers::{Summary, example};
 
     fn is_about(one: f64, other: f64) -> bool {
         (one - other).abs() < 1e-6 * other.abs().max(1.0)
@@ -245,26 +268,59 @@ mod tests {
     #[test]
     fn what_the_pool_adds_is_the_sum_of_its_parts() {
         let summary = Summary::example();
-        let part = &summary.accounting[0];
+        let [behind_gateway, part] = &summary.accounting[..] else { panic!("two pairs") };
         let known = part.pooler_cpu_ns.unwrap() + part.round_trip_ns.unwrap();
-        let all = part.wait_ns + part.postgres_ns + known + part.residual_ns;
+        let all = part.wait_ns + part.postgres_ns.unwrap() + known + part.residual_ns;
         assert!(is_about(all, part.added.value), "{part:?}");
         // Service times are 250 us and as much again through the pool, 200 us and so on directly.
         assert!((part.added.value - 100e3).abs() < 1e3, "{part:?}");
         assert_eq!((part.wait_ns, part.round_trip_ns), (5000.0, Some(14_000.0)));
+        // Servers work for 440 us of what takes 400 us without the pool: the wait is in the queue alone.
+        assert!((part.postgres_ns.unwrap() - 40e3).abs() < 1e3, "{part:?}");
+        assert!((part.residual_ns - 11e3).abs() < 1e3, "{part:?}");
+        // The hop is the gateway's, and what it does not tell of its database is in the residual.
+        let Accounting { round_trip_ns, postgres_ns, residual_ns, .. } = behind_gateway;
+        assert_eq!((*round_trip_ns, *postgres_ns), (Some(9000.0), None));
+        let rest = behind_gateway.added.value - 5000.0 - 30_000.0 - 9000.0;
+        assert!(is_about(*residual_ns, rest), "{behind_gateway:?}");
     }
 
     #[test]
     fn littles_law_says_how_many_are_in_the_pool() {
         let summary = Summary::example();
         let pool = summary.pool.iter().find(|pool| pool.arm == "pooler").unwrap();
-        // 2000 a second that are there for 150 us, of which they wait for 5.
-        assert!(is_about(pool.in_pool_counted.unwrap(), 0.30), "{pool:?}");
-        assert_eq!(pool.server_ns_per_request, Some(145_000.0));
-        let residual = pool.in_pool_seen.unwrap() - 0.30;
+        // 2000 transactions a second that take 450 us; the queries in them 445, of which they wait for 5.
+        assert!(is_about(pool.in_pool_counted.unwrap(), 0.9), "{pool:?}");
+        assert_eq!(pool.server_ns_per_request, Some(440_000.0));
+        let residual = pool.in_pool_seen.unwrap() - 0.9;
         assert!(is_about(pool.in_pool_residual.unwrap(), residual), "{pool:?}");
+        // From sent to done it is 500 us.
+        assert!((pool.in_flight - 1.0).abs() < 0.01, "{pool:?}");
+        assert!(is_about(pool.outside_pool.unwrap(), pool.in_flight - 0.9), "{pool:?}");
         assert_eq!(pool.queries_per_request, Some(1.0));
         assert_eq!(pool.server_assignments_per_request, Some(1.0), "one a transaction");
+    }
+
+    #[test]
+    fn a_block_that_was_not_counted_is_left_out_with_its_requests_and_its_time() {
+        let mut level = example::level_of(&[ArmKind::of("pooler")]);
+        let whole = |level: &Level| pools(level, Assignments::Transactions, true).pop().unwrap();
+        let before = whole(&level);
+        level.pool[0][2].totals = None;
+        let after = whole(&level);
+        assert_eq!(after.queries_per_request, before.queries_per_request);
+        assert_eq!(after.in_pool_counted, before.in_pool_counted);
+        assert!((after.in_flight / before.in_flight - 1.0).abs() < 0.01, "{after:?}");
+        level.pool[0].iter_mut().for_each(|block| block.totals = None);
+        assert!(pools(&level, Assignments::Transactions, true).is_empty());
+    }
+
+    #[test]
+    fn where_a_client_keeps_its_server_littles_law_of_transactions_says_nothing() {
+        let level = example::level_of(&[ArmKind::of("pooler")]);
+        let pool = pools(&level, Assignments::Unknown, false).pop().unwrap();
+        assert_eq!((pool.in_pool_counted, pool.in_pool_residual), (None, None));
+        assert!(pool.in_pool_seen.is_some() && pool.wait_ns_per_request.is_some());
     }
 
     #[test]
@@ -280,19 +336,5 @@ mod tests {
             (count(true, false), count(true, true), count(false, false)),
             (Some(7), None, None)
         );
-    }
-
-    #[test]
-    fn blocks_with_and_without_watching_are_compared() {
-        let summary = Summary::example();
-        let of_pooler = |arm: &str| {
-            let costs = summary.observer_costs.iter();
-            costs.filter(|cost| cost.arm == arm).collect::<Vec<_>>()
-        };
-        // The fourth block has no watching, and its requests take 3 us longer than the first one's.
-        let costs = of_pooler("pooler");
-        assert_eq!(costs.len(), super::super::cost::QUANTILES.len());
-        assert!(costs.iter().all(|cost| (-3100.0..0.0).contains(&cost.ns)), "{costs:?}");
-        assert!(of_pooler("direct").is_empty());
     }
 }

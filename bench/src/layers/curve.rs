@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::arms::Pair;
 use super::cost::{merger, rounds};
 use super::level::Level;
-use crate::statistics::{Estimate, Merger, estimates, rate_at};
+use crate::statistics::{Estimate, Merger, Reached, estimates, rate_at};
 
 /// The rates at which two arms have the same latency. Rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -16,8 +16,24 @@ pub(super) struct SameLatency {
     pub(super) quantile: f64,
     /// In the middle of what both arms have within the rates that were measured, in ns.
     pub(super) latency_ns: f64,
-    pub(super) rate_with: Estimate,
-    pub(super) rate_without: Estimate,
+    pub(super) rate_with: RateEstimate,
+    pub(super) rate_without: RateEstimate,
+}
+
+/// A rate with its interval. An end that is null is beyond the rates that were measured.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(super) struct RateEstimate {
+    pub(super) value: f64,
+    pub(super) low: Option<f64>,
+    pub(super) high: Option<f64>,
+}
+
+impl RateEstimate {
+    /// From what was estimated with the first and the last rate for whatever is beyond them.
+    fn within((first, last): (f64, f64), Estimate { value, low, high }: Estimate) -> Self {
+        let (low, high) = ((low > first).then_some(low), (high < last).then_some(high));
+        Self { value, low, high }
+    }
 }
 
 /// For each layer, the same latency with and without it. None where fewer than two rates were
@@ -28,6 +44,8 @@ pub(super) fn same_latencies(
     quantile: f64,
     seed: u64,
 ) -> Vec<SameLatency> {
+    let [first, .., last] = levels else { return Vec::new() };
+    let measured = (first.rate, last.rate);
     let rounds = levels.iter().map(|level| rounds(&level.arms)).min().unwrap_or_default();
     let of_pair = |pair: &Pair| {
         let curve = |arm: usize| Curve {
@@ -47,11 +65,11 @@ pub(super) fn same_latencies(
             given: pair.given.clone(),
             quantile,
             latency_ns,
-            rate_with: found[0],
-            rate_without: found[1],
+            rate_with: RateEstimate::within(measured, found[0]),
+            rate_without: RateEstimate::within(measured, found[1]),
         })
     };
-    if levels.len() < 2 { Vec::new() } else { pairs.iter().filter_map(of_pair).collect() }
+    pairs.iter().filter_map(of_pair).collect()
 }
 
 /// One arm's latencies at all rates.
@@ -72,9 +90,11 @@ impl Curve {
     /// Where the latency is reached; the first or the last rate where that is not between them.
     fn rate_at(&self, times: &[u32], latency_ns: f64) -> Option<f64> {
         let points = self.points(times)?;
-        let ((first, lowest), (last, _)) = (points.first()?, points.last()?);
-        let outside = if latency_ns <= *lowest { first } else { last };
-        Some(rate_at(&points, latency_ns).unwrap_or(*outside))
+        Some(match rate_at(&points, latency_ns)? {
+            Reached::At(rate) => rate,
+            Reached::Before => points.first()?.0,
+            Reached::After => points.last()?.0,
+        })
     }
 }
 
@@ -105,10 +125,23 @@ mod tests {
         let [same] = &summary.same_latencies[..] else { panic!("{:?}", summary.same_latencies) };
         assert_eq!((same.layer, same.quantile), ("pooler", 0.95));
         assert!(same.rate_with.high < same.rate_without.low, "{same:?}");
-        assert!(same.rate_with.low > 1000.0 && same.rate_without.high < 2000.0, "{same:?}");
+        assert!(same.rate_with.low.is_some() && same.rate_without.high.is_some(), "{same:?}");
         assert!(
             crate::layers::Summary::example().same_latencies.is_empty(),
             "one rate is no curve"
         );
+    }
+
+    #[test]
+    fn an_interval_that_ends_beyond_what_was_measured_has_no_end_there() {
+        let within = |low, high| {
+            let estimate = Estimate { value: 900.0, low, high };
+            let RateEstimate { low, high, .. } = RateEstimate::within((500.0, 2000.0), estimate);
+            (low, high)
+        };
+        assert_eq!(within(600.0, 1900.0), (Some(600.0), Some(1900.0)));
+        assert_eq!(within(500.0, 1900.0), (None, Some(1900.0)));
+        // The bootstrap's percentiles are moved outwards.
+        assert_eq!(within(600.0, 2040.0), (Some(600.0), None));
     }
 }

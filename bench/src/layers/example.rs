@@ -9,9 +9,11 @@ use wire::{Class, Code, Failure, Outcome};
 use super::accounting::Assignments;
 use super::amplification::Amplification;
 use super::arms::{choose, pairs};
-use super::experiment::{Ended, EndedBy, Measured};
+use super::counts::Counts;
+use super::experiment::Measured;
 use super::hops::{Hop, Over};
 use super::level::{Level, PoolBlock};
+use super::stopping::{Ended, EndedBy};
 use super::summary::{Results, Summary};
 use super::{Plan, schedule};
 use crate::arm::{Arm, ArmKind, Block};
@@ -41,7 +43,7 @@ impl Summary {
             rounds_max: 80,
             quantile: 0.95,
             width_ns: 50_000,
-            widest_ns: 41_000.0,
+            widest_ns: Some(41_000.0),
         };
         Self::of(&plan, Some(ended))
     }
@@ -73,11 +75,11 @@ impl Summary {
         results.summary(Measured {
             started: UNIX_EPOCH,
             duration_ns: 3_000_000_000,
-            pooler_queries: Some(8000),
+            counts: Some(Counts { completed_through_pooler: 8000, pooler_queries: 8000 }),
             ended,
             assignments: Assignments::Transactions,
+            by_transaction: true,
             amplification: vec![amplification],
-            round_trips: kinds.iter().map(|kind| Some(kind.layers.len() as u64 * 7000)).collect(),
             hops: hops(&kinds),
             observations: Observations {
                 cpu_ns: Some(30 * MILLISECOND),
@@ -111,6 +113,12 @@ fn hops(kinds: &[ArmKind]) -> Vec<Hop> {
         hop("generator", "postgres", tcp(7)),
     ];
     all.into_iter().filter(|hop| !hop.arms.is_empty()).collect()
+}
+
+/// As [`Summary::example`] has it, of these arms.
+pub(super) fn level_of(kinds: &[ArmKind]) -> Level {
+    let plan = Plan::example();
+    level(kinds, plan.rates[0], &plan)
 }
 
 fn level(kinds: &[ArmKind], rate: f64, plan: &Plan) -> Level {
@@ -192,8 +200,11 @@ fn fill(level: &mut Level, index: usize) {
                     ("query_count", requests),
                     ("xact_count", requests),
                     ("wait_time", requests * 5),
-                    ("query_time", requests * 150),
+                    // With the wait, as PgBouncer has it.
+                    ("query_time", requests * 445),
+                    ("xact_time", requests * 450),
                 ])),
+                is_anew: false,
                 looks: if is_watched { vec![look] } else { Vec::new() },
                 is_watched,
             });

@@ -2,27 +2,26 @@
 
 use std::time::SystemTime;
 
+use engine::driver::thread_cpu_ns;
 use engine::{MILLISECOND, Nanos};
-use serde::Serialize;
 
 use super::accounting::Assignments;
 use super::amplification::Amplification;
 use super::arms::{self, Pair};
+use super::beside::Beside;
+use super::counts::{Counts, Tally};
 use super::hops::{Hop, Places, hops};
 use super::level::{Level, PoolBlock};
 use super::schedule::{self, Turn, is_observed, is_watched};
-use super::watcher::Watcher;
-use super::{Plan, Summary, cost};
+use super::stopping::{Ended, EndedBy};
+use super::{Plan, Summary};
 use crate::arm::{Block, differing_names};
 use crate::check::Checks;
 use crate::interrupt;
-use crate::observe::{
-    self, CpuMeter, Observations, ObserveError, Observer, Poolers, Server, Sockets, Source, Totals,
-};
+use crate::observe::{CpuMeter, Observations, ObserveError, Observer, Sockets, Source, Totals};
 use crate::rig::{Rig, RigError};
 use crate::scenario::{Processes, Scenario};
 use crate::series::LoadSecond;
-use crate::statistics::{Estimate, FixedWidth};
 use crate::validity::compare_settings;
 
 /// Before the first round, on each arm; not counted.
@@ -39,53 +38,29 @@ pub(super) struct Experiment<'a> {
     /// When the first block began, on the workers' clock.
     start_ns: Nanos,
     processes: Processes,
-    pub(super) server: Option<Server>,
-    /// If all of its processes can be asked.
-    pub(super) poolers: Option<Poolers>,
-    watcher: Option<Watcher>,
+    pub(super) beside: Beside,
+    tally: Tally,
+    /// CPU time that this thread needed to read the processes' clocks, in ns.
+    meters_cpu_ns: Nanos,
     /// In what sessions differ with the pool and without, if they do.
-    pub(super) settings: Option<String>,
-    /// Why the pooler is watched no more.
-    pub(super) watcher_error: Option<String>,
+    pub(super) settings: Vec<String>,
 }
 
 /// What the measuring as a whole came to.
 pub(super) struct Measured {
     pub(super) started: SystemTime,
     pub(super) duration_ns: Nanos,
-    /// Queries in the pooler, the warm-up's included.
-    pub(super) pooler_queries: Option<u64>,
+    /// If the pooler was asked, and its figures can be compared with ours.
+    pub(super) counts: Option<Counts>,
     /// How it ended, if it was to end once enough was known.
     pub(super) ended: Option<Ended>,
     pub(super) assignments: Assignments,
+    /// Whether the pooler assigns a server connection to each transaction anew.
+    pub(super) by_transaction: bool,
     pub(super) amplification: Vec<Amplification>,
-    /// For each arm, the shortest round trip to its target, in ns, where that is TCP.
-    pub(super) round_trips: Vec<Option<Nanos>>,
     pub(super) hops: Vec<Hop>,
     /// What was seen beside the blocks.
     pub(super) observations: Observations,
-}
-
-/// How a comparison ended that was to end once enough was known.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(super) struct Ended {
-    pub(super) by: EndedBy,
-    /// The most rounds that the time had room for.
-    pub(super) rounds_max: u64,
-    pub(super) quantile: f64,
-    /// What was asked for.
-    pub(super) width_ns: u64,
-    /// The widest interval of a cost in the end, in ns.
-    pub(super) widest_ns: f64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum EndedBy {
-    /// Every interval had become narrow enough.
-    Width,
-    /// The time was up.
-    Time,
 }
 
 impl<'a> Experiment<'a> {
@@ -107,17 +82,7 @@ impl<'a> Experiment<'a> {
         // A comparison has no checks: what they cost would be in it.
         let checks = Checks::default();
         let rig = Rig::open(scenario, &kinds, &connections, &plan.generator, &checks, say)?;
-        let (mut poolers, server) = observe::connect(scenario)?;
-        if let Some(one) = &mut poolers
-            && one.is_one_of_several()?
-        {
-            say(
-                "so_reuseport is on, and the console shows one pooler process of several: nothing \
-                 is counted there (list the socket of each in `console`)",
-            );
-            poolers = None;
-        }
-        let watched = poolers.as_ref().map(|_| Poolers::connect(scenario)).transpose()?.flatten();
+        let beside = Beside::open(scenario, rig.fleet.clock(), rig.cores(), say)?;
         Ok(Self {
             scenario,
             plan,
@@ -127,15 +92,14 @@ impl<'a> Experiment<'a> {
             levels: Vec::new(),
             start_ns: 0,
             processes,
-            server,
-            poolers,
-            watcher: watched.map(Watcher::start),
-            watcher_error: None,
+            beside,
+            tally: Tally::default(),
+            meters_cpu_ns: 0,
         })
     }
 
     pub(super) fn measure(mut self, say: &mut dyn FnMut(&str)) -> Result<Summary, RigError> {
-        let before = self.totals()?;
+        self.totals();
         self.warm_up(say)?;
         self.levels = self.empty_levels();
         let arms = self.rig.arms.len();
@@ -150,53 +114,42 @@ impl<'a> Experiment<'a> {
         let sources = Source::all(self.scenario)?;
         let mut observer = Observer::open(sources, self.rig.fleet.clock(), self.rig.cores());
         self.start_ns = self.rig.fleet.clock().now();
+        let beside_cpu_ns = self.beside.cpu_ns();
         let mut ended = None;
         for round in 0..rounds {
             for turn in schedule::shuffled(self.levels.len(), arms, self.plan.seed, round) {
                 self.block(turn, round, &mut observer)?;
             }
-            if let Some(goal) = self.plan.until
-                && (FixedWidth::looks_after(round + 1) || round + 1 == rounds)
-            {
-                let known = self.known(goal);
-                // A look that is not due may end nothing: it would be one chance more.
-                let is_met = FixedWidth::looks_after(round + 1) && goal.is_met(&known);
-                ended = Some(Ended {
-                    by: if is_met { EndedBy::Width } else { EndedBy::Time },
-                    rounds_max: rounds,
-                    quantile: goal.quantile,
-                    width_ns: goal.width_ns,
-                    widest_ns: goal.widest(&known),
-                });
-                if is_met {
-                    break;
-                }
+            ended = self.plan.end_after(round + 1, rounds, &self.pairs, &self.levels);
+            if ended.is_some_and(|ended| ended.by == EndedBy::Width) {
+                break;
             }
         }
         interrupt::check()?;
         let duration_ns = self.rig.fleet.clock().now() - self.start_ns;
-        let observations = observer.finish();
+        let mut observations = observer.finish();
+        let beside_cpu_ns = self.beside.cpu_ns() - beside_cpu_ns + self.meters_cpu_ns;
+        observations.cpu_ns = observations.cpu_ns.map(|ns| ns + beside_cpu_ns);
         self.levels.iter_mut().for_each(|level| level.lay(&observations, self.start_ns));
-        let assignments = self.assignments()?;
+        let by_transaction = self.beside.assigns_by_transaction().unwrap_or_default();
+        let assignments = self.assignments(by_transaction);
         let amplification = self.amplify(assignments)?;
-        let after = self.totals()?;
-        let pooler_queries =
-            after.zip(before).and_then(|(after, before)| after.since(&before)?.queries());
+        let counts = self.tally.counts().filter(|_| !self.has_pipelines());
         let round_trips = self.rig.round_trips()?;
         let kinds: Vec<_> = self.rig.arms.iter().map(|arm| arm.kind.clone()).collect();
         let places = Places { scenario: self.scenario, processes: &self.processes };
         let hops = hops(&kinds, &round_trips, &places, Sockets::read);
-        self.summary(Measured {
+        Ok(self.summary(Measured {
             started,
             duration_ns,
-            pooler_queries,
+            counts,
             ended,
             assignments,
+            by_transaction,
             amplification,
-            round_trips,
             hops,
             observations,
-        })
+        }))
     }
 
     fn warm_up(&mut self, say: &mut dyn FnMut(&str)) -> Result<(), RigError> {
@@ -231,13 +184,11 @@ impl<'a> Experiment<'a> {
         let Turn { rate, arm } = turn;
         let load = self.plan.load(self.levels[rate].rate, self.plan.block_ns);
         let stream = self.rig.stream(arm, load, (0, 0), self.plan.block_seed(round));
-        let is_pooled = self.rig.arms[arm].kind.has("pooler");
-        let totals = if is_pooled { self.totals()? } else { None };
-        let is_watched = is_pooled && is_watched(round) && self.watcher.is_some();
-        let cpu = CpuMeter::begin(&self.processes);
-        if is_watched {
-            self.watcher.iter().for_each(Watcher::begin);
-        }
+        let is_pooled = self.beside.has_pooler() && self.rig.arms[arm].kind.has("pooler");
+        let before = if is_pooled { self.totals() } else { None };
+        let cpu = self.metered(CpuMeter::begin);
+        let is_watched = is_pooled && is_watched(round);
+        let watch = if is_watched { self.beside.watch() } else { None };
         if is_observed(round) {
             observer.look_within(self.plan.block_ns);
         }
@@ -247,46 +198,45 @@ impl<'a> Experiment<'a> {
             let load = LoadSecond::of(times, &report.streams);
             self.levels[rate].observed[arm].push((load, self.rig.spun_share(&report)));
         }
-        let looks = if is_watched { self.looks() } else { Vec::new() };
-        let used = cpu.used();
-        if let Some(before) = totals
-            && let Some(after) = self.totals()?
-        {
-            let totals = after.since(&before);
-            self.levels[rate].pool[arm].push(PoolBlock { totals, looks, is_watched });
+        let looks = self.beside.seen(watch);
+        let used = self.metered(|_| cpu.used());
+        let times = report.start..=report.end;
+        self.levels[rate].arms[arm].push(Block::new(report, self.plan.block_ns, used));
+        if is_pooled {
+            let after = before.as_ref().and_then(|_| self.totals());
+            let totals = after.as_ref().zip(before).map(|(after, before)| after.since(&before));
+            // The watch begins a moment before the load, and ends a moment after it.
+            let looks = looks.iter().filter(|look| times.contains(&look.at_ns));
+            self.levels[rate].pool[arm].push(PoolBlock {
+                is_anew: totals.as_ref().is_some_and(Option::is_none),
+                totals: totals.flatten(),
+                looks: looks.map(|look| look.pools).collect(),
+                is_watched,
+            });
         }
-        let backends = self.server.as_mut().map(Server::backends).transpose()?;
-        let arm = &mut self.levels[rate].arms[arm];
-        arm.push(Block::new(report, self.plan.block_ns, used));
-        arm.saw(backends.as_ref());
+        let backends = self.beside.backends();
+        self.levels[rate].arms[arm].saw(backends.as_ref());
         Ok(())
     }
 
-    /// What the watcher saw. One that fails is done without: the load goes on.
-    fn looks(&mut self) -> Vec<observe::Pools> {
-        match self.watcher.as_ref().map(Watcher::end) {
-            Some(Ok(looks)) => looks,
-            Some(Err(error)) => {
-                self.watcher = None;
-                self.watcher_error = Some(error);
-                Vec::new()
-            }
-            None => Vec::new(),
-        }
+    /// Reads the processes' clocks, and counts how long this thread needs for it.
+    fn metered<A>(&mut self, read: impl FnOnce(&Processes) -> A) -> A {
+        let before = thread_cpu_ns();
+        let result = read(&self.processes);
+        self.meters_cpu_ns += thread_cpu_ns() - before;
+        result
     }
 
-    /// The costs at the quantile that is to be known well, at all rates.
-    fn known(&self, goal: FixedWidth) -> Vec<Estimate> {
-        let of = |level: &Level| {
-            let (arms, drawn) = (&level.arms, (self.plan.confidence(), self.plan.seed));
-            let (costs, _) = cost::latencies(arms, &self.pairs, None, &[goal.quantile], drawn);
-            costs.into_iter().flatten().flatten().collect::<Vec<_>>()
+    /// What the pooler has counted, if it says so.
+    pub(super) fn totals(&mut self) -> Option<Totals> {
+        let totals = self.beside.totals()?;
+        let arms: Vec<_> = match &self.levels[..] {
+            [] => self.rig.arms.iter().collect(),
+            levels => levels.iter().flat_map(|level| &level.arms).collect(),
         };
-        self.levels.iter().flat_map(of).collect()
-    }
-
-    pub(super) fn totals(&mut self) -> Result<Option<Totals>, RigError> {
-        Ok(self.poolers.as_mut().map(Poolers::totals).transpose()?)
+        let pooled = arms.into_iter().filter(|arm| arm.kind.has("pooler"));
+        self.tally.look(&totals, pooled.map(|arm| arm.queries).sum());
+        Some(totals)
     }
 
     /// Whether operations send a statement before the reply to the one before: PgBouncer counts what
@@ -297,10 +247,10 @@ impl<'a> Experiment<'a> {
     }
 
     /// What is known of server assignments, once there were transactions.
-    fn assignments(&mut self) -> Result<Assignments, RigError> {
+    fn assignments(&mut self, by_transaction: bool) -> Assignments {
         let has_pipelines = self.has_pipelines();
-        let Some(poolers) = &mut self.poolers else { return Ok(Assignments::Unknown) };
-        let by_transaction = poolers.assign_by_transaction()?;
-        Ok(Assignments::new(&poolers.totals()?, by_transaction, has_pipelines))
+        self.totals().map_or(Assignments::Unknown, |counted| {
+            Assignments::new(&counted, by_transaction, has_pipelines)
+        })
     }
 }

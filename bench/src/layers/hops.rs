@@ -75,7 +75,7 @@ pub(super) fn hops(
     hops
 }
 
-const GENERATOR: &str = "generator";
+pub(super) const GENERATOR: &str = "generator";
 
 /// Who asks whom on the way through an arm.
 fn steps(kind: &ArmKind) -> impl Iterator<Item = (&str, &str)> {

@@ -11,8 +11,8 @@ pub(super) struct Level {
     /// Arrivals a second that were asked for.
     pub(super) rate: f64,
     pub(super) arms: Vec<Arm>,
-    /// For each arm, what the pooler said of each of its blocks; empty where the pooler is not on
-    /// the way, or not known.
+    /// For each arm, what the pooler said of each of its blocks, in their order; empty where the pooler
+    /// is not on the way, or not known.
     pub(super) pool: Vec<Vec<PoolBlock>>,
     /// For each arm, its blocks that were observed, each with its share of spinning.
     pub(super) observed: Vec<Vec<(LoadSecond, f64)>>,
@@ -21,9 +21,12 @@ pub(super) struct Level {
 /// What the pooler said of one block.
 #[derive(Debug, Clone)]
 pub(super) struct PoolBlock {
-    /// Counted from its beginning to its end; `None` where the pooler was started anew meanwhile.
+    /// Counted from its beginning to its end; `None` where the console did not answer, or what it
+    /// counts began anew meanwhile. Nothing is under way at either instant.
     pub(super) totals: Option<Totals>,
-    /// Its connections, several times on the way; none where it was not watched.
+    /// Whether the counters began anew: a restart, or a reset of its statistics.
+    pub(super) is_anew: bool,
+    /// Its connections, several times while the load went on; none where it was not watched.
     pub(super) looks: Vec<Pools>,
     pub(super) is_watched: bool,
 }

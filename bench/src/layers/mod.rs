@@ -3,19 +3,23 @@
 mod accounting;
 mod amplification;
 mod arms;
+mod aside;
+mod beside;
 pub(crate) mod cost;
+mod counts;
 mod curve;
 #[cfg(test)]
 mod example;
 mod experiment;
 mod hops;
 mod level;
+mod observer_cost;
 mod schedule;
+mod stopping;
 mod summary;
 mod table;
 #[cfg(test)]
 mod virtual_time;
-mod watcher;
 
 use engine::{Gaps, MILLISECOND, Nanos};
 

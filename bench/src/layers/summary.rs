@@ -5,22 +5,22 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Plan;
-use super::accounting::{
-    Accounting, Assignments, ObserverCost, PoolSummary, accounting, observer_costs, pools,
-};
+use super::accounting::{Accounting, Assignments, PoolSummary, accounting, pools};
 use super::amplification::Amplification;
 use super::arms::{Pair, square};
 use super::cost::{CPU_LAYERS, Costs};
+use super::counts::{self, Counts};
 use super::curve::{SameLatency, same_latencies};
-use super::experiment::{Ended, Experiment, Measured};
+use super::experiment::{Experiment, Measured};
 use super::hops::Hop;
 use super::level::Level;
+use super::observer_cost::{ObserverCost, observer_costs};
+use super::stopping::Ended;
 use crate::arm::{Arm, ArmKind, ArmSummary, Quantiles};
 use crate::generator::GeneratorSummary;
 use crate::head::Head;
-use crate::observe::{Observations, ObserversSummary, Poolers, Server};
+use crate::observe::{Observations, ObserversSummary};
 use crate::pace::gaps_name;
-use crate::rig::RigError;
 use crate::statistics::Estimate;
 use crate::validity::{Blocks, Comparison, Evidence, Offered, Purpose, Validity};
 
@@ -104,23 +104,8 @@ pub(super) struct BeforeAfter {
     pub(super) connection_errors: [u64; 2],
 }
 
-/// Whether the pooler saw what was sent through it, the warm-up included.
-#[derive(Debug, Serialize)]
-pub(super) struct Counts {
-    /// Requests, and where these have several statements, each of those.
-    pub(super) completed_through_pooler: u64,
-    pub(super) pooler_queries: u64,
-}
-
 impl Experiment<'_> {
-    pub(super) fn summary(mut self, measured: Measured) -> Result<Summary, RigError> {
-        let mut servers = BTreeMap::new();
-        if let Some(version) = self.poolers.as_mut().map(Poolers::version).transpose()? {
-            servers.insert("pooler", version);
-        }
-        if let Some(version) = self.server.as_mut().map(Server::version).transpose()? {
-            servers.insert("postgres", version);
-        }
+    pub(super) fn summary(self, measured: Measured) -> Summary {
         let names: Vec<_> = self.scenario.operations.iter().map(|op| op.name.as_str()).collect();
         let results = Results {
             plan: self.plan,
@@ -132,16 +117,14 @@ impl Experiment<'_> {
                 let arms = self.levels.iter().flat_map(|level| &level.arms);
                 arms.filter_map(|arm| self.rig.lost_names(arm)).collect()
             },
-            servers,
+            servers: self.beside.versions.clone(),
             pairs: &self.pairs,
             levels: &self.levels,
         };
         let mut summary = results.summary(measured);
         self.settings.into_iter().for_each(|line| summary.validity.suspect(line));
-        if let Some(error) = &self.watcher_error {
-            summary.validity.suspect(format!("{error}: the pool was watched in some blocks only"));
-        }
-        Ok(summary)
+        self.beside.gaps().into_iter().for_each(|line| summary.validity.suspect(line));
+        summary
     }
 }
 
@@ -187,8 +170,14 @@ impl Results<'_> {
         let blocks = levels.iter().flat_map(|level| &level.pool).flatten();
         let watched: Vec<_> = blocks.filter(|block| block.is_watched).collect();
         let looks: usize = watched.iter().map(|block| block.looks.len()).sum();
-        let due = plan.block_ns / super::watcher::INTERVAL.as_nanos() as u64 * watched.len() as u64;
+        let due = plan.block_ns / super::aside::INTERVAL.as_nanos() as u64 * watched.len() as u64;
         validity.judge_looks("the pooler's console", looks as u64, due);
+        for level in *levels {
+            counts::judge_restarts(level, &mut validity);
+            if !self.has_pipelines {
+                counts::judge(level, &mut validity);
+            }
+        }
         validity
     }
 
@@ -205,8 +194,6 @@ impl Results<'_> {
         let all = || levels.iter().zip(&costs);
         let arms = || levels.iter().flat_map(|level| &level.arms);
         let named_quantile = plan.until.map_or(0.95, |until| until.quantile);
-        let through_pooler = arms().filter(|arm| arm.kind.has("pooler"));
-        let completed_through_pooler = through_pooler.map(|arm| arm.queries).sum();
         Summary {
             validity: {
                 let mut validity = self.validity(&measured.observations);
@@ -236,11 +223,14 @@ impl Results<'_> {
             cpu_costs: all().flat_map(|(level, costs)| cpu_costs(level, costs, pairs)).collect(),
             same_latencies: same_latencies(levels, pairs, named_quantile, seed),
             before_after: if let [level] = levels { before_after(&level.arms) } else { None },
-            pool: levels.iter().flat_map(|level| pools(level, measured.assignments)).collect(),
+            pool: levels
+                .iter()
+                .flat_map(|level| pools(level, measured.assignments, measured.by_transaction))
+                .collect(),
             assignments: measured.assignments,
             accounting: levels
                 .iter()
-                .filter_map(|level| accounting(level, pairs, &measured.round_trips, seed))
+                .flat_map(|level| accounting(level, pairs, &measured.hops, seed))
                 .collect(),
             hops: measured.hops,
             amplification: measured.amplification,
@@ -249,10 +239,7 @@ impl Results<'_> {
                 .iter()
                 .flat_map(|level| observer_costs(level, &quantiles, seed))
                 .collect(),
-            counts: measured
-                .pooler_queries
-                .filter(|_| !self.has_pipelines)
-                .map(|pooler_queries| Counts { completed_through_pooler, pooler_queries }),
+            counts: measured.counts,
         }
     }
 }

@@ -281,10 +281,15 @@ impl<'a> Experiment<'a> {
     ) {
         let Some(rig) = &self.rig else { return };
         let machine = rig.generator().machine;
-        if trial.judgement != Judgement::Met {
-            trial.validity.judge_machine(&machine.apart_from_load());
-            return;
-        }
+        let (machine, purpose, steady) = match trial.judgement {
+            // Of a few clients each may have a server connection: the limit is judged for that.
+            Judgement::Met => (machine, Purpose::PoolSizes, Some(series)),
+            Judgement::Missed => (machine.apart_from_load(), Purpose::Overload, None),
+            // That the generator was the limit is told once, with the result.
+            Judgement::Spoilt | Judgement::Ceiling | Judgement::Saturated => {
+                return trial.validity.judge_machine(&machine.apart_from_load());
+            }
+        };
         let (variable, load) = (self.plan.variable, trial.load);
         arm.kind.name = format!("{} at {}", arm.kind.name, super::table::load(load)).into();
         let label = arm.label();
@@ -299,12 +304,11 @@ impl<'a> Experiment<'a> {
             offered: vec![rate.map(|rate| Offered { rate, block_ns: trial.duration_ns })],
             // Their loads differ: the search compares the limits, and its summary the sessions.
             comparison: Comparison::Apart,
-            steady: vec![Steady::new(label, series)],
+            steady: steady.into_iter().map(|series| Steady::new(label.clone(), series)).collect(),
             observations: vec![observations],
             lost_names: rig.lost_names(&arm).into_iter().collect(),
             arms: &[arm],
-            // Of a few clients each may have a server connection: the limit is judged for that.
-            purpose: Purpose::PoolSizes,
+            purpose,
         });
     }
 

@@ -43,8 +43,7 @@ pub(crate) struct Trial {
     pub(crate) recovery_ns: Option<Nanos>,
     /// What it took altogether, with what came before and after it.
     pub(crate) elapsed_ns: Nanos,
-    /// Whether it can be trusted. Of one that missed its goals only what its load does not bring
-    /// about is judged.
+    /// Whether it can be trusted. Of one that missed its goals what its load brings about is no fault.
     #[serde(default)]
     pub(crate) validity: Validity,
     /// The pooler's clients and server connections, where it is on the way and shows them.

@@ -27,7 +27,7 @@ pub(crate) use cpu_meter::CpuMeter;
 pub(crate) use family::Family;
 pub(crate) use machine::{MachineSample, MachineUse};
 pub(crate) use network::{Network, NetworkSample};
-pub(crate) use observer::{Look, Observations, Observed, Observer};
+pub(crate) use observer::{Look, Observations, Observed, Observer, keep_off};
 pub(crate) use pooler::{
     ClientLimit, Figures, FullPool, Pooler, PoolerSample, Poolers, Pools, Totals, pool_mode,
 };
@@ -40,7 +40,6 @@ pub(crate) use summary::ObserversSummary;
 pub(crate) use table::Row;
 
 use crate::conninfo::ConninfoError;
-use crate::scenario::Scenario;
 
 /// An observer that cannot do its work. Each names what it looks at and what to do.
 #[derive(Debug, Error)]
@@ -57,14 +56,4 @@ pub(crate) enum ObserveError {
     Exposition { url: String, problem: String },
     #[error("/proc/stat can't be read")]
     NoMachine,
-}
-
-/// Opens what the scenario gives to look through: the pooler's console and Postgres.
-pub(crate) fn connect(
-    scenario: &Scenario,
-) -> Result<(Option<Poolers>, Option<Server>), ObserveError> {
-    let postgres = scenario.targets.get("postgres");
-    let observer =
-        postgres.and_then(|target| target.observer.as_deref().or(target.conninfo.as_deref()));
-    Ok((Poolers::connect(scenario)?, observer.map(Server::connect).transpose()?))
 }

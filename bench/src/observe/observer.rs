@@ -240,7 +240,7 @@ impl Observations {
 }
 
 /// Has this thread run on the other cores, where there are some.
-fn keep_off(workers: &[CoreId]) {
+pub(crate) fn keep_off(workers: &[CoreId]) {
     let Ok(mut cores) = sched_getaffinity(None) else { return };
     workers.iter().for_each(|worker| cores.unset(worker.id));
     if cores.count() > 0 {

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-/// The sizes of a stack's pools.
+/// The sizes of a stack.
 #[derive(Debug, Clone, PartialEq, Eq, Args, Serialize, Deserialize)]
 pub(crate) struct Options {
     /// Server connections of PgBouncer's pool
@@ -27,14 +27,26 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) gateway_threads: u32,
 
+    /// Rows of the table of contents, with a user for every ten; the files of scenarios/nova ask for
+    /// 100000
+    #[arg(long, value_name = "N", default_value_t = CONTENTS, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[serde(default = "contents")]
+    pub(crate) contents: u32,
+
     /// Secure everything before Postgres and PgBouncer with TLS, PgBouncer's way to Postgres too
     #[arg(long)]
     #[serde(default)]
     pub(crate) tls: bool,
 }
 
+const CONTENTS: u32 = 100_000;
+
 fn one() -> u32 {
     1
+}
+
+fn contents() -> u32 {
+    CONTENTS
 }
 
 impl Default for Options {
@@ -45,6 +57,7 @@ impl Default for Options {
             poolers: 1,
             gateway_pool_size: 50,
             gateway_threads: 2,
+            contents: CONTENTS,
             tls: false,
         }
     }

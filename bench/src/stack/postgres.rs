@@ -30,7 +30,8 @@ const PASSWORD_FILE: &str = "superuser";
 
 const INITDB_PATIENCE: Duration = Duration::from_secs(60);
 const READY_PATIENCE: Duration = Duration::from_secs(30);
-const SEED_PATIENCE: Duration = Duration::from_secs(180);
+/// A hundred times what filling takes.
+const SEED_PATIENCE_PER_CONTENT: Duration = Duration::from_millis(3);
 
 /// Starts making the data folder. It is done when the returned program has ended.
 pub(crate) fn initdb(
@@ -114,19 +115,21 @@ pub(crate) fn create_database(
 #[derive(Debug)]
 pub(crate) struct Seeding {
     result: Receiver<Result<Duration, StackError>>,
+    patience: Duration,
     log: PathBuf,
 }
 
 impl Seeding {
     /// Starts to create and fill the tables as the role they will belong to. `log` is the server's.
-    pub(crate) fn start(nova: Conninfo, log: &Path) -> Self {
+    pub(crate) fn start(nova: Conninfo, contents: u32, log: &Path) -> Self {
         let (sender, result) = mpsc::channel();
         let log = log.to_path_buf();
-        let seeding = Self { result, log: log.clone() };
+        let patience = READY_PATIENCE + SEED_PATIENCE_PER_CONTENT * contents;
+        let seeding = Self { result, patience, log: log.clone() };
         thread::spawn(move || {
             // Nobody listens any more if the start has failed elsewhere; then Postgres is stopped, and
             // that ends the statement.
-            let _ = sender.send(seed(&nova, &log));
+            let _ = sender.send(seed(&nova, contents, &log));
         });
         seeding
     }
@@ -134,7 +137,7 @@ impl Seeding {
     /// Waits for it and says how long it took.
     pub(crate) fn wait(self) -> Result<Duration, StackError> {
         let started = Instant::now();
-        while started.elapsed() < SEED_PATIENCE {
+        while started.elapsed() < self.patience {
             match self.result.recv_timeout(Duration::from_millis(10)) {
                 Ok(result) => return result,
                 Err(RecvTimeoutError::Timeout) => interrupt::check()?,
@@ -143,14 +146,14 @@ impl Seeding {
         }
         Err(StackError::NotReady {
             name: "postgres",
-            waited: SEED_PATIENCE,
+            waited: self.patience,
             why: "it was filling its tables".into(),
             log: last_words(&self.log),
         })
     }
 }
 
-fn seed(nova: &Conninfo, log: &Path) -> Result<Duration, StackError> {
+fn seed(nova: &Conninfo, contents: u32, log: &Path) -> Result<Duration, StackError> {
     let started = Instant::now();
     let mut client = nova.connect().map_err(|why| StackError::Setup {
         step: "log in as nova",
@@ -159,7 +162,7 @@ fn seed(nova: &Conninfo, log: &Path) -> Result<Duration, StackError> {
     })?;
     let schema = client.batch_execute(SCHEMA);
     schema.map_err(setup_error("create the tables (schema.sql)", log))?;
-    let seed = client.batch_execute(SEED);
+    let seed = client.batch_execute(&format!("SET nova.contents = {contents};\n{SEED}"));
     seed.map_err(setup_error("fill the tables (seed.sql)", log))?;
     Ok(started.elapsed())
 }

@@ -128,7 +128,8 @@ impl Launch<'_> {
             Ok((client, server.log_path().to_path_buf()))
         })?;
         postgres::create_database(&mut client, &info.secrets, &log)?;
-        let seeding = Seeding::start(info.postgres_conninfo("poolbench-setup"), &log);
+        let seeding =
+            Seeding::start(info.postgres_conninfo("poolbench-setup"), info.options.contents, &log);
         self.say_ready(&format!("Postgres {}", self.info.postgres.version));
         Ok(seeding)
     }

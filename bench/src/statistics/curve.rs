@@ -1,17 +1,34 @@
 //! Where a curve of latencies reaches a value.
 
+/// Where a curve reaches a value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Reached {
+    /// Before its first point.
+    Before,
+    At(f64),
+    /// After its last point.
+    After,
+}
+
 /// The rate at which a latency is reached that rises with the rate: `points` are rates (in rising
 /// order) with the latencies measured there. Where noise has it fall, neighbours share their mean
 /// (isotonic regression by pooling adjacent violators); between points it is a straight line. `None`
-/// where the latency is reached before the first or after the last rate.
-pub(crate) fn rate_at(points: &[(f64, f64)], latency: f64) -> Option<f64> {
+/// where there are fewer than two points.
+pub(crate) fn rate_at(points: &[(f64, f64)], latency: f64) -> Option<Reached> {
     let rising = rising(points.iter().map(|(_, latency)| *latency));
     let curve: Vec<_> = points.iter().map(|(rate, _)| *rate).zip(rising).collect();
+    let [(_, lowest), .., (_, highest)] = curve[..] else { return None };
+    if latency < lowest {
+        return Some(Reached::Before);
+    }
+    if latency > highest {
+        return Some(Reached::After);
+    }
     // From above: where the curve is flat, its end is the rate that is still possible.
     let segment = curve.windows(2).rev().find(|ends| (ends[0].1..=ends[1].1).contains(&latency))?;
     let [(from, low), (to, high)] = [segment[0], segment[1]];
     let share = if high > low { (latency - low) / (high - low) } else { 1.0 };
-    Some(from + share * (to - from))
+    Some(Reached::At(from + share * (to - from)))
 }
 
 fn rising(values: impl Iterator<Item = f64>) -> Vec<f64> {
@@ -35,11 +52,13 @@ mod tests {
     #[test]
     fn between_two_rates_the_curve_is_a_line_and_outside_unknown() {
         let points = [(500.0, 1.0), (1000.0, 2.0), (2000.0, 6.0)];
-        assert_eq!(rate_at(&points, 4.0), Some(1500.0));
-        assert_eq!(rate_at(&points, 1.0), Some(500.0));
-        assert_eq!(rate_at(&points, 6.0), Some(2000.0));
-        assert_eq!(rate_at(&points, 0.9), None);
-        assert_eq!(rate_at(&points, 6.1), None);
+        assert_eq!(rate_at(&points, 4.0), Some(Reached::At(1500.0)));
+        assert_eq!(rate_at(&points, 1.0), Some(Reached::At(500.0)));
+        assert_eq!(rate_at(&points, 6.0), Some(Reached::At(2000.0)));
+        assert_eq!(rate_at(&points, 0.9), Some(Reached::Before));
+        assert_eq!(rate_at(&points, 6.1), Some(Reached::After));
+        // Levelled it is 3 everywhere.
+        assert_eq!(rate_at(&[(1.0, 5.0), (2.0, 1.0)], 4.0), Some(Reached::After));
         assert_eq!(rate_at(&points[..1], 1.0), None);
     }
 
@@ -47,6 +66,9 @@ mod tests {
     fn noise_that_falls_is_levelled_and_its_end_counts() {
         assert_eq!(rising([3.0, 1.0, 2.0, 5.0].into_iter()), [2.0, 2.0, 2.0, 5.0]);
         assert_eq!(rising([1.0, 4.0, 2.0].into_iter()), [1.0, 3.0, 3.0]);
-        assert_eq!(rate_at(&[(1.0, 3.0), (2.0, 1.0), (3.0, 2.0), (4.0, 5.0)], 2.0), Some(3.0));
+        assert_eq!(
+            rate_at(&[(1.0, 3.0), (2.0, 1.0), (3.0, 2.0), (4.0, 5.0)], 2.0),
+            Some(Reached::At(3.0))
+        );
     }
 }

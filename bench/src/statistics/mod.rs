@@ -29,7 +29,7 @@ mod usl;
 
 pub(crate) use bootstrap::{CONFIDENCE, Estimate, estimates, estimates_at};
 pub(crate) use change_point::change_point;
-pub(crate) use curve::rate_at;
+pub(crate) use curve::{Reached, rate_at};
 pub(crate) use fairness::jain;
 pub(crate) use knee::knee;
 pub(crate) use line::slope;

@@ -227,8 +227,9 @@ impl<'a> Experiment<'a> {
         Ok(())
     }
 
-    /// Whether a cell can be trusted. That its clients are few is a setting: where a rate was too
-    /// much for them it was not offered, and the cell is not about it.
+    /// Whether a cell can be trusted. Where its pool was too slow for its goals with what was sent, that
+    /// is its result. Else, where a rate was too much for its clients, it was not offered, and the cell
+    /// is not about it.
     fn validity(&self, cell: &mut Cell, rig: &Rig, report: PhaseReport) -> Validity {
         let (plan, generator) = (self.plan, rig.generator());
         cell.generator_share = generator.busiest.share;
@@ -248,7 +249,10 @@ impl<'a> Experiment<'a> {
             // The console is asked by the cell itself.
             observations: Vec::new(),
             lost_names: rig.lost_names(&arms[0]).into_iter().collect(),
-            purpose: Purpose::PoolSizes,
+            purpose: match cell.goals.iter().all(|goal| goal.result.is_met_by_service) {
+                true => Purpose::PoolSizes,
+                false => Purpose::Overload,
+            },
         })
     }
 

@@ -103,9 +103,11 @@ fn stationary(arm: &Arm) -> Option<String> {
     ))
 }
 
-/// A pool that holds a server connection for each client.
+/// A pool that holds a server connection for each client of ours. How many a gateway is to it, only the
+/// pooler's console knows (`Sharing`).
 fn multiplexing(arm: &Arm, connections: u32) -> Option<String> {
-    let (backends, _) = arm.backends().filter(|_| arm.kind.has("pooler"))?;
+    let is_ours = arm.kind.has("pooler") && !arm.kind.has("gateway");
+    let (backends, _) = arm.backends().filter(|_| is_ours)?;
     (backends >= f64::from(connections)).then(|| {
         format!(
             "{}: {backends:.0} server connections for {connections} clients: nothing is \
@@ -268,6 +270,8 @@ mod tests {
         arms[2].backends = vec![50; 24];
         assert_one(&arms, "pooler: 50 server connections for 50 clients");
         arms[2].backends = vec![49; 24];
+        // A gateway's connections to the pool are not ours to the gateway.
+        arms[0].backends = vec![50; 24];
         // Without a pooler on the way that is as it should be.
         arms[3].backends = vec![50; 24];
         assert_eq!(reasons(&arms), [] as [&str; 0]);

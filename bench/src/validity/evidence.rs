@@ -71,9 +71,13 @@ pub(crate) enum Purpose {
     /// Clients, and the pool for them, are tried in all numbers, also where each client has a server
     /// connection of its own.
     PoolSizes,
+    /// It turned out to be more than the target takes, which was to be found out: what was late, or
+    /// never sent, is the result.
+    Overload,
     /// Each client has its connection for one query: it is over time that a pool shares its own.
     Connecting,
-    /// Requests are cancelled: how long they take was asked for.
+    /// Requests are cancelled: how long they take was asked for, and what counts begins with the
+    /// cancel, however late its request was sent.
     Cancelling,
 }
 
@@ -85,8 +89,13 @@ impl Validity {
         validity.judge_busiest(evidence.busiest);
         validity.judge_machine(evidence.machine);
         for arm in *arms {
-            validity.judge_sending(arm);
-            validity.judge_replies(arm, *purpose != Purpose::Cancelling);
+            validity.judge_replies(arm);
+            if *purpose != Purpose::Overload {
+                validity.judge_sending(arm);
+            }
+            if !matches!(purpose, Purpose::Overload | Purpose::Cancelling) {
+                validity.judge_times(arm);
+            }
         }
         let offered = evidence.offered.iter().copied();
         for (arm, offered) in arms.iter().zip(offered.clone()) {

@@ -91,7 +91,7 @@ impl Validity {
         }
     }
 
-    /// Whether the load was offered to an arm, and at its time.
+    /// Whether the load was offered to an arm.
     fn judge_sending(&mut self, arm: &Arm) {
         let name = &arm.label();
         let seconds = arm.measured_ns.max(1) as f64 / engine::SECOND as f64;
@@ -105,10 +105,6 @@ impl Validity {
             ));
         } else {
             self.judge_unsent(name, unsent, arm.planned, arm.requests() as f64 / seconds);
-        }
-        if let Some(whole) = &arm.whole {
-            let lateness = &whole.whole().lateness;
-            self.judge_lateness(name, lateness, arm.late as f64 / arm.planned.max(1) as f64);
         }
     }
 
@@ -178,22 +174,28 @@ impl Validity {
         }
     }
 
-    /// Whether replies were those that were asked for and, where it is the target that decides how
-    /// long they take, whether something on the way held them up.
-    fn judge_replies(&mut self, arm: &Arm, are_timed: bool) {
+    /// Whether replies were those that were asked for.
+    fn judge_replies(&mut self, arm: &Arm) {
         let Some(whole) = arm.whole.as_ref().map(Recording::whole) else { return };
-        let name = &arm.label();
         for (class, count, first) in whole.failures() {
             if class == Class::WrongReply {
                 let words = first.map(|first| first.message.as_str()).unwrap_or_default();
                 self.invalid(format!(
-                    "{name}: {count} replies belonged to another request ({words})"
+                    "{}: {count} replies belonged to another request ({words})",
+                    arm.label()
                 ));
             }
         }
-        if are_timed {
-            self.judge_artefacts(name, &whole.service);
-        }
+    }
+
+    /// Whether the times of an arm's requests are the target's own: none was sent too late, and
+    /// nothing on the way held the replies up.
+    fn judge_times(&mut self, arm: &Arm) {
+        let Some(whole) = arm.whole.as_ref().map(Recording::whole) else { return };
+        let name = &arm.label();
+        let late = arm.late as f64 / arm.planned.max(1) as f64;
+        self.judge_lateness(name, &whole.lateness, late);
+        self.judge_artefacts(name, &whole.service);
     }
 
     fn judge_artefacts(&mut self, arm: &str, service: &Histogram<u64>) {

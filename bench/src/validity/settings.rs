@@ -9,28 +9,58 @@ use crate::scenario::Scenario;
 /// So many settings are named.
 const NAMED_MAX: usize = 5;
 
-/// Asks for the settings of a session on each of two ways, and says why what lies between them may
-/// hold more than a layer's cost. Differences in those that are `told` are known already.
+/// A session as Postgres has it.
+struct Session {
+    settings: BTreeMap<String, String>,
+    /// Of its last leg, from whoever is connected to Postgres: version and cipher.
+    tls: Option<String>,
+}
+
+/// Asks Postgres for a session on each of two ways, and says why what lies between them may hold
+/// more than a layer's cost. Differences in the settings that are `told` are known already.
 pub(crate) fn compare_settings(
     scenario: &Scenario,
     kinds: &[ArmKind],
     told: &BTreeSet<String>,
-) -> Option<String> {
+) -> Vec<String> {
     let is_there = |target: &str| kinds.iter().any(|kind| kind.target == target);
     if !is_there("pooler") || !is_there("postgres") {
-        return None;
+        return Vec::new();
     }
-    let settings = |target: &str| -> Option<Result<_, ObserveError>> {
+    let session = |target: &str| -> Option<Result<Session, ObserveError>> {
         let conninfo = scenario.targets.get(target)?.conninfo.as_deref()?;
-        Some(Server::connect(conninfo).and_then(|mut server| server.settings()))
+        Some(Server::connect(conninfo).and_then(|mut server| {
+            Ok(Session { settings: server.settings()?, tls: server.tls()? })
+        }))
     };
-    match (settings("pooler")?, settings("postgres")?) {
-        (Ok(pooled), Ok(direct)) => difference(&pooled, &direct, told),
-        (Err(error), _) | (_, Err(error)) => Some(format!(
-            "whether sessions have the same settings with the pool and without was not found out: \
-             {error}"
-        )),
-    }
+    let (Some(pooled), Some(direct)) = (session("pooler"), session("postgres")) else {
+        return Vec::new();
+    };
+    let reasons = match (pooled, direct) {
+        (Ok(pooled), Ok(direct)) => [
+            difference(&pooled.settings, &direct.settings, told),
+            leg_difference(pooled.tls.as_deref(), direct.tls.as_deref()),
+        ],
+        (Err(error), _) | (_, Err(error)) => {
+            let words = "whether Postgres has the same sessions with the pool and without was not \
+                         found out";
+            [Some(format!("{words}: {error}")), None]
+        }
+    };
+    reasons.into_iter().flatten().collect()
+}
+
+/// The pool's own connections to Postgres may be secured in another way than ours.
+fn leg_difference(pooled: Option<&str>, direct: Option<&str>) -> Option<String> {
+    let shown = |tls: Option<&str>| tls.unwrap_or("no TLS").to_owned();
+    (pooled != direct).then(|| {
+        format!(
+            "Postgres has {} with the pooler and {} with direct connections: what lies between pooler \
+             and direct holds that too; set the pooler's server_tls_sslmode and our sslmode alike",
+            shown(pooled),
+            shown(direct)
+        )
+    })
 }
 
 fn difference(
@@ -72,6 +102,15 @@ mod tests {
         let direct = settings(&[("work_mem", "4096"), ("application_name", "direct")]);
         let pooled = settings(&[("work_mem", "4096"), ("application_name", "pooled")]);
         assert_eq!(difference(&pooled, &direct, &BTreeSet::new()), None);
+    }
+
+    #[test]
+    fn the_pools_own_leg_is_secured_as_ours() {
+        let tls = Some("TLSv1.3 TLS_AES_256_GCM_SHA384");
+        assert_eq!(leg_difference(tls, tls), None);
+        assert_eq!(leg_difference(None, None), None);
+        let words = leg_difference(None, tls).unwrap();
+        assert!(words.starts_with("Postgres has no TLS with the pooler and TLSv1.3"), "{words}");
     }
 
     #[test]

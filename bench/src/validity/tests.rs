@@ -208,6 +208,29 @@ fn how_long_a_cancelled_request_takes_was_asked_for() {
 }
 
 #[test]
+fn what_an_overload_was_to_show_is_no_fault_and_a_wrong_reply_is() {
+    let mut failure = Failure::default();
+    failure.set(Code::None, b"asked for 42, got 43");
+    let overloaded = |wrong: bool| {
+        let mut arm = arm(20 * MILLISECOND, |stream| {
+            (stream.late, stream.dropped) = (800, 200);
+            if wrong {
+                let outcome = Outcome::Failed(Class::WrongReply);
+                stream.recording.record(0, outcome, &failure, (0, 0, 1));
+            }
+        });
+        arm.kind.name = "pooler at 500".into();
+        [arm]
+    };
+    let generator = GeneratorSummary::example();
+    let judged =
+        |arms: &[Arm], purpose| verdict(&Evidence { purpose, ..evidence(&generator, arms) }).0;
+    assert_eq!(judged(&overloaded(false), Purpose::PoolSizes), Level::Invalid);
+    assert_eq!(judged(&overloaded(false), Purpose::Overload), Level::Valid);
+    assert_eq!(judged(&overloaded(true), Purpose::Overload), Level::Invalid);
+}
+
+#[test]
 fn parts_of_an_experiment_are_counted_and_the_first_is_told() {
     let part = |level, reason: &str| {
         let mut part = Validity::default();

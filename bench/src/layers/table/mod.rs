@@ -5,7 +5,8 @@ mod pool;
 
 use std::fmt::Write as _;
 
-use super::experiment::{Ended, EndedBy};
+use super::curve::RateEstimate;
+use super::stopping::{Ended, EndedBy};
 use super::summary::Summary;
 use crate::arm::heading;
 use crate::duration::{show, show_interval};
@@ -51,9 +52,8 @@ pub(crate) fn text(summary: &Summary) -> String {
         );
     }
     text += &limiters(summary.arms.iter());
-    let lines =
-        [pool::amplification(summary), pool::assignments(summary), pool::observers(summary)];
-    for line in lines.into_iter().flatten() {
+    let lines = [pool::amplification(summary), pool::assignments(summary)].into_iter().flatten();
+    for line in lines.chain(pool::observers(summary)) {
         let _ = writeln!(text, "{line}");
     }
     for line in hops::gaps(summary) {
@@ -197,9 +197,12 @@ fn same_latencies(summary: &Summary) -> Option<String> {
     let first = summary.same_latencies.first()?;
     let quantile = percentile(first.quantile);
     let mut table = Columns::new(&["rate at the same latency", &quantile, "with", "without"]);
+    let [slowest, fastest] = [summary.rates.first()?, summary.rates.last()?];
     for one in &summary.same_latencies {
-        let rate = |rate: crate::statistics::Estimate| {
-            format!("{:.0} [{:.0}, {:.0}]/s", rate.value, rate.low, rate.high)
+        let rate = |RateEstimate { value, low, high }: RateEstimate| {
+            let low = low.map_or(format!("<{slowest}"), |rate| format!("{rate:.0}"));
+            let high = high.map_or(format!(">{fastest}"), |rate| format!("{rate:.0}"));
+            format!("{value:.0} [{low}, {high}]/s")
         };
         table.row(vec![
             name(one.layer, &one.given),
@@ -265,17 +268,22 @@ fn before_after(summary: &Summary) -> Option<String> {
 /// What ended a comparison that was to end once enough was known.
 fn end(ended: &Ended, summary: &Summary) -> String {
     let quantile = percentile(ended.quantile);
-    let (asked, widest) = (show(ended.width_ns as f64), show(ended.widest_ns));
-    match ended.by {
-        EndedBy::Width => format!(
+    let asked = show(ended.width_ns as f64);
+    match (ended.by, ended.widest_ns.map(show)) {
+        (EndedBy::Width, widest) => format!(
             "ended after {} of at most {} rounds: every interval at {quantile} is within {asked} \
-             (the widest has {widest})",
+             (the widest has {})",
             blocks(summary),
-            ended.rounds_max
+            ended.rounds_max,
+            widest.unwrap_or_default()
         ),
-        EndedBy::Time => format!(
+        (EndedBy::Time, Some(widest)) => format!(
             "ended since the time was up: the widest interval at {quantile} has {widest}, and \
              {asked} was asked for; give --duration more time"
+        ),
+        (EndedBy::Time, None) => format!(
+            "ended since the time was up: a cost at {quantile} is not known at all, since nothing \
+             succeeded on one of its arms"
         ),
     }
 }
@@ -292,6 +300,28 @@ mod tests {
     #[test]
     fn a_pooler_against_itself_at_two_rates() {
         insta::assert_snapshot!(text(&Summary::example_of_itself()));
+    }
+
+    #[test]
+    fn a_comparison_whose_time_was_up_says_what_is_missing() {
+        let line = |widest_ns| {
+            let summary = Summary::example_of_itself();
+            let ended = summary.ended.expect("it was to end once enough was known");
+            end(&Ended { by: EndedBy::Time, widest_ns, ..ended }, &summary)
+        };
+        insta::assert_snapshot!(line(Some(71_000.0)), @"ended since the time was up: the widest interval at p95 has 71.0 us, and 50.0 us was asked for; give --duration more time");
+        insta::assert_snapshot!(line(None), @"ended since the time was up: a cost at p95 is not known at all, since nothing succeeded on one of its arms");
+    }
+
+    #[test]
+    fn rates_beyond_those_that_were_measured_are_bounds() {
+        let mut summary = Summary::example_of_itself();
+        let same = &mut summary.same_latencies[0];
+        (same.rate_with.low, same.rate_without.high) = (None, None);
+        insta::assert_snapshot!(same_latencies(&summary).unwrap(), @"
+        rate at the same latency      p95                  with               without
+        pool, without the gateway  563 us  1102 [<1000, 1110]/s  1873 [1862, >2000]/s
+        ");
     }
 
     #[test]

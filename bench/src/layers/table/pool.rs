@@ -1,8 +1,9 @@
 //! The pool's part of the table.
 
 use super::super::accounting::{Accounting, Assignments};
+use super::super::observer_cost::{Looking, ObserverCost};
 use super::super::summary::Summary;
-use super::at_rate;
+use super::{at_rate, name};
 use crate::duration::{show, show_interval};
 use crate::table::Columns;
 
@@ -24,7 +25,9 @@ pub(super) fn table(summary: &Summary) -> Option<String> {
         "queue",
         "servers",
         "longest wait",
-        "at once: counted",
+        "at once: sent",
+        "elsewhere",
+        "in the pool: counted",
         "seen",
         "residual",
     ]);
@@ -37,6 +40,8 @@ pub(super) fn table(summary: &Summary) -> Option<String> {
             time(pool.wait_ns_per_request),
             time(pool.server_ns_per_request),
             time(pool.maxwait_ns.map(|ns| ns as f64)),
+            number(Some(pool.in_flight)),
+            number(pool.outside_pool),
             number(pool.in_pool_counted),
             number(pool.in_pool_seen),
             number(pool.in_pool_residual),
@@ -69,12 +74,12 @@ pub(super) fn accounting(summary: &Summary) -> Option<String> {
     for accounting in &summary.accounting {
         let Accounting { rate, added, wait_ns, pooler_cpu_ns, round_trip_ns, .. } = accounting;
         table.row(vec![
-            at_rate("without the gateway".into(), *rate, summary),
+            at_rate(name("pooler", &accounting.given), *rate, summary),
             show_interval(added.value, [added.low, added.high]),
             time(Some(*wait_ns)),
             time(*pooler_cpu_ns),
             time(*round_trip_ns),
-            time(Some(accounting.postgres_ns)),
+            time(accounting.postgres_ns),
             time(Some(accounting.residual_ns)),
         ]);
     }
@@ -106,9 +111,18 @@ fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-/// What it costs that the pooler is watched, where that shows.
-pub(super) fn observers(summary: &Summary) -> Option<String> {
-    let median = || summary.observer_costs.iter().filter(|cost| cost.quantile == 0.5);
+/// What it costs that the pooler is watched and the rest looked at, where that shows.
+pub(super) fn observers(summary: &Summary) -> Vec<String> {
+    let kinds = [
+        (Looking::Watching, "watching the pool costs"),
+        (Looking::Observing, "looking at everything else costs"),
+    ];
+    kinds.into_iter().filter_map(|(of, costs)| observer(summary, of, costs)).collect()
+}
+
+fn observer(summary: &Summary, of: Looking, costs: &str) -> Option<String> {
+    let is_meant = |cost: &&ObserverCost| cost.of == of && cost.quantile == 0.5;
+    let median = || summary.observer_costs.iter().filter(is_meant);
     let shows = median().filter(|cost| cost.ci_ns[0] > 0.0 || cost.ci_ns[1] < 0.0);
     let each: Vec<_> = shows
         .map(|cost| {
@@ -118,8 +132,8 @@ pub(super) fn observers(summary: &Summary) -> Option<String> {
         .collect();
     let widest = median().flat_map(|cost| cost.ci_ns).map(f64::abs).reduce(f64::max)?;
     Some(if each.is_empty() {
-        format!("watching the pool costs nothing that shows at p50 (within {})", show(widest))
+        format!("{costs} nothing that shows at p50 (within {})", show(widest))
     } else {
-        format!("watching the pool costs at p50, by the blocks without it: {}", each.join(", "))
+        format!("{costs} at p50, by the blocks without it: {}", each.join(", "))
     })
 }

@@ -10,10 +10,19 @@ pub(crate) struct Poolers(Vec<Pooler>);
 impl Poolers {
     /// Logs in where the scenario says; nothing where it gives no console.
     pub(crate) fn connect(scenario: &Scenario) -> Result<Option<Self>, ObserveError> {
-        let mut consoles = scenario.targets.values().map(|target| &target.consoles);
-        let consoles = consoles.find(|consoles| !consoles.is_empty());
-        let consoles = consoles.map(|all| all.iter().map(|one| Pooler::connect(one)).collect());
-        Ok(consoles.transpose()?.map(Self))
+        Self::consoles(scenario).map(Self::open).transpose()
+    }
+
+    /// Where the scenario says that the consoles are, if it does.
+    pub(crate) fn consoles(scenario: &Scenario) -> Option<&[String]> {
+        let mut consoles = scenario.targets.values().map(|target| &*target.consoles);
+        consoles.find(|consoles| !consoles.is_empty())
+    }
+
+    /// Logs in to the console of each process; there is one at least.
+    pub(crate) fn open(consoles: &[String]) -> Result<Self, ObserveError> {
+        let each = consoles.iter().map(|console| Pooler::connect(console));
+        Ok(Self(each.collect::<Result<_, _>>()?))
     }
 
     /// Whether others share the port of the only one that is known: what that one shows is not all.

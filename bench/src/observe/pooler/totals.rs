@@ -69,9 +69,17 @@ impl Totals {
         self.get("wait_time").map(|us| us.saturating_mul(1000))
     }
 
-    /// How long servers worked on queries, over all of them, in ns.
+    /// From when a client sent a query to the end of its reply, over all queries, in ns. PgBouncer
+    /// looks at its clock before it looks for a server connection (`handle_client_work` in its
+    /// client.c): the wait is in it.
     pub(crate) fn query_ns(&self) -> Option<Nanos> {
         self.get("query_time").map(|us| us.saturating_mul(1000))
+    }
+
+    /// From when a client sent a transaction's first query to the transaction's end, over all
+    /// transactions, in ns; the wait is in it too.
+    pub(crate) fn transaction_ns(&self) -> Option<Nanos> {
+        self.get("xact_time").map(|us| us.saturating_mul(1000))
     }
 }
 

@@ -55,6 +55,14 @@ impl Server {
         Ok(rows.iter().filter_map(|row| Some((text(row, 0)?, text(row, 1)?))).collect())
     }
 
+    /// What secures this session's own connection to Postgres, through a pooler the pooler's: version
+    /// and cipher; `None` without TLS. Any role may ask that of its own session.
+    pub(crate) fn tls(&mut self) -> Result<Option<String>, ObserveError> {
+        let query = "SELECT version || ' ' || cipher FROM pg_stat_ssl \
+                     WHERE ssl AND pid = pg_backend_pid()";
+        Ok(self.rows(query)?.first().and_then(|row| row.get(0)).map(str::to_owned))
+    }
+
     /// Which backends of clients use TLS, by application_name: how many there are, and how many of
     /// them do (Postgres manual, 28.2.7 "pg_stat_ssl").
     pub(crate) fn encrypted(&mut self) -> Result<BTreeMap<String, (u64, u64)>, ObserveError> {

@@ -13,6 +13,7 @@ use tokio::task::LocalSet;
 use self::scripted::{Answer, Console};
 use super::pooler::{CONFIG_EVERY, PoolerSource};
 use super::*;
+use crate::scenario::Scenario;
 use crate::series::LoadSecond;
 
 /// What so many looks at these consoles show.

@@ -1,0 +1,129 @@
+//! What looking at the servers costs, from blocks without it.
+
+use serde::Serialize;
+
+use super::cost::merger;
+use super::level::{Level, PoolBlock};
+use super::schedule::is_observed;
+use crate::arm::Arm;
+use crate::statistics::{Estimate, estimates};
+
+/// How much longer an arm's requests took in blocks that were looked at than in those that were not.
+#[derive(Debug, Serialize)]
+pub(super) struct ObserverCost {
+    pub(super) arm: String,
+    pub(super) rate: f64,
+    pub(super) of: Looking,
+    pub(super) quantile: f64,
+    pub(super) ns: f64,
+    pub(super) ci_ns: [f64; 2],
+}
+
+/// Who looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Looking {
+    /// At the pool, fifty times a second.
+    Watching,
+    /// At everything else, twice in a block.
+    Observing,
+}
+
+/// For each arm both of them at each of these quantiles, the watching where there was some.
+pub(super) fn observer_costs(level: &Level, quantiles: &[f64], seed: u64) -> Vec<ObserverCost> {
+    let mut costs = Vec::new();
+    for (arm, pool) in level.arms.iter().zip(&level.pool) {
+        for of in [Looking::Watching, Looking::Observing] {
+            let sides: Vec<_> = (0..arm.blocks.len()).map(|round| of.side(round, pool)).collect();
+            let found = differences(arm, &sides, quantiles, seed).into_iter().flatten();
+            costs.extend(found.zip(quantiles).map(|(found, quantile)| ObserverCost {
+                arm: arm.kind.name.to_string(),
+                rate: level.rate,
+                of,
+                quantile: *quantile,
+                ns: found.value,
+                ci_ns: [found.low, found.high],
+            }));
+        }
+    }
+    costs
+}
+
+impl Looking {
+    /// Whether it went on in this round; nothing where the round would hold the other's cost too.
+    fn side(self, round: usize, pool: &[PoolBlock]) -> Option<bool> {
+        let is_watched = pool.get(round).is_some_and(|block| block.is_watched);
+        let is_pool_watched = pool.iter().any(|block| block.is_watched);
+        let is_observed = is_observed(round as u64);
+        match self {
+            Self::Watching => (!is_observed).then_some(is_watched),
+            Self::Observing => (is_watched == is_pool_watched).then_some(is_observed),
+        }
+    }
+}
+
+/// The quantiles' differences between the rounds with it and without.
+fn differences(
+    arm: &Arm,
+    sides: &[Option<bool>],
+    quantiles: &[f64],
+    seed: u64,
+) -> Option<Vec<Estimate>> {
+    let merger = merger(arm, sides.len());
+    estimates(sides.len(), seed, |times| {
+        let of = |wanted: bool| {
+            let chosen = times.iter().zip(sides);
+            let chosen = chosen.map(|(times, side)| times * u32::from(*side == Some(wanted)));
+            merger.quantiles(&chosen.collect::<Vec<_>>(), quantiles)
+        };
+        let pairs = of(true)?.into_iter().zip(of(false)?);
+        Some(pairs.map(|(with, without)| with as f64 - without as f64).collect())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layers::{Summary, cost, schedule::is_watched};
+
+    #[test]
+    fn blocks_that_differ_in_one_kind_of_looking_are_compared() {
+        let block = |round| PoolBlock {
+            totals: None,
+            is_anew: false,
+            looks: Vec::new(),
+            is_watched: is_watched(round),
+        };
+        let pool: Vec<_> = (0..4).map(block).collect();
+        let sides = |of: Looking, pool: &[PoolBlock]| {
+            (0..4).map(|round| of.side(round, pool)).collect::<Vec<_>>()
+        };
+        let (on, off) = (Some(true), Some(false));
+        assert_eq!(sides(Looking::Watching, &pool), [on, None, on, off]);
+        assert_eq!(sides(Looking::Observing, &pool), [off, on, off, None]);
+        // Where there is no pool to watch, all the others are without.
+        assert_eq!(sides(Looking::Watching, &[]), [off, None, off, off]);
+        assert_eq!(sides(Looking::Observing, &[]), [off, on, off, off]);
+    }
+
+    #[test]
+    fn each_arm_has_the_cost_of_what_looked_at_it() {
+        let summary = Summary::example();
+        let of = |arm: &str, of: Looking| {
+            let costs = summary.observer_costs.iter();
+            let costs = costs.filter(|cost| cost.arm == arm && cost.of == of);
+            costs.map(|cost| cost.ns).collect::<Vec<_>>()
+        };
+        // A request of each block takes 1 us longer than one of the block before: the fourth, which is
+        // not watched, 3 and 1 longer than the first and the third.
+        let watching = of("pooler", Looking::Watching);
+        assert_eq!(watching.len(), cost::QUANTILES.len());
+        assert!(watching.iter().all(|ns| (-3100.0..=-900.0).contains(ns)), "{watching:?}");
+        assert!(of("direct", Looking::Watching).is_empty(), "there is no pool to watch");
+        for arm in ["pooler", "direct"] {
+            let observing = of(arm, Looking::Observing);
+            assert_eq!(observing.len(), cost::QUANTILES.len());
+            assert!(observing.iter().all(|ns| (-2100.0..=1100.0).contains(ns)), "{observing:?}");
+        }
+    }
+}
