@@ -188,6 +188,8 @@ impl<'a> Experiment<'a> {
         let (load, planned_ns) = plan.load(round);
         let stream = self.stream(arm, load, plan.seed(round));
         let has_lines = self.targets.len() == 1;
+        let name = &self.targets[arm].name;
+        let which = if has_lines { String::new() } else { format!("{name}: ") };
         let mut log = self.logs.get_mut(arm);
         let mut log_error = None;
         let mut lines = progress::Lines::new(plan, begun);
@@ -210,7 +212,7 @@ impl<'a> Experiment<'a> {
             if let Some(log) = &mut log {
                 log_error = log_error.take().or_else(|| log.add(&script.samples).err());
             }
-            script.aborted.iter().for_each(|error| say(&error.to_string()));
+            script.aborted.iter().for_each(|error| say(&format!("{which}{error}")));
             match log_error.is_some() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
