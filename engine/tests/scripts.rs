@@ -128,6 +128,19 @@ impl Making {
         ends_after_ns: Option<Nanos>,
         answer: impl FnMut(&str) -> Option<Vec<u8>>,
     ) -> (StreamReport, Vec<(ConnectionId, String)>) {
+        let (mut reports, queries) = self.phases(1, load, tries_max, ends_after_ns, answer);
+        (reports.remove(0), queries)
+    }
+
+    /// Runs them so many times, with clients that begin anew.
+    fn phases(
+        self,
+        count: usize,
+        load: Load,
+        tries_max: Option<u32>,
+        ends_after_ns: Option<Nanos>,
+        answer: impl FnMut(&str) -> Option<Vec<u8>>,
+    ) -> (Vec<StreamReport>, Vec<(ConnectionId, String)>) {
         let workload = Workload {
             programs: vec![Program { name: "script".into(), weight: 1, commands: self.commands }],
             variables: NAMES.map(|name| name.as_bytes().into()).into(),
@@ -169,11 +182,14 @@ impl Making {
         let mut sim = Sim::new(&worker, peer);
         sim.open(&mut worker);
         let phase = Phase::new(vec![stream]).unwrap();
-        worker.begin(&phase, sim.now());
-        sim.run(&mut worker, |worker, now| worker.is_drained(now));
-        let now = sim.now();
-        let (_, mut rest) = worker.finish(Ending::Complete, now, &mut sim).unwrap();
-        (rest.streams.remove(0), sim.peer.queries)
+        let reports = (0..count).map(|_| {
+            worker.begin(&phase, sim.now());
+            sim.run(&mut worker, |worker, now| worker.is_drained(now));
+            let now = sim.now();
+            let (_, mut rest) = worker.finish(Ending::Complete, now, &mut sim).unwrap();
+            rest.streams.remove(0)
+        });
+        (reports.collect(), sim.peer.queries)
     }
 }
 
@@ -348,6 +364,18 @@ fn a_statement_that_the_server_refuses_costs_its_client() {
     assert_eq!(aborted(&report), [expected]);
     let [failed] = &script(&report).failures[..] else { panic!("{report:?}") };
     assert_eq!((failed.line, failed.class, failed.count), (2, Class::Sql, 1));
+}
+
+#[test]
+fn clients_that_have_gone_are_there_again_in_the_next_phase() {
+    let answer = |text: &str| Some(if text.ends_with('0') { error("22012") } else { done(b"I") });
+    let making = Making::default().send("first ", CLIENT_ID, None);
+    let (reports, queries) = making.phases(2, each(3), Some(1), None, answer);
+    for report in &reports {
+        assert_eq!((report.iterations, aborted(report).len()), (4, 1));
+    }
+    let of_first = queries.iter().filter(|(_, text)| text == "first 0").count();
+    assert_eq!((queries.len(), of_first), (8, 2));
 }
 
 #[test]

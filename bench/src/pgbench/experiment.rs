@@ -188,6 +188,8 @@ impl<'a> Experiment<'a> {
         let (load, planned_ns) = plan.load(round);
         let stream = self.stream(arm, load, plan.seed(round));
         let has_lines = self.targets.len() == 1;
+        let name = &self.targets[arm].name;
+        let which = if has_lines { String::new() } else { format!("{name}: ") };
         let mut log = self.logs.get_mut(arm);
         let mut log_error = None;
         let mut lines = progress::Lines::new(plan, begun);
@@ -210,10 +212,10 @@ impl<'a> Experiment<'a> {
             if let Some(log) = &mut log {
                 log_error = log_error.take().or_else(|| log.add(&script.samples).err());
             }
-            script.aborted.iter().for_each(|error| say(&error.to_string()));
+            script.aborted.iter().for_each(|error| say(&format!("{which}{error}")));
             if plan.shows_failures {
-                let target = (plan.targets.len() > 1).then_some(&*plan.targets[arm].name);
-                script.failures.iter().for_each(|one| say(&progress::failures(plan, target, one)));
+                let lines = script.failures.iter().map(|one| progress::failures(plan, one));
+                lines.for_each(|line| say(&format!("{which}{line}")));
             }
             match log_error.is_some() {
                 true => ControlFlow::Break(()),

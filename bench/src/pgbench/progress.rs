@@ -112,12 +112,11 @@ fn line(plan: &Plan, pending: &Pending, begun: SystemTime) -> String {
 }
 
 /// What went wrong in a line of a script in an interval.
-pub(super) fn failures(plan: &Plan, target: Option<&str>, failures: &CommandFailures) -> String {
+pub(super) fn failures(plan: &Plan, failures: &CommandFailures) -> String {
     let CommandFailures { script, line, class, count, first } = failures;
     let script = &plan.scripts[*script as usize].name;
-    let target = target.map(|name| format!("{name}: ")).unwrap_or_default();
     let (name, layer) = (class.name(), layer(*class, first.code));
-    format!("{target}{script}:{line}: {count} {name} of the {layer} (first: {})", words(first))
+    format!("{script}:{line}: {count} {name} of the {layer} (first: {})", words(first))
 }
 
 /// What each target did since the line before, where several have their turns.

@@ -338,3 +338,26 @@ pub(super) fn merged(recordings: &[OperationRecording]) -> OperationRecording {
 pub(super) fn milliseconds(ns: f64) -> f64 {
     ns / 1e6
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_of_the_layer_that_its_class_and_code_speak_of() {
+        let state = |code: &[u8; 5]| Code::SqlState(*code);
+        for (class, code, expected) in [
+            (Class::Sql, state(b"22012"), "server"),
+            (Class::Retryable, state(b"40001"), "server"),
+            (Class::WaitTimeout, state(b"08P01"), "pooler"),
+            (Class::PoolingIncompatible, state(b"26000"), "pooler"),
+            (Class::Unavailable, state(b"08P01"), "pooler"),
+            // A pooler of a later version has this code too.
+            (Class::Capacity, state(b"53300"), "server or pooler"),
+            (Class::Disconnected, Code::None, "connection"),
+            (Class::Timeout, Code::None, "connection"),
+        ] {
+            assert_eq!(layer(class, code), expected, "{class:?} {code:?}");
+        }
+    }
+}

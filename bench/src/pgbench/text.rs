@@ -73,10 +73,11 @@ fn target(summary: &Summary, arm: &PgbenchArm, out: &mut String) -> std::fmt::Re
         writeln!(out, "errors by class and layer: {}", errors(arm))?;
     }
     for FailureSummary { script, line, class, layer, count, first } in &arm.failures {
-        writeln!(
-            out,
-            "failed in {script}:{line}: {count} {class} of the {layer} (first: {first})"
-        )?;
+        write!(out, "failed in {script}:{line}: {count} {class} of the {layer}")?;
+        match &**first {
+            "" => writeln!(out)?,
+            words => writeln!(out, " (first: {words})")?,
+        }
     }
     if let (Some(limit_ns), Some(count)) = (summary.latency_limit_ns, all.above_latency_limit) {
         let limit_ms = milliseconds(limit_ns as f64);
