@@ -18,6 +18,7 @@ mod pgbench_options;
 mod pgbench_scripts;
 mod recordings;
 mod rules;
+mod statements;
 mod suite;
 mod tls;
 mod validity;

@@ -1,10 +1,14 @@
 //! What connections ask for at their start: the same for all of them, unless it is asked for
 //! otherwise.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use poolbench_tests::session::{Client, Place};
 use poolbench_tests::{Ended, Stack};
 use postgres::SimpleQueryMessage;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 /// Runs `sql` on a target that is called so and lies there.
 fn run(stack: &Stack, target: &str, conninfo: &str, sql: &str) -> Ended {
@@ -86,16 +90,16 @@ fn options_are_sent_as_asked_for_and_named_where_the_pooler_refuses_them() {
 #[test]
 fn arms_whose_sessions_begin_with_other_settings_are_suspect_and_equal_ones_are_not() {
     let stack = Stack::small(&[]);
+    // The stack that is up fills in what -e does not.
+    let text = "name = \"parameters\"\n[targets.pooler]\nconninfo = \"${NOVA_POOLER}\"\n\
+                [targets.postgres]\nconninfo = \"${NOVA_POSTGRES} ${OPTIONS}\"\n\
+                [[operations]]\nname = \"one\"\nsql = \"SELECT 1\"\n";
+    let file = stack.home.write("layers.toml", text);
     let reasons = |options: &str| {
-        let text = format!(
-            "name = \"parameters\"\n[targets.pooler]\nconninfo = \"{}\"\n\
-             [targets.postgres]\nconninfo = \"{} {options}\"\n\
-             [[operations]]\nname = \"one\"\nsql = \"SELECT 1\"\n",
-            stack.target("pooler"),
-            stack.target("postgres"),
-        );
-        let file = stack.home.write("layers.toml", &text);
-        let ended = stack.home.run(&["layers", &file, "--duration=2s", "--rate=100", "--json=-"]);
+        let options = format!("OPTIONS={options}");
+        let arguments =
+            ["layers", &file, "--duration=2s", "--rate=100", "--json=-", "-e", &options];
+        let ended = stack.home.run(&arguments);
         assert_eq!(ended.code, 0, "{ended:?}");
         let summary = ended.json();
         let reasons = summary["reasons"].as_array().expect("reasons");
@@ -107,4 +111,50 @@ fn arms_whose_sessions_begin_with_other_settings_are_suspect_and_equal_ones_are_
     let words = "sessions of pooler and direct begin with other settings (TimeZone ";
     assert!(told.len() == 1 && told[0].starts_with(words), "{told:?}");
     assert!(told[0].contains(" and Asia/Tokyo)"), "both values: {told:?}");
+}
+
+/// What Postgres keeps of a password (RFC 5802, section 3; RFC 5803 for SCRAM-SHA-256's form).
+fn verifier(password: &str, iterations: u32) -> String {
+    let salt = b"salt of a test";
+    let mac = |key: &[u8], text: &[&[u8]]| -> [u8; 32] {
+        let mac = Hmac::<Sha256>::new_from_slice(key).expect("any length will do");
+        text.iter().fold(mac, |mac, part| mac.chain_update(part)).finalize().into_bytes().into()
+    };
+    let mut round = mac(password.as_bytes(), &[salt, &1u32.to_be_bytes()]);
+    let mut salted = round;
+    for _ in 1..iterations {
+        round = mac(password.as_bytes(), &[&round]);
+        salted.iter_mut().zip(round).for_each(|(byte, other)| *byte ^= other);
+    }
+    let stored_key = Sha256::digest(mac(&salted, &[b"Client Key"]));
+    let server_key = mac(&salted, &[b"Server Key"]);
+    let [salt, stored_key, server_key] =
+        [&salt[..], &stored_key, &server_key].map(|bytes| STANDARD.encode(bytes));
+    format!("SCRAM-SHA-256${iterations}:{salt}${stored_key}:{server_key}")
+}
+
+#[test]
+fn arms_whose_logins_hash_more_often_are_told() {
+    let stack = Stack::small(&[]);
+    let kept = verifier("secret", 10_000);
+    stack.psql("superuser", "nova", &format!("CREATE ROLE often LOGIN PASSWORD '{kept}'"));
+    let port = stack.place("postgres").port;
+    let text = format!(
+        "name = \"logins\"\n[targets.pooler]\nconninfo = \"{}\"\n\
+         [targets.postgres]\nconninfo = \"host=127.0.0.1 port={port} dbname=nova user=often \
+         password=secret sslmode=disable\"\n\
+         [[operations]]\nname = \"one\"\nsql = \"SELECT 1\"\n",
+        stack.target("pooler"),
+    );
+    let file = stack.home.write("logins.toml", &text);
+    let ended = stack.home.run(&["layers", &file, "--duration=2s", "--rate=100", "--json=-"]);
+    let summary = ended.json();
+    let arms = summary["arms"].as_array().expect("arms").iter();
+    let iterations: Vec<_> = arms.map(|arm| &arm["scram_iterations"]).collect();
+    assert_eq!(iterations, [&json!([4096]), &json!([10_000])], "{summary}");
+    let words = "they log in differently (pooler scram-sha-256 with 4096 iterations, \
+                 direct scram-sha-256 with 10000 iterations)";
+    let reasons = summary["reasons"].as_array().expect("reasons");
+    let reasons: Vec<_> = reasons.iter().filter_map(serde_json::Value::as_str).collect();
+    assert!(reasons.iter().any(|reason| reason.starts_with(words)), "{reasons:?}");
 }

@@ -55,7 +55,7 @@ pub(crate) struct Cancel {
 impl Cancel {
     /// Does it and gives the exit code.
     pub(crate) fn run(self) -> Result<u8, CommandError> {
-        let mut scenario = self.experiment.scenario()?;
+        let mut scenario = self.experiment.scenario.read()?;
         scenario.operations = vec![OperationFile::sleep(self.length)];
         let plan = self.plan(&scenario)?;
         let summary = cancel::run(&scenario, &plan, &mut say)?;

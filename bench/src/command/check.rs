@@ -29,7 +29,7 @@ impl Check {
     pub(crate) fn run(self) -> Result<u8, CommandError> {
         let lookup = |name: &str| crate::nova::or_stack(variable(&self.variables, name), name);
         let reading = Reading { lookup: &lookup, has_duration: false };
-        let scenario = Scenario::read_with(&self.file, &reading)?;
+        let scenario = Scenario::read(&self.file, &reading)?;
         warn(&scenario.report);
         Rules::read(&scenario).map_err(|errors| scenario.refuse(&errors))?;
         let file = self.file.display().to_string();

@@ -51,7 +51,7 @@ pub(crate) struct Churn {
 impl Churn {
     /// Does it and gives the exit code.
     pub(crate) fn run(self) -> Result<u8, CommandError> {
-        let mut scenario = self.experiment.scenario()?;
+        let mut scenario = self.experiment.scenario.read()?;
         scenario.is_closing = true;
         choose(&self.operation, &mut scenario.operations)?;
         let plan = self.plan(&scenario)?;

@@ -38,7 +38,7 @@ impl Doctor {
             Some(file) => {
                 let lookup = |name: &str| nova::or_stack(self.options.variable(name), name);
                 let has_duration = self.options.has_duration();
-                Some(Scenario::read_with(file, &Reading { lookup: &lookup, has_duration })?)
+                Some(Scenario::read(file, &Reading { lookup: &lookup, has_duration })?)
             }
             None => stack::attach()?.map(|info| nova::scenario(&info)).transpose()?,
         };

@@ -14,29 +14,36 @@ use crate::pace::Pace;
 use crate::scenario::{Reading, Scenario, TargetFile};
 use crate::{nova, stack};
 
-/// Of every experiment that brings its own load.
+/// The scenario of an experiment that brings its own load.
 #[derive(Debug, Args)]
-pub(crate) struct ExperimentOptions {
+pub(crate) struct ScenarioOptions {
     /// The scenario; without one, the nova scenario on the stack that `poolbench stack up` started
     pub(super) file: Option<PathBuf>,
-    /// Decides contents and instants of all requests, and the order of what is measured
-    #[arg(long, default_value_t = 1)]
-    pub(super) seed: u64,
     /// Sets ${NAME} in the scenario, before the environment's
     #[arg(short = 'e', long = "env", value_name = "NAME=VALUE", value_parser = assignment)]
     variables: Vec<(String, String)>,
+}
+
+/// Of every experiment that brings its own load.
+#[derive(Debug, Args)]
+pub(crate) struct ExperimentOptions {
+    #[command(flatten)]
+    pub(super) scenario: ScenarioOptions,
+    /// Decides contents and instants of all requests, and the order of what is measured
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
     #[command(flatten)]
     pub(super) generator: GeneratorOptions,
     #[command(flatten)]
     pub(super) output: Output,
 }
 
-impl ExperimentOptions {
-    /// Reads the scenario, and says on stderr what is odd about it.
-    pub(super) fn scenario(&self) -> Result<Scenario, CommandError> {
+impl ScenarioOptions {
+    /// Reads it, and says on stderr what is odd about it.
+    pub(super) fn read(&self) -> Result<Scenario, CommandError> {
         let scenario = match &self.file {
             // The file's loads are not run: they need no duration.
-            Some(file) => Scenario::read_with(
+            Some(file) => Scenario::read(
                 file,
                 &Reading { lookup: &|name| self.lookup(name), has_duration: true },
             )?,

@@ -1,24 +1,23 @@
 //! `poolbench layers`.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
 use engine::{Gaps, Nanos};
 
 use super::CommandError;
+use super::experiment_options::ScenarioOptions;
 use super::output::{Output, say};
 use crate::arm::ArmKind;
+use crate::duration;
 use crate::generator::GeneratorOptions;
 use crate::layers::{self, Plan, Summary};
 use crate::scenario::Scenario;
 use crate::statistics::FixedWidth;
-use crate::{duration, nova, stack};
 
 /// The arguments of `poolbench layers`.
 #[derive(Debug, Args)]
 pub(crate) struct Layers {
-    /// The scenario; without one, the nova scenario on the stack that `poolbench stack up` started
-    file: Option<PathBuf>,
+    #[command(flatten)]
+    scenario: ScenarioOptions,
     /// Prepared statements are sent unnamed once the pooler has lost one's name, as
     /// unnamed_fallback = true in [targets.NAME]
     #[arg(long)]
@@ -79,13 +78,7 @@ enum GapsArgument {
 impl Layers {
     /// Does it and gives the exit code.
     pub(crate) fn run(self) -> Result<u8, CommandError> {
-        let mut scenario = match &self.file {
-            Some(file) => Scenario::read(file)?,
-            None => match stack::attach()? {
-                Some(info) => nova::scenario(&info)?,
-                None => return Err(CommandError::NothingToMeasure),
-            },
-        };
+        let mut scenario = self.scenario.read()?;
         if self.unnamed_fallback {
             scenario.targets.values_mut().for_each(|target| target.unnamed_fallback = true);
         }

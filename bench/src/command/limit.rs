@@ -109,7 +109,7 @@ enum VariableArgument {
 impl Limit {
     /// Does it and gives the exit code.
     pub(crate) fn run(self) -> Result<u8, CommandError> {
-        let mut scenario = self.experiment.scenario()?;
+        let mut scenario = self.experiment.scenario.read()?;
         choose(&self.operation, &mut scenario.operations)?;
         if let Some(rates) = self.step {
             let plan = self.step_plan(&scenario, rates)?;

@@ -65,7 +65,7 @@ impl Run {
             Some(file) => {
                 let lookup = |name: &str| nova::or_stack(self.options.variable(name), name);
                 let has_duration = self.options.has_duration();
-                Scenario::read_with(file, &Reading { lookup: &lookup, has_duration })?
+                Scenario::read(file, &Reading { lookup: &lookup, has_duration })?
             }
             None => match stack::attach()? {
                 Some(info) => nova::scenario(&info)?,

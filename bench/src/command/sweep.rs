@@ -121,7 +121,7 @@ impl Sweep {
         };
         let summary = match &poolers[..] {
             [] => self.measure(published)?,
-            _ if self.experiment.file.is_some() || self.log.is_some() => {
+            _ if self.experiment.scenario.file.is_some() || self.log.is_some() => {
                 return Err(CommandError::PoolersAlone);
             }
             poolers => self.compare(poolers, published)?,
@@ -137,12 +137,12 @@ impl Sweep {
 
     fn measure(&self, published: Option<Published>) -> Result<Summary, CommandError> {
         let mut scenario = match (&published, stack::attach()?) {
-            (Some(published), Some(info)) if self.experiment.file.is_none() => {
+            (Some(published), Some(info)) if self.experiment.scenario.file.is_none() => {
                 let scenario = nova::read(&info, "published.toml", &published.scenario())?;
                 published.prepare(&scenario)?;
                 scenario
             }
-            _ => self.experiment.scenario()?,
+            _ => self.experiment.scenario.read()?,
         };
         choose(&self.operation, &mut scenario.operations)?;
         let plan = self.plan(&scenario, published)?;

@@ -88,7 +88,7 @@ fn governor(machine: &Machine) -> Option<Finding> {
     })
 }
 
-/// PgBouncer is single-threaded: a worker on its core takes what it needs.
+/// A pooler has few threads, PgBouncer one: a worker on its core takes what it needs.
 fn same_core(facts: &Facts) -> Vec<Finding> {
     let workers: BTreeSet<u32> = facts.machine.worker_cores.iter().copied().collect();
     let local = facts.targets.iter().filter_map(|(name, target)| {
@@ -114,8 +114,12 @@ fn beside(
     if shared.is_empty() {
         return None;
     }
-    let reason = "PgBouncer has one thread: while the generator runs on its core, no request gets \
-                  through";
+    let reason = match program.as_str() {
+        "pgbouncer" => {
+            "PgBouncer has one thread: while the generator runs on its core, no request gets through"
+        }
+        _ => "while the generator runs on its core, no request gets through there",
+    };
     if free.is_empty() {
         return Some(Finding::problem(
             "same-core",

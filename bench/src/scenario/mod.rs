@@ -153,14 +153,8 @@ pub(crate) struct Reading<'a> {
 }
 
 impl Scenario {
-    /// Reads a file; `${NAME}` comes from the environment.
-    pub(crate) fn read(path: &Path) -> Result<Self, ScenarioError> {
-        let lookup = |name: &str| std::env::var(name).ok();
-        Self::read_with(path, &Reading { lookup: &lookup, has_duration: false })
-    }
-
     /// Reads a file.
-    pub(crate) fn read_with(path: &Path, reading: &Reading<'_>) -> Result<Self, ScenarioError> {
+    pub(crate) fn read(path: &Path, reading: &Reading<'_>) -> Result<Self, ScenarioError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ScenarioError::Read { path: path.into(), source })?;
         Self::parse_with(&path.display().to_string(), text, reading)

@@ -169,12 +169,7 @@ impl Control {
     fn settle(&mut self) -> Result<(), RigError> {
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
-            let rows = self.pooler.table("SHOW POOLS")?;
-            let waiting = rows
-                .iter()
-                .filter_map(|row| row.get("cl_waiting")?.parse::<u64>().ok())
-                .sum::<u64>();
-            if waiting == 0 {
+            if self.pooler.pools()?.cl_waiting.is_none_or(|waiting| waiting == 0) {
                 break;
             }
             interrupt::sleep(TURN)?;
@@ -263,7 +258,11 @@ fn difference(
 }
 
 fn read(pooler: &mut Pooler, database: &str) -> Result<Configuration, RigError> {
-    let settings = pooler.settings()?;
+    let settings = pooler.settings()?.ok_or_else(|| {
+        let problem = "the pooler's console has no SHOW CONFIG, by which a sweep makes sure that its \
+                       settings took effect: a sweep needs PgBouncer's console";
+        RigError::Target(problem.to_owned())
+    })?;
     let databases = pooler.table("SHOW DATABASES")?;
     let row = databases.iter().find(|row| row.get("name").is_some_and(|name| name == database));
     Ok(configuration(&settings, row))

@@ -53,8 +53,8 @@ fn describe(process: process::Process) -> Process {
     let mut words = process.cmdline().unwrap_or_default().into_iter();
     let path = words.next().unwrap_or_default();
     let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-    let program = match name.is_empty() {
-        // Another user's process shows no arguments.
+    let program = match name.is_empty() || name.contains(' ') {
+        // Another user's process shows no arguments, and some show a title of their own instead.
         true => process.stat().map(|stat| stat.comm).unwrap_or_default(),
         false => name,
     };

@@ -96,9 +96,9 @@ fn pooler(console: &str, conninfo: &str) -> Result<PoolerFacts, ObserveError> {
     let conninfo = Conninfo::parse(conninfo).ok();
     let settings = pooler.settings()?;
     Ok(describe(
-        settings,
+        settings.unwrap_or_default(),
         &pooler.table("SHOW DATABASES")?,
-        &pooler.table("SHOW POOLS")?,
+        &pooler.pool_rows()?,
         &pooler.table("SHOW CLIENTS")?,
         conninfo.as_ref().map(Conninfo::database),
     ))

@@ -1,5 +1,6 @@
 //! What other poolers' consoles mean by the columns that they share with PgBouncer's.
 
+use super::is_own;
 use crate::observe::table::{Row, number};
 
 /// Whose console it is.
@@ -14,30 +15,33 @@ pub(super) enum Dialect {
     /// Its times are in ms, with a fraction (pgdog/src/admin/show_stats.rs); those of queries and
     /// transactions begin when there is a server connection (pgdog/src/backend/stats.rs).
     PgDog,
-    /// It shows 0 for what it does not measure (sources/console.c).
-    Odyssey,
+    /// It shows 0 for what it does not measure, has no SHOW CONFIG, and counts clients in other columns
+    /// (sources/console.c; 1.5.2 is as its console answers). Times begin when there is a server
+    /// connection.
+    Odyssey {
+        /// Whether it measures how long clients wait.
+        knows_waits: bool,
+    },
 }
 
 /// What Odyssey does not measure.
-const ALWAYS_ZERO: [&str; 7] = [
-    "total_wait_time",
-    "avg_wait_time",
-    "maxwait",
-    "maxwait_us",
-    "sv_used",
-    "sv_tested",
-    "sv_login",
-];
+const ALWAYS_ZERO: [&str; 6] =
+    ["maxwait", "maxwait_us", "sv_used", "sv_tested", "sv_login", "reserve_pool"];
+/// What it began to measure at some time after 1.4, when it stopped to count what it sends.
+const WAITS: [&str; 2] = ["total_wait_time", "avg_wait_time"];
+const SENT: [&str; 2] = ["total_sent", "avg_sent"];
 
 impl Dialect {
-    /// By the answer to SHOW VERSION. Odyssey gives numbers, the others their names.
+    /// By the answer to SHOW VERSION. Odyssey gives numbers up to 1.4, the others their names.
     pub(super) fn of(version: &str) -> Self {
         if version.starts_with("PgDog") {
             Self::PgDog
         } else if version.starts_with("PgCat") {
             Self::PgCat
+        } else if version.starts_with("odyssey") {
+            Self::Odyssey { knows_waits: true }
         } else if version.starts_with(|first: char| first.is_ascii_digit()) {
-            Self::Odyssey
+            Self::Odyssey { knows_waits: false }
         } else {
             Self::PgBouncer
         }
@@ -64,9 +68,61 @@ impl Dialect {
                 }
                 add_wait(&mut row);
             }
-            Self::Odyssey => row.retain(|name, _| !ALWAYS_ZERO.contains(&name.as_str())),
+            Self::Odyssey { knows_waits } => {
+                let unknown = if knows_waits { SENT } else { WAITS };
+                row.retain(|name, _| {
+                    !ALWAYS_ZERO.contains(&name.as_str()) && !unknown.contains(&name.as_str())
+                });
+                add_wait(&mut row);
+                // Of a row of SHOW DATABASES: a limit of clients, and how many there are.
+                for (own, meant) in [
+                    ("max_connections", "max_client_connections"),
+                    ("current_connections", "current_client_connections"),
+                ] {
+                    if let Some(count) = row.remove(own) {
+                        row.insert(meant.to_owned(), count);
+                    }
+                }
+            }
         }
         row
+    }
+
+    /// Whether the rows of SHOW POOLS need those of SHOW DATABASES: see [`Self::count_clients`].
+    pub(super) fn needs_databases(self) -> bool {
+        matches!(self, Self::Odyssey { .. })
+    }
+
+    /// Makes the clients of SHOW POOLS what PgBouncer means by them. Odyssey's `cl_waiting` are clients
+    /// that have asked for nothing; those that wait for a server connection are in none of its
+    /// columns, but among all clients, which it shows in SHOW DATABASES, a row for each pool too and in
+    /// the same order. Both are translated already.
+    pub(super) fn count_clients(self, pools: &mut [Row], databases: &[Row]) {
+        if !self.needs_databases() {
+            return;
+        }
+        let same = |pool: &Row, database: &Row| pool.get("database") == database.get("name");
+        let are_paired = pools.len() == databases.len()
+            && pools.iter().zip(databases).all(|(pool, database)| same(pool, database));
+        for (number_of_row, pool) in pools.iter_mut().enumerate() {
+            let counted = || {
+                let active = number(pool, "cl_active")?;
+                let idle = number(pool, "cl_waiting")?;
+                let all = number(databases.get(number_of_row)?, "current_client_connections")?;
+                Some((active + idle, all.saturating_sub(active + idle)))
+            };
+            // The console's own are counted otherwise.
+            let counted = if are_paired && !is_own(pool) { counted() } else { None };
+            for (name, count) in [
+                ("cl_active", counted.map(|(served, _)| served)),
+                ("cl_waiting", counted.map(|(_, waiting)| waiting)),
+            ] {
+                match count {
+                    Some(count) => pool.insert(name.to_owned(), count.to_string()),
+                    None => pool.remove(name),
+                };
+            }
+        }
     }
 }
 
@@ -114,5 +170,20 @@ mod tests {
         let shown = [("total_wait_time", "0"), ("maxwait", "0"), ("cl_waiting", "0")];
         let odyssey = Dialect::of("1.4.1-0199d05-Release").translate(row(&shown));
         assert_eq!(odyssey, row(&[("cl_waiting", "0")]));
+        let odyssey = Dialect::of("odyssey 1.5.2 release, compiled by gcc").translate(row(&shown));
+        assert_eq!(odyssey, row(&[("cl_waiting", "0"), ("total_wait_time", "0")]));
+    }
+
+    #[test]
+    fn where_rows_do_not_belong_together_it_is_not_known_who_waits() {
+        let odyssey = Dialect::of("odyssey 1.5.2 release");
+        let pool = |name| row(&[("database", name), ("cl_active", "3"), ("cl_waiting", "4")]);
+        let databases = [row(&[("name", "a"), ("current_client_connections", "9")])];
+        let mut pools = [pool("b")];
+        odyssey.count_clients(&mut pools, &databases);
+        assert_eq!(pools, [row(&[("database", "b")])]);
+        let mut pools = [pool("a")];
+        odyssey.count_clients(&mut pools, &databases);
+        assert_eq!(pools, [row(&[("database", "a"), ("cl_active", "7"), ("cl_waiting", "2")])]);
     }
 }

@@ -59,12 +59,22 @@ impl Pooler {
 
     /// Its connections at this instant.
     pub(crate) fn pools(&mut self) -> Result<Pools, ObserveError> {
-        Ok(Pools::new(&self.table("SHOW POOLS")?))
+        Ok(Pools::new(&self.pool_rows()?))
+    }
+
+    /// The rows of SHOW POOLS, with clients counted as PgBouncer counts them.
+    pub(crate) fn pool_rows(&mut self) -> Result<Vec<Row>, ObserveError> {
+        let mut pools = self.table("SHOW POOLS")?;
+        if self.dialect.needs_databases() {
+            let databases = self.table("SHOW DATABASES")?;
+            self.dialect.count_clients(&mut pools, &databases);
+        }
+        Ok(pools)
     }
 
     /// Whether each transaction has a server connection assigned to it.
     pub(crate) fn assigns_by_transaction(&mut self) -> Result<bool, ObserveError> {
-        Ok(pools::assign_by_transaction(&self.table("SHOW POOLS")?))
+        Ok(pools::assign_by_transaction(&self.pool_rows()?))
     }
 
     /// Its version, as it says it.
@@ -72,20 +82,22 @@ impl Pooler {
         Ok(version(&self.table("SHOW VERSION")?).unwrap_or_default())
     }
 
-    /// Its settings by name.
-    pub(crate) fn settings(&mut self) -> Result<Row, ObserveError> {
-        Ok(settings(&self.table("SHOW CONFIG")?))
+    /// Its settings by name; `None` where its console does not show them (Odyssey).
+    pub(crate) fn settings(&mut self) -> Result<Option<Row>, ObserveError> {
+        let shown = self.ask("SHOW CONFIG")?;
+        Ok(shown.ok().map(|rows| settings(&rows)))
     }
 
     /// Whether it is one process of several behind one port (PgBouncer manual, "so_reuseport").
     pub(super) fn shares_port(&mut self) -> Result<bool, ObserveError> {
-        Ok(self.settings()?.get("so_reuseport").is_some_and(|on| on == "1"))
+        let settings = self.settings()?.unwrap_or_default();
+        Ok(settings.get("so_reuseport").is_some_and(|on| on == "1"))
     }
 
     /// How it hands out server connections for a database: `session`, `transaction` or `statement`;
     /// `None` where it does not say.
     pub(crate) fn pool_mode(&mut self, database: &str) -> Result<Option<String>, ObserveError> {
-        let settings = self.settings()?;
+        let settings = self.settings()?.unwrap_or_default();
         let databases = self.table("SHOW DATABASES")?;
         let row = databases.iter().find(|row| row.get("name").is_some_and(|name| name == database));
         Ok(pool_mode(row, &settings))
@@ -93,10 +105,21 @@ impl Pooler {
 
     /// Every row that a SHOW command gives.
     pub(crate) fn table(&mut self, command: &str) -> Result<Vec<Row>, ObserveError> {
-        let messages = self.client.simple_query(command);
-        let messages = messages.map_err(|error| self.fault(with_sources(&error)))?;
-        let rows = tables(messages).into_iter().next().unwrap_or_default();
-        Ok(rows.into_iter().map(|row| self.dialect.translate(row)).collect())
+        self.ask(command)?.map_err(|refusal| self.fault(with_sources(&refusal)))
+    }
+
+    /// The same, or its refusal.
+    fn ask(&mut self, command: &str) -> Result<Result<Vec<Row>, postgres::Error>, ObserveError> {
+        match self.client.simple_query(command) {
+            Ok(messages) => {
+                let rows = tables(messages).into_iter().next().unwrap_or_default();
+                Ok(Ok(rows.into_iter().map(|row| self.dialect.translate(row)).collect()))
+            }
+            Err(refusal) if refusal.as_db_error().is_some() && !self.client.is_closed() => {
+                Ok(Err(refusal))
+            }
+            Err(error) => Err(self.fault(with_sources(&error))),
+        }
     }
 
     fn fault(&self, problem: String) -> ObserveError {

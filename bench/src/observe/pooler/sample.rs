@@ -131,8 +131,9 @@ impl Console {
             self.set(settings);
         }
         self.looks += 1;
-        let pools = self.show("SHOW POOLS").await?;
+        let mut pools = self.show("SHOW POOLS").await?;
         let databases = self.show("SHOW DATABASES").await?;
+        self.dialect.count_clients(&mut pools, &databases);
         let counters = self.show("SHOW STATS").await?;
         // How many clients and servers there are; SHOW CLIENTS would be a row for each of them.
         let lists = self.show("SHOW LISTS").await?;

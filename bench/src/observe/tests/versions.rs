@@ -1,5 +1,5 @@
-//! What each version of PgBouncer shows, by the columns of its manual ("Admin console"), as
-//! psql -A writes it.
+//! What each version of PgBouncer shows, and Odyssey, as psql -A writes it. The columns of 1.18, 1.24 and
+//! 1.26 are those of consoles that were asked, the others those of the manual ("Admin console").
 
 use super::scripted::{Answer, Console};
 use super::*;
@@ -56,7 +56,7 @@ const STATS: Answer = Answer::Psql(
      pgbouncer|7|7|0|0|0|0|0|0|0|0|0|0|0|0",
 );
 
-const VERSIONS: [Version; 4] = [
+const VERSIONS: [Version; 5] = [
     Version {
         name: "PgBouncer 1.18.0",
         pools: POOLS,
@@ -137,7 +137,7 @@ const VERSIONS: [Version; 4] = [
         figures: &[("databases.server_lifetime", 3600), ("pools.sv_tested", 1)],
     },
     Version {
-        name: "PgBouncer 1.25.0",
+        name: "PgBouncer 1.24.1",
         pools: Answer::Psql(
             "database|user|cl_active|cl_waiting|cl_active_cancel_req|cl_waiting_cancel_req|\
              sv_active|sv_active_cancel|sv_being_canceled|sv_idle|sv_used|sv_tested|\
@@ -155,8 +155,53 @@ const VERSIONS: [Version; 4] = [
             "database|total_server_assignment_count|total_xact_count|total_query_count|\
              total_received|total_sent|total_xact_time|total_query_time|total_wait_time|\
              total_client_parse_count|total_server_parse_count|total_bind_count|\
-             avg_server_assignment_count|avg_bind_count\n\
-             nova|95|90|100|8|9|70|60|50|4|3|88|1|1",
+             avg_server_assignment_count|avg_xact_count|avg_query_count|avg_recv|avg_sent|\
+             avg_xact_time|avg_query_time|avg_wait_time|avg_client_parse_count|\
+             avg_server_parse_count|avg_bind_count\n\
+             nova|95|90|100|8|9|70|60|50|4|3|88|1|1|1|1|1|1|1|1|1|1|1",
+        ),
+        users: Answer::Psql(
+            "name|pool_size|reserve_pool_size|pool_mode|max_user_connections|\
+             current_connections|max_user_client_connections|current_client_connections\n\
+             app|NULL|NULL|NULL|0|5|0|40",
+        ),
+        config: Answer::Psql(
+            "key|value|default|changeable\n\
+             max_client_conn|400|100|yes\n\
+             max_db_client_connections|40|0|yes",
+        ),
+        full: None,
+        server_assignments: Some(95),
+        binds: Some(88),
+        clients_max: Some(40),
+        figures: &[
+            ("databases.reserve_pool_size", 3),
+            ("databases.current_client_connections", 40),
+        ],
+    },
+    Version {
+        name: "PgBouncer 1.26.1",
+        pools: Answer::Psql(
+            "database|user|cl_active|cl_waiting|cl_active_cancel_req|cl_waiting_cancel_req|\
+             sv_active|sv_active_cancel|sv_being_canceled|sv_idle|sv_used|sv_tested|\
+             sv_login|maxwait|maxwait_us|pool_mode|load_balance_hosts\n\
+             nova|app|30|10|1|2|3|1|0|0|0|1|0|2|5|transaction|NULL",
+        ),
+        databases: Answer::Psql(
+            "name|host|port|database|force_user|pool_size|min_pool_size|reserve_pool_size|\
+             server_lifetime|pool_mode|load_balance_hosts|max_connections|\
+             current_connections|max_client_connections|current_client_connections|paused|\
+             disabled\n\
+             nova|127.0.0.1|5432|nova|NULL|9|0|3|3600|NULL|NULL|0|5|40|40|0|0",
+        ),
+        stats: Answer::Psql(
+            "database|total_server_assignment_count|total_xact_count|total_query_count|\
+             total_received|total_sent|total_xact_time|total_query_time|total_wait_time|\
+             total_client_parse_count|total_server_parse_count|total_bind_count|\
+             total_client_login_count|avg_server_assignment_count|avg_xact_count|avg_query_count|avg_recv|avg_sent|\
+             avg_xact_time|avg_query_time|avg_wait_time|avg_client_parse_count|\
+             avg_server_parse_count|avg_bind_count|avg_client_login_count\n\
+             nova|95|90|100|8|9|70|60|50|4|3|88|40|1|1|1|1|1|1|1|1|1|1|1|1",
         ),
         users: Answer::Psql(
             "name|pool_size|reserve_pool_size|pool_mode|max_user_connections|\
@@ -222,4 +267,75 @@ fn each_version_of_pgbouncer_is_read_by_the_columns_that_it_has() {
         }
         assert!(!seen.figures.contains_key("databases.port"), "{name}");
     }
+}
+
+/// 1.5.2, with a pool of three: three clients run a statement, six wait, and four have asked for nothing.
+#[test]
+fn odyssey_is_read_by_what_its_columns_mean() {
+    let console = Console::start(vec![
+        (
+            "SHOW VERSION",
+            vec![Answer::Version("odyssey 1.5.2 release, compiled by gcc-16.2.0, 64-bit")],
+        ),
+        (
+            "SHOW POOLS",
+            vec![Answer::Psql(
+                "database|user|cl_active|cl_waiting|sv_active|sv_idle|sv_used|sv_tested|sv_login|\
+                 maxwait|maxwait_us|pool_mode\n\
+                 nova|nova|3|4|3|0|0|0|0|0|0|transaction\n\
+                 console|admin|0|1|0|0|0|0|0|0|0|session",
+            )],
+        ),
+        (
+            "SHOW DATABASES",
+            vec![Answer::Psql(
+                "name|host|port|database|force_user|pool_size|reserve_pool|pool_mode|\
+                 max_connections|current_connections|paused|disabled\n\
+                 nova|127.0.0.1|41403|nova|nova|3|0|transaction|0|13|0|0\n\
+                 console||0|console|default_user|0|0|session|0|1|0|0",
+            )],
+        ),
+        (
+            "SHOW STATS",
+            vec![Answer::Psql(
+                "database|total_xact_count|total_query_count|total_server_assignment_count|\
+                 total_received|total_sent|total_xact_time|total_query_time|total_wait_time|\
+                 avg_xact_count|avg_query_count|avg_server_assignment_count|avg_recv|avg_sent|\
+                 avg_xact_time|avg_query_time|avg_wait_time|total_parse_count|\
+                 total_parse_count_reuse|total_cancel_count\n\
+                 nova|18530|18530|23986|2299220|0|26409865|26409865|79766000|0|0|0|7|0|2021910|\
+                 2021910|1991444|0|0|0\n\
+                 console|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0|0",
+            )],
+        ),
+        (
+            "SHOW LISTS",
+            vec![Answer::Psql("list|items\ndatabases|0\nusers|0\nused_clients|14\nused_servers|3")],
+        ),
+        ("SHOW CONFIG", vec![Answer::Refusal]),
+        ("SHOW USERS", vec![Answer::Refusal]),
+    ]);
+    let seen = looks(&[&console], 1).pop().unwrap().unwrap();
+    let pools = Pools {
+        cl_active: Some(7),
+        cl_waiting: Some(6),
+        sv_active: Some(3),
+        sv_idle: Some(0),
+        sv_used: None,
+        maxwait_ns: None,
+    };
+    assert_eq!(seen.pools, Some(pools));
+    let full = seen.full.unwrap();
+    assert_eq!((full[0].size, full[0].setting, full[0].cl_waiting), (3, "pool_size", 6));
+    let counted = seen.counters.unwrap();
+    assert_eq!((counted.queries(), counted.wait_ns()), (Some(18530), Some(79_766_000_000)));
+    assert_eq!(counted.get("query_time"), Some(26_409_865 + 79_766_000), "with the wait");
+    assert_eq!(counted.get("sent"), None, "it does not count them");
+    assert_eq!((seen.clients_max, seen.client_limits), (None, vec![]));
+    // The console that is asked between blocks, of which there is no setting either.
+    let mut pooler = crate::observe::Pooler::connect(&console.conninfo).unwrap();
+    assert_eq!(pooler.settings().unwrap(), None);
+    assert_eq!(pooler.pools().unwrap(), pools);
+    assert_eq!(pooler.pool_mode("nova").unwrap().as_deref(), Some("transaction"));
+    assert!(pooler.assigns_by_transaction().unwrap());
 }
