@@ -145,7 +145,7 @@ mod tests {
     fn draw(generator: &Generator, number: u64) -> String {
         let mut values = Values::new();
         generator.push(1, number, &mut Random::new(1, number), &mut values);
-        values.at(0).0.to_owned()
+        String::from_utf8(values.at(0).0.to_vec()).unwrap()
     }
 
     fn letters() -> Column {

@@ -75,6 +75,8 @@ pub(crate) enum State {
     Settling,
     /// Closed after its iteration: opened again for the next one.
     Vacant,
+    /// Closed, since its client can't go on: nobody has its place until the next phase.
+    Retired,
 }
 
 impl State {

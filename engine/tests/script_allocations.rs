@@ -145,11 +145,12 @@ impl Making {
         let commands = std::mem::take(&mut self.commands);
         Workload {
             programs: vec![Program { name: "script".into(), weight: 1, commands }],
-            variables: NAMES.map(Into::into).into(),
+            variables: NAMES.map(|name| name.as_bytes().into()).into(),
             presets: vec![(A, "1".into()), (B, "1".into())],
             clients: 1,
             tries_max: Some(1),
-            retry_within_ns: None,
+            is_timed: false,
+            latency_limit_ns: None,
             records_commands: false,
             keeps_samples: false,
             recorded_commands: 0,

@@ -45,11 +45,12 @@ struct Postgres<F> {
     queries: Vec<(ConnectionId, String)>,
     /// A connection ends so long after each answer.
     ends_after_ns: Option<Nanos>,
+    connecting_ns: Nanos,
 }
 
 impl<F: FnMut(&str) -> Option<Vec<u8>>> Peer for Postgres<F> {
     fn connect(&mut self, _: ConnectionId, now: Nanos) -> Vec<(Nanos, Event)> {
-        vec![(now, Event::Connected)]
+        vec![(now + self.connecting_ns, Event::Connected)]
     }
 
     fn receive(&mut self, id: ConnectionId, now: Nanos, bytes: &[u8]) -> Vec<(Nanos, Event)> {
@@ -74,6 +75,10 @@ struct Making {
     operations: Vec<Operation>,
     /// How many commands are recorded.
     recorded: u32,
+    latency_limit_ns: Option<Nanos>,
+    is_timed: bool,
+    /// Each transaction has a connection of its own, which takes so long to open.
+    connecting_ns: Option<Nanos>,
 }
 
 const NAMES: [&str; 3] = ["a", "b", "client_id"];
@@ -123,13 +128,27 @@ impl Making {
         ends_after_ns: Option<Nanos>,
         answer: impl FnMut(&str) -> Option<Vec<u8>>,
     ) -> (StreamReport, Vec<(ConnectionId, String)>) {
+        let (mut reports, queries) = self.phases(1, load, tries_max, ends_after_ns, answer);
+        (reports.remove(0), queries)
+    }
+
+    /// Runs them so many times, with clients that begin anew.
+    fn phases(
+        self,
+        count: usize,
+        load: Load,
+        tries_max: Option<u32>,
+        ends_after_ns: Option<Nanos>,
+        answer: impl FnMut(&str) -> Option<Vec<u8>>,
+    ) -> (Vec<StreamReport>, Vec<(ConnectionId, String)>) {
         let workload = Workload {
             programs: vec![Program { name: "script".into(), weight: 1, commands: self.commands }],
-            variables: NAMES.map(Into::into).into(),
+            variables: NAMES.map(|name| name.as_bytes().into()).into(),
             presets: Vec::new(),
             clients: CLIENTS,
             tries_max,
-            retry_within_ns: None,
+            is_timed: self.is_timed,
+            latency_limit_ns: self.latency_limit_ns,
             records_commands: self.recorded > 0,
             recorded_commands: self.recorded,
             keeps_samples: false,
@@ -153,20 +172,24 @@ impl Making {
             think_time_ns: (0, 0),
             start_ns: 0,
             graceful_stop_ns: 60 * SECOND,
-            reconnect: false,
+            reconnect: self.connecting_ns.is_some(),
             cancel: None,
             seed: 1,
         };
         let mut worker = Worker::new(0, 1, Arc::new([target]));
-        let peer = Postgres { answer, queries: Vec::new(), ends_after_ns };
+        let connecting_ns = self.connecting_ns.unwrap_or(0);
+        let peer = Postgres { answer, queries: Vec::new(), ends_after_ns, connecting_ns };
         let mut sim = Sim::new(&worker, peer);
         sim.open(&mut worker);
         let phase = Phase::new(vec![stream]).unwrap();
-        worker.begin(&phase, sim.now());
-        sim.run(&mut worker, |worker, now| worker.is_drained(now));
-        let now = sim.now();
-        let (_, mut rest) = worker.finish(Ending::Complete, now, &mut sim).unwrap();
-        (rest.streams.remove(0), sim.peer.queries)
+        let reports = (0..count).map(|_| {
+            worker.begin(&phase, sim.now());
+            sim.run(&mut worker, |worker, now| worker.is_drained(now));
+            let now = sim.now();
+            let (_, mut rest) = worker.finish(Ending::Complete, now, &mut sim).unwrap();
+            rest.streams.remove(0)
+        });
+        (reports.collect(), sim.peer.queries)
     }
 }
 
@@ -262,16 +285,20 @@ fn commands_that_take_time_are_recorded_with_their_failures_and_retries() {
 }
 
 #[test]
-fn another_error_ends_the_transaction_alone() {
+fn an_error_that_is_not_the_scripts_ends_the_transaction_alone() {
     let mut number = 0;
     let making = Making::default().send("first ", A, None).send("second ", A, None);
     let load = Load::PerVuIterations { vus: 1, iterations: 8, max_duration_ns: SECOND };
     let (report, queries) = making.run(load, Some(5), None, |text| {
         number += u32::from(text.starts_with("first"));
-        Some(if number % 2 == 0 { error("22012") } else { done(b"I") })
+        // insufficient_resources
+        Some(if number % 2 == 0 { error("53000") } else { done(b"I") })
     });
     assert_eq!(report.iterations, 8);
-    assert_eq!(failures(&report), [(Class::Sql, 4)]);
+    assert_eq!(failures(&report), [(Class::Capacity, 4)]);
+    let [failed] = &script(&report).failures[..] else { panic!("{report:?}") };
+    assert_eq!((failed.line, failed.class, failed.count), (1, Class::Capacity, 4));
+    assert_eq!(failed.first.message, "words");
     let seconds = queries.iter().filter(|(_, text)| text.starts_with("second")).count();
     assert_eq!(seconds, 4, "what failed went no further");
 }
@@ -302,20 +329,130 @@ fn a_connection_that_ends_in_a_sleep_is_the_transactions_failure_and_is_opened_a
     let (report, _) = making.run(each(3), Some(1), ends_after_ns, |_| Some(done(b"I")));
     assert_eq!(failures(&report), [(Class::Disconnected, 6)]);
     assert!(report.reopened >= 5, "{}", report.reopened);
+    let [failed] = &script(&report).failures[..] else { panic!("{report:?}") };
+    assert_eq!((failed.line, failed.class, failed.count), (2, Class::Disconnected, 6));
+}
+
+/// Why clients have gone.
+fn aborted(report: &StreamReport) -> Vec<String> {
+    script(report).aborted.iter().map(ToString::to_string).collect()
 }
 
 #[test]
-fn a_script_that_cannot_go_on_says_where_and_its_clients_go() {
-    let zero = Expression::Constant(Value::Integer(0));
-    let divided = Expression::Call(Function::Divide, [zero.clone(), zero].into());
+fn a_client_whose_script_cannot_go_on_goes_alone() {
+    let one = Expression::Constant(Value::Integer(1));
+    let divided = [one, Expression::Variable(CLIENT_ID)].into();
+    let divided = Expression::Call(Function::Divide, divided);
     let making = Making::default().send("first ", A, None).step(Step::Set(A, divided));
     let (report, queries) = making.run(each(3), Some(1), None, |_| Some(done(b"I")));
-    assert_eq!((queries.len(), report.interrupted), (2, 2));
-    let error = script(&report).error.as_ref().expect("an error");
-    let words = error.to_string();
-    assert!(words.starts_with("script:2:1: division by zero: "), "{words}");
+    // Client 0 divides by its number.
+    assert_eq!((queries.len(), report.iterations, report.interrupted), (4, 3, 1));
+    assert_eq!(report.reopened, 0);
+    let words = &aborted(&report)[..];
+    let start = "client 0 aborted in command 1 at script:2:1: division by zero: ";
+    assert!(words.len() == 1 && words[0].starts_with(start), "{words:?}");
+}
+
+#[test]
+fn a_statement_that_the_server_refuses_costs_its_client() {
+    let answer = |text: &str| Some(if text.ends_with('0') { error("22012") } else { done(b"I") });
+    let making = Making::default().random().send("first ", CLIENT_ID, None);
+    let (report, queries) = making.run(each(3), Some(5), None, answer);
+    assert_eq!((queries.len(), report.iterations, report.interrupted), (4, 4, 0));
+    assert_eq!((report.reopened, failures(&report)), (0, vec![(Class::Sql, 1)]));
+    let expected = "client 0 aborted in command 1 at script:2:1: SQLSTATE 22012: words";
+    assert_eq!(aborted(&report), [expected]);
+    let [failed] = &script(&report).failures[..] else { panic!("{report:?}") };
+    assert_eq!((failed.line, failed.class, failed.count), (2, Class::Sql, 1));
+}
+
+#[test]
+fn clients_that_have_gone_are_there_again_in_the_next_phase() {
+    let answer = |text: &str| Some(if text.ends_with('0') { error("22012") } else { done(b"I") });
+    let making = Making::default().send("first ", CLIENT_ID, None);
+    let (reports, queries) = making.phases(2, each(3), Some(1), None, answer);
+    for report in &reports {
+        assert_eq!((report.iterations, aborted(report).len()), (4, 1));
+    }
+    let of_first = queries.iter().filter(|(_, text)| text == "first 0").count();
+    assert_eq!((queries.len(), of_first), (8, 2));
+}
+
+#[test]
+fn a_transaction_that_is_left_open_counts_and_costs_its_client() {
     let making = Making::default().send("BEGIN ", A, None);
     let (report, _) = making.run(each(3), Some(1), None, |_| Some(done(b"T")));
-    let error = script(&report).error.as_ref().expect("an error").to_string();
-    assert!(error.contains("with its transaction still open"), "{error}");
+    assert_eq!((report.iterations, failures(&report)), (2, vec![]));
+    let words = aborted(&report);
+    assert_eq!(words.len(), 2);
+    assert!(words[0].contains("with its transaction still open"), "{words:?}");
+}
+
+/// Transactions that are due at this rate for so long.
+fn scheduled(rate: f64, duration_ns: Nanos) -> Load {
+    let (pre_allocated_vus, max_vus) = (CLIENTS, CLIENTS);
+    let gaps = Gaps::Uniform;
+    Load::ConstantArrivalRate { rate, gaps, duration_ns, pre_allocated_vus, max_vus }
+}
+
+#[test]
+fn a_rate_without_clients_left_is_over() {
+    let making = Making::default().send("first ", A, None);
+    let load = scheduled(100.0, 3600 * SECOND);
+    let (report, queries) = making.run(load, Some(1), None, |_| Some(error("42P01")));
+    assert_eq!((queries.len(), aborted(&report).len()), (2, 2));
+    assert!(report.planned < 5, "{}", report.planned);
+    // One that is left carries all that it can.
+    let making = Making::default().send("first ", CLIENT_ID, None);
+    let answer = |text: &str| Some(if text.ends_with('0') { error("42P01") } else { done(b"I") });
+    let (report, _) = making.run(scheduled(100.0, SECOND), Some(1), None, answer);
+    assert_eq!((report.planned, report.iterations), (100, 100));
+    assert_eq!(failures(&report), [(Class::Sql, 1)]);
+}
+
+#[test]
+fn nothing_is_tried_again_after_the_time() {
+    let making = Making { is_timed: true, ..Making::default() }.send("first ", A, None);
+    let load = Load::ConstantVus { vus: CLIENTS, duration_ns: 10 * MILLISECOND };
+    let (report, _) = making.run(load, None, None, |_| Some(error("40001")));
+    assert_eq!(failures(&report), [(Class::Retryable, 2)]);
+    // The tenth answer comes when the time is over.
+    assert_eq!(conflicts(&report).retries, 18);
+}
+
+#[test]
+fn the_limit_of_tries_runs_from_the_instant_that_was_due() {
+    let limit = Some(3 * MILLISECOND);
+    let making = Making { latency_limit_ns: limit, ..Making::default() }.send("first ", A, None);
+    let load = scheduled(2000.0, 10 * MILLISECOND);
+    let (report, _) = making.run(load, None, None, |_| Some(error("40001")));
+    assert!(report.iterations > 10, "{}", report.iterations);
+    // The first two are answered after 1, 2, 3 and 4 ms; those behind them have waited for as long.
+    assert_eq!((conflicts(&report).retried, conflicts(&report).retries), (2, 6));
+}
+
+#[test]
+fn what_takes_exactly_the_limit_is_not_above_it() {
+    for (limit_ns, above) in [(ANSWER_NS, 0), (ANSWER_NS - 1, 6)] {
+        let making = Making { latency_limit_ns: Some(limit_ns), ..Making::default() };
+        let making = making.send("first ", A, None);
+        let (report, _) = making.run(each(3), Some(1), None, |_| Some(done(b"I")));
+        assert_eq!(script(&report).above_limit, [above], "{limit_ns}");
+    }
+}
+
+#[test]
+fn connecting_counts_where_there_is_a_schedule_as_with_pgbench() {
+    let connecting_ns = 5 * MILLISECOND;
+    for (load, expected) in
+        [(each(3), ANSWER_NS), (scheduled(50.0, 120 * MILLISECOND), connecting_ns + ANSWER_NS)]
+    {
+        let making = Making { connecting_ns: Some(connecting_ns), ..Making::default() };
+        let making = making.send("first ", A, None);
+        let (report, _) = making.run(load, Some(1), None, |_| Some(done(b"I")));
+        let took = &report.recording.operations[0].response;
+        assert_eq!((took.len(), took.count_between(expected, expected)), (6, 6), "{took:?}");
+        let opened = &report.connections.as_ref().expect("one for each").open;
+        assert_eq!(opened.count_between(connecting_ns, connecting_ns), 6);
+    }
 }

@@ -167,11 +167,12 @@ fn workload() -> (Workload, Arc<[Operation]>) {
     };
     let workload = Workload {
         programs: vec![Program { name: "script".into(), weight: 1, commands }],
-        variables: ["a".into()].into(),
+        variables: [b"a"[..].into()].into(),
         presets: Vec::new(),
         clients: CONNECTIONS,
         tries_max: Some(1),
-        retry_within_ns: None,
+        is_timed: false,
+        latency_limit_ns: None,
         records_commands: true,
         keeps_samples: false,
         recorded_commands: 1,

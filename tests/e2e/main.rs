@@ -13,6 +13,8 @@ mod http;
 mod map;
 mod matrix;
 mod parameters;
+mod pgbench_lines;
+mod pgbench_options;
 mod pgbench_scripts;
 mod recordings;
 mod rules;

@@ -1,9 +1,11 @@
 //! What pgbench does not do: go on, and say who waits; and what it does for built-in scripts.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use poolbench_tests::pgbench::{Tables, number};
+use poolbench_tests::{Ended, Stack};
 
 #[test]
 fn built_in_scripts_keep_the_balances_in_every_protocol_on_every_way() {
@@ -96,21 +98,117 @@ fn serialization_failures_are_tried_again() {
     tables.assert_balanced();
 }
 
+/// The line of a result that begins so.
+fn line<'a>(ended: &'a Ended, start: &str) -> Option<&'a str> {
+    ended.stdout.lines().find(|line| line.starts_with(start))
+}
+
+/// The clients that have gone, as stderr names them.
+fn aborted(ended: &Ended) -> BTreeSet<&str> {
+    let is_of_end = |line: &&str| line.contains("aborted") || line.contains("expected one row");
+    let lines = ended.stderr.lines().filter(is_of_end);
+    lines.filter_map(|line| line.split_once("client ")?.1.split(' ').next()).collect()
+}
+
 #[test]
-fn an_error_ends_a_transaction_and_no_client() {
+fn a_scripts_own_fault_costs_its_client_alone_as_with_pgbench() {
+    let tables = Tables::up(&[]);
+    // Client 0 and client 2 can't go on.
+    for (text, place) in [
+        ("SELECT 1;\n\\set a 1 / (:client_id % 2)\nSELECT 2;\n", "2:1: division by zero"),
+        ("\\if 1 / (:client_id % 2) = 1\nSELECT 1;\n\\endif\n", "1:1: division by zero"),
+        ("SELECT 1;\nSELECT 1 / (:client_id % 2);\n", "2:1: SQLSTATE 22012: division by zero"),
+        (
+            "SELECT n FROM generate_series(1, :client_id % 2) AS n \\gset\n",
+            "1:1: \\gset needs one row",
+        ),
+        (
+            "SELECT n FROM generate_series(:client_id % 2, 1) AS n \\gset\n",
+            "1:1: \\gset needs one row, and the last statement gave 2",
+        ),
+        ("\\if :client_id % 2 = 0\nBEGIN;\n\\endif\nSELECT 1;\n", "4:1: the script ends with"),
+    ] {
+        let script = tables.stack.home.write("fault.sql", text);
+        let options = ["-n", "-f", &script, "-c", "4", "-t", "5"];
+        let (ours, theirs) =
+            (tables.ours(&options, "postgres"), tables.theirs(&options, "postgres"));
+        assert_eq!((ours.code, theirs.code), (2, 2), "{text} {ours:?} {theirs:?}");
+        let processed = "number of transactions actually processed: ";
+        assert_eq!(line(&ours, processed), line(&theirs, processed), "{text} {ours:?}");
+        assert_eq!(aborted(&ours), BTreeSet::from(["0", "2"]), "{text} {ours:?}");
+        assert_eq!(aborted(&theirs), aborted(&ours), "{text} {theirs:?}");
+        assert!(ours.stderr.contains(&format!("{script}:{place}")), "{text} {ours:?}");
+        let words = "Run was aborted; the above results are incomplete.";
+        assert!(line(&ours, words).is_some() && theirs.stderr.contains(words), "{ours:?}");
+    }
+}
+
+#[test]
+fn a_failed_statement_is_named_by_its_line_and_layer_and_rolled_back() {
     let mut tables = Tables::up(&[]);
     tables.client.batch_execute("CREATE TABLE drawn (n serial, text text)").expect("a table");
     let script = tables.stack.home.write(
         "failing.sql",
         "BEGIN;\nINSERT INTO drawn (text) VALUES ('1');\nSELECT 1 / (:client_id % 2);\nEND;\n",
     );
-    let summary = tables.json(&["-n", "-f", &script, "-c", "4", "-t", "10"], "postgres");
-    assert_eq!(number(&summary, "transactions"), 20, "{summary}");
-    assert_eq!(summary["errors"]["sql"], 20, "{summary}");
-    let words = summary["first_errors"]["sql"].as_str().expect("words");
+    let options = ["-n", "-f", &script, "-c", "4", "-t", "10"];
+    let ended = tables.ours(&[&options[..], &["--json=-"]].concat(), "postgres");
+    let (summary, arm) = (ended.json(), ended.json()["arms"][0].take());
+    assert_eq!((ended.code, &summary["aborted_clients"]), (2, &2.into()), "{summary}");
+    assert_eq!((number(&arm, "transactions"), &arm["errors"]["sql"]), (20, &2.into()), "{arm}");
+    let failure = &arm["failures"][0];
+    let (line, layer, count) = (&failure["line"], &failure["layer"], &failure["count"]);
+    assert_eq!((line, layer, count), (&3.into(), &"server".into(), &2.into()), "{arm}");
+    let words = failure["first"].as_str().expect("words");
     assert!(words.contains("22012") && words.contains("division by zero"), "{words}");
     let kept: i64 = tables.client.query_one("SELECT count(*) FROM drawn", &[]).unwrap().get(0);
     assert_eq!(kept, 20, "what failed was rolled back");
+    let text = tables.ours(&options, "postgres").stdout;
+    assert!(
+        text.contains(&format!("failed in {script}:3: 2 sql of the server (first: ")),
+        "{text}"
+    );
+}
+
+/// Runs a tool, and has the pooler throw all clients out as soon as it shows progress.
+fn thrown_out(stack: &Stack, mut command: Command) -> Ended {
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the tool starts");
+    let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    assert!(lines.any(|line| line.expect("text").contains("progress:")), "it never began");
+    let database = stack.place("pooler").database;
+    let mut console = stack.connect("console");
+    for order in ["KILL", "RESUME"] {
+        console.simple_query(&format!("{order} {database}")).expect("the console obeys");
+    }
+    let stderr = lines.map(|line| line.expect("text") + "\n").collect();
+    let mut ended: Ended = child.wait_with_output().expect("it ends").into();
+    ended.stderr = stderr;
+    ended
+}
+
+#[test]
+fn a_load_goes_on_where_the_pooler_throws_clients_out_and_pgbenchs_does_not() {
+    let tables = Tables::up(&[]);
+    let target = tables.stack.target("pooler");
+    let options = ["-S", "-n", "-c", "4", "-R", "200", "-t", "200", "-P", "1", target];
+    let mut pgbench = Command::new("pgbench");
+    pgbench.args(options);
+    let theirs = thrown_out(&tables.stack, pgbench);
+    assert_eq!((theirs.code, aborted(&theirs).len()), (2, 4), "{theirs:?}");
+    let ours = [&["pgbench", "--json=-"], &options[..]].concat();
+    let ours = thrown_out(&tables.stack, tables.stack.home.command(&ours));
+    assert!(aborted(&ours).is_empty(), "{ours:?}");
+    let (summary, arm) = (ours.json(), ours.json()["arms"][0].take());
+    assert_eq!(summary["aborted_clients"], 0, "{summary}");
+    let thrown = arm["errors"]["unavailable"].as_u64().unwrap_or_default();
+    let stale = arm["errors"]["stale_connection"].as_u64().unwrap_or_default();
+    assert!(thrown + stale + number(&arm, "reopened") >= 4, "{arm}");
+    // Every transaction that was due has its outcome: the rate is what it was.
+    let (done, failed) = (number(&arm, "transactions"), number(&arm, "failed"));
+    let not_begun = number(&arm, "unserved") + number(&arm, "dropped");
+    assert_eq!(done + failed + not_begun, 800, "{arm}");
+    assert!(failed + not_begun <= 200, "{arm}");
 }
 
 #[test]

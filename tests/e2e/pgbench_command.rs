@@ -1,5 +1,4 @@
-//! `poolbench pgbench` beside pgbench itself: the lines, the logs, several targets, and what a
-//! transaction costs.
+//! `poolbench pgbench` beside pgbench itself: the logs, several targets, and what a transaction costs.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,51 +8,68 @@ use poolbench_tests::pgbench::{Tables, number};
 use poolbench_tests::{Ended, Home};
 use serde_json::Value;
 
-/// A line without its numbers, and how they are set.
-fn form(line: &str) -> String {
-    let words: String = line.chars().filter(|c| !c.is_ascii_digit()).collect();
-    words.split_whitespace().collect::<Vec<_>>().join(" ")
+#[test]
+fn counts_are_those_of_pgbench() {
+    let tables = Tables::up(&[]);
+    let slow = tables.stack.home.write("slow.sql", "SELECT pg_sleep(0.02);\n");
+    for (options, expected) in [
+        (
+            &["-f", &slow, "-c", "2", "-t", "5", "-L", "10", "--failures-detailed"][..],
+            "number of transactions above the 10.0 ms latency limit: 10/10 (100.000%)",
+        ),
+        (
+            &["-f", &slow, "-c", "2", "-t", "5", "-L", "1000000"],
+            "number of transactions above the 1000000.0 ms latency limit: 0/10 (0.000%)",
+        ),
+        (
+            &["-f", &slow, "-C", "-t", "3", "-R", "1000", "-L", "1000000"],
+            "number of transactions skipped: 0 (0.000%)",
+        ),
+    ] {
+        let options = [&["-n"], options].concat();
+        let [ours, theirs] =
+            [tables.ours(&options, "postgres"), tables.theirs(&options, "postgres")];
+        assert_eq!(theirs.code, 0, "{theirs:?}");
+        let counts = |ended: &Ended| {
+            let is_count = |line: &&str| {
+                line.starts_with("number of ") || line.starts_with("total number of ")
+            };
+            ended.stdout.lines().filter(is_count).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(counts(&ours), counts(&theirs), "{options:?} {ours:?} {theirs:?}");
+        assert!(counts(&ours).iter().any(|line| line == expected), "{options:?} {ours:?}");
+    }
 }
 
 #[test]
-fn lines_are_those_of_pgbench() {
+fn tries_are_counted_as_pgbench_counts_them() {
     let tables = Tables::up(&[]);
-    let own = tables.stack.home.write(
-        "own.sql",
-        "\\set a 1 + \\\n  2\n\\if :a > 5\nSELECT 'no';\n\\elif :a = 3\nSELECT :a,\n  2;\n\\else\n\
-         SELECT 'no'\n;\n\\endif\n\\sleep 1 ms\nSELECT 1 AS b \\gset\n",
+    let script = tables.stack.home.write(
+        "conflict.sql",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ;\n\
+         UPDATE pgbench_branches SET bbalance = bbalance + 1 WHERE bid = 1;\n\
+         UPDATE pgbench_tellers SET tbalance = tbalance + 1 WHERE tid = 1;\nEND;\n",
     );
-    let cases: [&[&str]; 7] = [
-        &["-S", "-c", "2", "-t", "5", "-M", "prepared"],
-        &["-N", "-t", "3", "-C"],
-        &["-r", "-c", "2", "-t", "5"],
-        &["-r", "-f", &own, "-t", "3"],
-        &[
-            "-b",
-            "tpcb@2",
-            "-b",
-            "select@1",
-            "-t",
-            "9",
-            "-r",
-            "--max-tries=3",
-            "--failures-detailed",
-        ],
-        &["-N", "-c", "2", "-t", "20", "-R", "500", "-L", "1000", "--failures-detailed"],
-        &["-S", "-T", "3", "-P", "1", "-R", "50", "-L", "1000", "--max-tries=2"],
-    ];
-    for options in cases {
-        let (ours, theirs) = (tables.ours(options, "postgres"), tables.theirs(options, "postgres"));
-        assert_eq!((ours.code, theirs.code), (0, 0), "{options:?} {ours:?} {theirs:?}");
-        // Each line of theirs is one of ours, in the same order.
-        for (ours, theirs) in [(&ours.stdout, &theirs.stdout), (&ours.stderr, &theirs.stderr)] {
-            let mut lines = ours.lines().map(form);
-            let own = |line: &&str| !line.starts_with("pgbench (") && !line.contains("vacuum");
-            for line in theirs.lines().filter(own).map(form) {
-                assert!(lines.any(|ours| ours == line), "{options:?} {line:?} in {ours}");
-            }
-        }
-        assert!(ours.stdout.contains("latency percentiles = p50 "), "{ours:?}");
+    let options =
+        ["-n", "-f", &script, "-c", "8", "-t", "25", "--max-tries=3", "--failures-detailed"];
+    for ended in [tables.ours(&options, "postgres"), tables.theirs(&options, "postgres")] {
+        let count = |start: &str| {
+            let rest = ended.stdout.lines().find_map(|line| line.strip_prefix(start));
+            let digits = rest.and_then(|rest| rest.split([' ', '/']).nth(1));
+            digits
+                .and_then(|digits| digits.parse::<u64>().ok())
+                .unwrap_or_else(|| panic!("{ended:?}"))
+        };
+        let done = count("number of transactions actually processed:");
+        let failed = count("number of failed transactions:");
+        let [serialization, deadlock] =
+            ["serialization", "deadlock"].map(|kind| count(&format!("number of {kind} failures:")));
+        let retried = count("number of transactions retried:");
+        let retries = count("total number of retries:");
+        assert_eq!((done + failed, serialization + deadlock), (200, failed), "{ended:?}");
+        // One that failed was tried three times, and each that was tried again at least twice.
+        assert!(failed <= retried && retried <= 200, "{ended:?}");
+        assert!((retried + failed..=2 * retried).contains(&retries), "{ended:?}");
     }
 }
 
@@ -241,7 +257,10 @@ fn where_the_pooler_loses_names_both_say_so() {
     // Theirs counts no failure where another client's statement has the name that it needs.
     assert!(exists(&theirs.stderr), "{theirs:?}");
     let ours = tables.ours(&options, "pooler");
-    assert!(ours.stdout.contains("pooling_incompatible (first: SQLSTATE 42P05"), "{ours:?}");
+    assert!(
+        ours.stdout.contains("pooling_incompatible of the pooler (first: SQLSTATE 42P05"),
+        "{ours:?}"
+    );
     assert!(exists(&ours.stdout) && ours.stdout.contains("use -M extended"), "{ours:?}");
     // Their clients end, ours go on.
     let summary = ours.stdout.lines().find_map(|line| line.strip_prefix("number of failed "));

@@ -19,11 +19,12 @@ pub enum Kind {
     Null,
 }
 
-/// The values that fill one request's holes, as text. Reused from request to request, so that
+/// The values that fill one request's holes, as text, which is UTF-8 unless it is
+/// [`Kind::Verbatim`]. Reused from request to request, so that
 /// filling it does not allocate once it has held its largest request.
 #[derive(Clone, Debug, Default)]
 pub struct Values {
-    text: String,
+    text: Vec<u8>,
     ends: Vec<(usize, Kind)>,
 }
 
@@ -41,43 +42,43 @@ impl Values {
 
     /// Appends a number.
     pub fn push_integer(&mut self, value: i64) {
-        self.text.push_str(itoa::Buffer::new().format(value));
+        self.text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
         self.ends.push((self.text.len(), Kind::Number));
     }
 
     /// Appends a number with a fraction, or true or false, as JSON writes it.
     pub fn push_literal(&mut self, value: &str) {
-        self.text.push_str(value);
+        self.text.extend_from_slice(value.as_bytes());
         self.ends.push((self.text.len(), Kind::Number));
     }
 
     /// Appends a text.
     pub fn push_text(&mut self, value: &str) {
-        self.text.push_str(value);
+        self.text.extend_from_slice(value.as_bytes());
         self.ends.push((self.text.len(), Kind::Text));
     }
 
     /// Appends a text that is written as it is.
-    pub fn push_verbatim(&mut self, value: &str) {
-        self.text.push_str(value);
+    pub fn push_verbatim(&mut self, value: &[u8]) {
+        self.text.extend_from_slice(value);
         self.ends.push((self.text.len(), Kind::Verbatim));
     }
 
     /// Appends a name behind a sign, as it is written in a script.
-    pub fn push_written(&mut self, sign: &str, name: &str) {
-        self.text.push_str(sign);
+    pub fn push_written(&mut self, sign: u8, name: &[u8]) {
+        self.text.push(sign);
         self.push_verbatim(name);
     }
 
     /// Appends NULL.
     pub fn push_null(&mut self) {
-        self.text.push_str("null");
+        self.text.extend_from_slice(b"null");
         self.ends.push((self.text.len(), Kind::Null));
     }
 
     /// Appends a text that is made of pieces.
     pub fn push_pieces<'a>(&mut self, pieces: impl IntoIterator<Item = &'a str>) {
-        self.text.extend(pieces);
+        pieces.into_iter().for_each(|piece| self.text.extend_from_slice(piece.as_bytes()));
         self.ends.push((self.text.len(), Kind::Text));
     }
 
@@ -99,7 +100,7 @@ impl Values {
 
     /// Value number `index` as text, with its kind. Panics where there is none: templates are
     /// checked against the values' number when they are built.
-    pub fn at(&self, index: usize) -> (&str, Kind) {
+    pub fn at(&self, index: usize) -> (&[u8], Kind) {
         let start = if index == 0 { 0 } else { self.ends[index - 1].0 };
         let (end, kind) = self.ends[index];
         (&self.text[start..end], kind)

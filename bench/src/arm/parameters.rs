@@ -38,6 +38,11 @@ impl SessionParameters {
         Self(all)
     }
 
+    /// A setting's value, one of them where connections differ.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.first().map(String::as_str)
+    }
+
     /// The names of those that both know and that differ, each with both values. A pooler need not
     /// pass on all that its server says.
     pub(crate) fn differing<'a>(

@@ -72,7 +72,7 @@ pub(crate) struct ArmSummary {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     scram_iterations: Vec<u32>,
     /// The settings of its sessions that the server tells of (ParameterStatus).
-    parameters: SessionParameters,
+    pub(crate) parameters: SessionParameters,
     pub(crate) operations: BTreeMap<String, OperationSummary>,
     pub(crate) backend_connections: Option<Backends>,
     pub(crate) cpu_ns_per_request: BTreeMap<&'static str, f64>,

@@ -56,7 +56,7 @@ enum Command {
     Sweep(Box<sweep::Sweep>),
     /// What it costs to connect: connections opened for one query each, before and after the pool
     Churn(Box<churn::Churn>),
-    /// pgbench's scripts and options, with percentiles, and a load that goes on after errors
+    /// pgbench's scripts and options, with percentiles, and a load that goes on where a pooler ends it
     Pgbench(Box<pgbench::Pgbench>),
     /// What becomes of cancel requests: hit, lost, still queued, or hit the wrong client
     Cancel(Box<cancel::Cancel>),
@@ -157,7 +157,9 @@ pub(crate) mod exit {
     pub(crate) const ABORTED: u8 = 108;
     /// The generator, or the stack itself, spoilt the run: its numbers are not about the target.
     pub(crate) const INVALID_RUN: u8 = 111;
-    /// A script can't be read, or can't go on.
+    /// Clients of `pgbench` have gone, since their scripts could not go on: pgbench's own code.
+    pub(crate) const ABORTED_CLIENTS: u8 = 2;
+    /// A script can't be read.
     pub(crate) const SCRIPT: u8 = 107;
     /// Stopped by a signal.
     pub(crate) const INTERRUPTED: u8 = 105;

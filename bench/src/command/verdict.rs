@@ -64,7 +64,7 @@ impl Judged for pgbench::Summary {
 
     fn cut_short(&self) -> Option<u8> {
         match (&self.script_error, self.is_interrupted) {
-            (Some(_), _) => Some(exit::SCRIPT),
+            (Some(_), _) => Some(exit::ABORTED_CLIENTS),
             (None, true) => Some(exit::INTERRUPTED),
             (None, false) => None,
         }

@@ -17,6 +17,8 @@ pub(super) struct Environment<'a> {
     /// An environment variable.
     pub(super) variable: &'a dyn Fn(&str) -> Option<Vec<u8>>,
     pub(super) home: Option<PathBuf>,
+    /// The name of the account that this process runs under.
+    pub(super) account: &'a dyn Fn() -> Option<String>,
 }
 
 impl Environment<'_> {
@@ -94,14 +96,26 @@ const REFUSED: &[(&str, &str)] = &[
     ("max_protocol_version", "protocol 3.0 is spoken"),
 ];
 
-/// Takes `text` apart; what it does not say comes from the service file, then from the
-/// environment.
-pub(super) fn read(text: &str, environment: &Environment<'_>) -> Result<Keywords, ConninfoError> {
-    let uri = ["postgresql://", "postgres://"].iter().find_map(|scheme| text.strip_prefix(scheme));
-    let mut keywords = match uri {
-        Some(rest) => uri_keywords(rest)?,
-        None => pairs(text)?,
-    };
+/// Whether it is a URI, and no key=value pairs.
+pub(crate) fn is_uri(text: &str) -> bool {
+    after_scheme(text).is_some()
+}
+
+fn after_scheme(text: &str) -> Option<&str> {
+    ["postgresql://", "postgres://"].iter().find_map(|scheme| text.strip_prefix(scheme))
+}
+
+/// Takes texts apart, of which the first that says a thing decides; what none of them says comes from
+/// the service file, then from the environment.
+pub(super) fn read<T: AsRef<str>>(
+    texts: &[T],
+    environment: &Environment<'_>,
+) -> Result<Keywords, ConninfoError> {
+    let mut keywords = Keywords::new();
+    for text in texts.iter().map(AsRef::as_ref) {
+        let own = after_scheme(text).map_or_else(|| pairs(text), uri_keywords)?;
+        own.into_iter().for_each(|(keyword, value)| _ = keywords.entry(keyword).or_insert(value));
+    }
     let service = keywords.get("service").cloned().or_else(|| environment.get("PGSERVICE"));
     if let Some(service) = service {
         let service = String::from_utf8_lossy(&service).into_owned();
@@ -254,10 +268,11 @@ fn shown(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const NOTHING: Environment<'_> = Environment { variable: &|_| None, home: None };
+    const NOTHING: Environment<'_> =
+        Environment { variable: &|_| None, home: None, account: &|| None };
 
     fn keywords(text: &str) -> String {
-        match read(text, &NOTHING) {
+        match read(&[text], &NOTHING) {
             Ok(keywords) => {
                 let one = |(keyword, value): (&String, &Vec<u8>)| {
                     format!("{keyword}={}", String::from_utf8_lossy(value))
@@ -291,6 +306,17 @@ mod tests {
     }
 
     #[test]
+    fn what_one_text_leaves_open_the_next_one_says() {
+        let texts = ["postgresql://u@/d", "host=a port=1 user=v dbname='e'", "password=x port=2"];
+        let keywords = read(&texts, &NOTHING).unwrap();
+        let shown = |(keyword, value): (&String, &Vec<u8>)| {
+            format!("{keyword}={}", String::from_utf8_lossy(value))
+        };
+        let shown: Vec<_> = keywords.iter().map(shown).collect();
+        assert_eq!(shown.join("|"), "dbname=d|host=a|password=x|port=1|user=u");
+    }
+
+    #[test]
     fn what_cant_be_read_or_done_is_named() {
         for (text, words) in [
             ("host", "`=` is missing behind \"host\""),
@@ -314,8 +340,8 @@ mod tests {
             "PGUSER" => Some(Vec::new()),
             _ => None,
         };
-        let environment = Environment { variable: &variable, home: None };
-        let keywords = read("host=here", &environment).unwrap();
+        let environment = Environment { variable: &variable, ..NOTHING };
+        let keywords = read(&["host=here"], &environment).unwrap();
         assert_eq!(keywords["host"], b"here");
         assert_eq!(keywords["sslmode"], b"verify-full");
         assert!(!keywords.contains_key("user"), "set to nothing is not set");

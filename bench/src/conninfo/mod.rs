@@ -22,6 +22,7 @@ use wire::postgres::{ChannelBinding, Login, LoginError};
 use wire::tls;
 
 use self::host::{Host, Place, hosts, shuffle};
+pub(crate) use self::keywords::is_uri;
 use self::keywords::{Environment, Keywords};
 use self::passfile::Wanted;
 use self::ssl::{Mode, Ssl, choice};
@@ -60,6 +61,11 @@ pub(crate) enum ConninfoError {
     Syntax(String),
     #[error("not a connection string: there is no keyword {0}")]
     Unknown(String),
+    #[error(
+        "nobody is named who logs in, and the account of this process has no name: give user=…, or \
+         PGUSER"
+    )]
+    NoUser,
     #[error("{keyword} is not supported: {why}")]
     Unsupported { keyword: String, why: &'static str },
     #[error("{keyword}={value} is not known: it can be {words}")]
@@ -85,23 +91,33 @@ impl Conninfo {
     /// Reads a URI or key=value pairs; what is missing comes from the service file, the PG*
     /// variables and the password file. Nothing is connected to.
     pub(crate) fn parse(text: &str) -> Result<Self, ConninfoError> {
+        Self::merged(&[text])
+    }
+
+    /// The same of several texts: the first that says a thing decides.
+    pub(crate) fn merged<T: AsRef<str>>(texts: &[T]) -> Result<Self, ConninfoError> {
         let variable = |name: &str| env::var_os(name).map(|value| value.into_vec());
-        Self::parse_in(text, &Environment { variable: &variable, home: env::home_dir() })
+        let home = env::home_dir();
+        let environment = Environment { variable: &variable, home, account: &account };
+        let conninfo = Self::parse_in(texts, &environment)?;
+        if conninfo.user.is_empty() { Err(ConninfoError::NoUser) } else { Ok(conninfo) }
     }
 
     /// The same by the text alone, whatever the environment says.
     pub(crate) fn parse_alone(text: &str) -> Result<Self, ConninfoError> {
-        Self::parse_in(text, &Environment { variable: &|_| None, home: None })
+        Self::parse_in(&[text], &Environment { variable: &|_| None, home: None, account: &|| None })
     }
 
-    fn parse_in(text: &str, environment: &Environment<'_>) -> Result<Self, ConninfoError> {
-        let keywords = keywords::read(text, environment)?;
+    fn parse_in<T: AsRef<str>>(
+        texts: &[T],
+        environment: &Environment<'_>,
+    ) -> Result<Self, ConninfoError> {
+        let keywords = keywords::read(texts, environment)?;
         let text = |keyword: &str| {
             let value = keywords.get(keyword)?;
             Some(String::from_utf8_lossy(value).into_owned())
         };
-        let account = || environment.get("USER").map(|name| String::from_utf8_lossy(&name).into());
-        let user = text("user").or_else(account).unwrap_or_default();
+        let user = text("user").or_else(environment.account).unwrap_or_default();
         let seconds = text("connect_timeout").map(|value| {
             value.trim().parse::<i64>().map_err(|_| {
                 ConninfoError::Syntax(format!("connect_timeout={value} is no number of seconds"))
@@ -250,6 +266,16 @@ impl Conninfo {
         self.host().shown()
     }
 
+    /// The server's name, address or folder of sockets, and its port.
+    pub(crate) fn host_and_port(&self) -> (String, u16) {
+        let Host { name, place, port, .. } = self.host();
+        let place = match place {
+            Place::Tcp(address) => address.clone(),
+            Place::Unix(folder) => folder.display().to_string(),
+        };
+        (name.clone().unwrap_or(place), *port)
+    }
+
     /// The database.
     pub(crate) fn database(&self) -> &str {
         &self.database
@@ -325,6 +351,13 @@ impl Conninfo {
             }
         }
     }
+}
+
+/// The name of the account that this process runs under, who logs in where nobody else is named. As
+/// libpq, it asks the system and not USER, which need not be set in a container.
+pub(crate) fn account() -> Option<String> {
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::effective());
+    user.ok().flatten().map(|user| user.name)
 }
 
 /// Has a new connection served until its client is dropped.

@@ -73,8 +73,9 @@ mod tests {
             let path = path.display().to_string().into_bytes();
             (name == "PGSERVICEFILE").then_some(path)
         };
-        let environment = Environment { variable: &variable, home: None };
-        let keywords = super::super::keywords::read("service=mine port=8", &environment).unwrap();
+        let environment = Environment { variable: &variable, home: None, account: &|| None };
+        let keywords =
+            super::super::keywords::read(&["service=mine port=8"], &environment).unwrap();
         assert_eq!(keywords["host"], b"yes");
         assert_eq!(keywords["port"], b"8", "the connection string wins");
         assert!(!keywords.contains_key("user"));

@@ -1,6 +1,6 @@
 //! Made-up measurements on two targets, through the same code as real ones.
 
-use engine::pgbench::{Conflicts, ScriptReport};
+use engine::pgbench::{CommandFailures, Conflicts, ScriptReport};
 use engine::{PhaseReport, Random, Recording, SECOND, StreamReport};
 use wire::postgres::Protocol;
 use wire::{Class, Code, Failure, Outcome};
@@ -21,11 +21,11 @@ impl Plan {
     pub(super) fn example(targets: &[&str]) -> Self {
         let source = |name: &str, weight| {
             let builtin = find(name).unwrap();
-            Source { name: builtin.title.into(), text: builtin.text.into(), weight }
+            Source::new(builtin.title.into(), builtin.text.into(), weight)
         };
         let target = |name: &&str| PlannedTarget {
             name: (*name).into(),
-            conninfo: "host=127.0.0.1 dbname=shop user=shop".into(),
+            conninfo: vec!["host=127.0.0.1 dbname=shop user=shop".into()],
         };
         Self {
             targets: targets.iter().map(target).collect(),
@@ -48,6 +48,8 @@ impl Plan {
             log: None,
             progress_ns: None,
             has_timestamps: false,
+            is_debug: false,
+            shows_failures: false,
             generator: GeneratorOptions::default(),
             seed: 1,
         }
@@ -90,6 +92,11 @@ impl Summary {
             };
             report.conflicts = vec![conflicts, Conflicts::default()];
             report.command_retries = vec![0, 12, 0, 0, 0, 0];
+            report.above_limit = vec![4, 2];
+            let mut first = Failure::default();
+            first.set(Code::SqlState(*b"40001"), b"could not serialize access");
+            let (script, line, class, count) = (0, 6, Class::Retryable, 32);
+            report.failures = vec![CommandFailures { script, line, class, count, first }];
             scripts.report = report;
             arms.push(arm);
             all.push(scripts);

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::SystemTime;
 
 use engine::pgbench::{ScriptReport, Seeds};
-use engine::{Interval, Nanos, PhaseReport, Recording, SECOND, Stream};
+use engine::{Interval, Nanos, PhaseReport, Recording, Stream};
 use hdrhistogram::Histogram;
 
 use super::log::{Columns, Log};
@@ -75,7 +75,7 @@ impl<'a> Experiment<'a> {
             let mut arm = Arm::new(&ArmKind::named(&target.name), None);
             arm.protocol = Some(plan.protocol);
             arms.push(arm);
-            opened.push(target.engine_target(plan.clients)?);
+            opened.push(target.engine_target(plan)?);
             scripts.push(engine::Script::Pgbench(target.workload.clone()));
         }
         let mut rig = Rig::new(generator, arms, opened, scripts, places);
@@ -140,7 +140,7 @@ impl<'a> Experiment<'a> {
         let time = (started, duration_ns);
         let head = Head::new("pgbench", plan.title(), time, (phase_ns, plan.seed), rig.generator());
         let is_interrupted = interrupt::check().is_err();
-        let has_failed = scripts.iter().any(|scripts| scripts.report.error.is_some());
+        let has_failed = scripts.iter().any(|scripts| !scripts.report.aborted.is_empty());
         let medians = self.medians.clone();
         let results = Results {
             plan,
@@ -188,16 +188,15 @@ impl<'a> Experiment<'a> {
         let (load, planned_ns) = plan.load(round);
         let stream = self.stream(arm, load, plan.seed(round));
         let has_lines = self.targets.len() == 1;
+        let name = &self.targets[arm].name;
+        let which = if has_lines { String::new() } else { format!("{name}: ") };
         let mut log = self.logs.get_mut(arm);
         let mut log_error = None;
+        let mut lines = progress::Lines::new(plan, begun);
         let medians = &mut self.medians;
         let tell = |interval: &Interval| {
-            // The last one is as short as it happens to be.
-            let is_whole = |ns: Nanos| interval.end_ns - interval.start_ns > ns / 2;
-            if has_lines && plan.progress_ns.is_some_and(is_whole) {
-                say(&progress::line(plan, interval, begun));
-            }
             if has_lines {
+                lines.add(interval).into_iter().for_each(|line| say(&line));
                 let whole = merged(&interval.streams[0].recording.operations[..plan.scripts.len()]);
                 if !whole.response.is_empty() {
                     medians.push((interval.start_ns, whole.response.value_at_quantile(0.5)));
@@ -213,12 +212,17 @@ impl<'a> Experiment<'a> {
             if let Some(log) = &mut log {
                 log_error = log_error.take().or_else(|| log.add(&script.samples).err());
             }
-            match log_error.is_some() || script.error.is_some() {
+            script.aborted.iter().for_each(|error| say(&format!("{which}{error}")));
+            if plan.shows_failures {
+                let lines = script.failures.iter().map(|one| progress::failures(plan, one));
+                lines.for_each(|line| say(&format!("{which}{line}")));
+            }
+            match log_error.is_some() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
         };
-        let interval_ns = plan.progress_ns.unwrap_or(SECOND);
+        let interval_ns = progress::interval_ns(plan);
         let report = match self.rig.watch_every(interval_ns, vec![stream], tell) {
             // Between two blocks.
             Err(RigError::Interrupted) if !self.scripts[0].blocks.is_empty() => {
@@ -229,10 +233,12 @@ impl<'a> Experiment<'a> {
         if let Some(error) = log_error {
             return Err(error.into());
         }
+        lines.finish().into_iter().for_each(|line| say(&line));
         let is_interrupted = report.is_interrupted;
         self.keep(arm, report, planned_ns);
-        let has_error = self.scripts[arm].report.error.is_some();
-        Ok(if is_interrupted || has_error {
+        // Targets that have different loads can't be compared.
+        let is_unequal = !self.scripts[arm].report.aborted.is_empty();
+        Ok(if is_interrupted || is_unequal {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
@@ -242,11 +248,13 @@ impl<'a> Experiment<'a> {
     fn keep(&mut self, arm: usize, mut report: PhaseReport, planned_ns: Option<Nanos>) {
         let own = &mut self.scripts[arm];
         let stream = &mut report.streams[0];
-        own.interrupted += stream.interrupted;
         if let Some(times) = &stream.connections {
             own.opened.add(&times.open).expect("both have the engine's bounds");
         }
+        own.interrupted += stream.interrupted;
         if let Some(script) = stream.script.take() {
+            let broken = script.aborted.iter().filter(|error| !error.fault.has_outcome()).count();
+            own.interrupted -= broken as u64;
             own.report.add(&script);
         }
         // An arm's requests are the transactions.

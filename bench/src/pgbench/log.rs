@@ -285,7 +285,7 @@ mod tests {
     }
 
     fn seeds() -> Seeds {
-        let scripts = Source { name: "one".into(), text: "SELECT 1;".into(), weight: 1 };
+        let scripts = Source::new("one".into(), "SELECT 1;".into(), 1);
         let compiled = compile(&[scripts], wire::postgres::Protocol::Simple, &[], 3);
         Seeds::new(&compiled.unwrap().workload, 1, 3)
     }

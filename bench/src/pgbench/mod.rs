@@ -10,6 +10,7 @@ mod log;
 mod progress;
 mod script;
 mod summary;
+mod tables;
 mod target;
 mod text;
 mod workload;
@@ -17,13 +18,13 @@ mod workload;
 use std::io;
 use std::path::PathBuf;
 
-use engine::{Arrivals, DURATION_MAX_NS, Gaps, Load, Nanos, Random};
+use engine::{Arrivals, DURATION_MAX_NS, Gaps, Load, Nanos, Random, SECOND};
 use thiserror::Error;
 use wire::postgres::Protocol;
 
 use self::experiment::Experiment;
 use self::target::Target;
-use crate::conninfo::ConninfoError;
+use crate::conninfo::{Conninfo, ConninfoError};
 use crate::generator::GeneratorOptions;
 use crate::rig::RigError;
 
@@ -67,6 +68,10 @@ pub(crate) struct Plan {
     /// How often progress is shown.
     pub(crate) progress_ns: Option<Nanos>,
     pub(crate) has_timestamps: bool,
+    /// Shows where it connects.
+    pub(crate) is_debug: bool,
+    /// Shows failures while it runs.
+    pub(crate) shows_failures: bool,
     pub(crate) generator: GeneratorOptions,
     pub(crate) seed: u64,
 }
@@ -92,7 +97,8 @@ pub(crate) enum Vacuum {
 #[derive(Clone, Debug)]
 pub(crate) struct PlannedTarget {
     pub(crate) name: String,
-    pub(crate) conninfo: String,
+    /// Connection strings, of which the first that says a thing decides.
+    pub(crate) conninfo: Vec<String>,
 }
 
 /// Why there is no result.
@@ -122,6 +128,19 @@ impl Plan {
     /// What pgbench calls the type of transaction.
     fn title(&self) -> &str {
         if let [script] = &*self.scripts { &script.name } else { "multiple scripts" }
+    }
+
+    /// As pgbench shows it with -d.
+    fn debug_line(&self, conninfo: &Conninfo) -> String {
+        let length = match self.length {
+            Length::Duration(ns) => format!("duration: {}", ns as f64 / SECOND as f64),
+            Length::Transactions(each) => format!("nxacts: {each}"),
+        };
+        let ((host, port), clients) = (conninfo.host_and_port(), self.clients);
+        format!(
+            "poolbench: pghost: {host} pgport: {port} nclients: {clients} {length} dbName: {}",
+            conninfo.database()
+        )
     }
 
     /// How many times each target has its turn.

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use engine::pgbench::Conflicts;
+use engine::pgbench::{CommandFailures, Conflicts};
 use engine::{Nanos, OperationRecording, Recording};
 use serde::Serialize;
+use wire::{Class, Code, Failure};
 
 use super::comparison::{self, Comparison, CostSummary, ThroughputCost};
 use super::experiment::Scripts;
+use super::tables::Tables;
 use super::target::Target;
 use super::workload::CommandLine;
 use super::{Length, Plan};
@@ -41,7 +43,11 @@ pub(crate) struct Summary {
     pub(super) reports_commands: bool,
     #[serde(skip)]
     pub(super) details_failures: bool,
-    /// Why a script could not go on.
+    #[serde(skip)]
+    pub(super) has_progress: bool,
+    /// Clients that have gone, since their scripts could not go on, on all targets.
+    pub(crate) aborted_clients: u64,
+    /// Why the first of them has.
     pub(crate) script_error: Option<String>,
     /// Whether a signal ended it.
     pub(crate) is_interrupted: bool,
@@ -52,15 +58,22 @@ pub(crate) struct Summary {
 pub(super) struct PgbenchArm {
     #[serde(flatten)]
     pub(super) arm: ArmSummary,
-    pub(super) scale: i64,
+    #[serde(flatten)]
+    pub(super) tables: Tables,
     /// Until every client had its connection.
     pub(super) initial_connection_ns: Nanos,
     /// Of each transaction's own connection, if they have one.
     pub(super) mean_connection_ns: Option<f64>,
     #[serde(flatten)]
     pub(super) all: Transactions,
+    #[serde(skip)]
+    pub(super) measured_ns: Nanos,
     /// Transactions in flight that were broken off at the end: their clients still waited.
     pub(super) interrupted: u64,
+    /// By class of failure: who failed, as far as the first one says so.
+    pub(super) error_layers: BTreeMap<&'static str, &'static str>,
+    /// Which commands failed, and how.
+    pub(super) failures: Vec<FailureSummary>,
     pub(super) scripts: Vec<ScriptSummary>,
     /// By script.
     #[serde(skip)]
@@ -97,6 +110,20 @@ pub(super) struct ScriptSummary {
     lateness_ns: Quantiles,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) commands: Vec<CommandSummary>,
+}
+
+/// Failures of one class in one line of a script, those included after which the transaction was tried
+/// again.
+#[derive(Debug, Serialize)]
+pub(super) struct FailureSummary {
+    pub(super) script: String,
+    pub(super) line: u32,
+    pub(super) class: &'static str,
+    /// Who failed, as far as the error says so.
+    pub(super) layer: &'static str,
+    pub(super) count: u64,
+    /// The first one's words.
+    pub(super) first: String,
 }
 
 /// A command of a script. Those that neither wait for a reply nor sleep have a count of 0.
@@ -149,7 +176,7 @@ impl Results<'_> {
             }
         }
         let all = arms.iter().zip(targets).zip(scripts);
-        let error = scripts.iter().find_map(|scripts| scripts.report.error.as_ref());
+        let aborted = || scripts.iter().flat_map(|scripts| &scripts.report.aborted);
         Summary {
             head,
             transactions_per_client: match plan.length {
@@ -173,7 +200,9 @@ impl Results<'_> {
             throughput_costs: throughput,
             reports_commands: plan.reports_commands,
             details_failures: plan.details_failures,
-            script_error: error.map(ToString::to_string),
+            has_progress: plan.progress_ns.is_some(),
+            aborted_clients: aborted().count() as u64,
+            script_error: aborted().next().map(ToString::to_string),
             is_interrupted: false,
         }
     }
@@ -184,9 +213,11 @@ impl PgbenchArm {
         let names: Vec<_> = plan.scripts.iter().map(|script| script.name.as_str()).collect();
         let empty = Recording::new(names.len());
         let recording = arm.whole.as_ref().unwrap_or(&empty);
-        let transactions = |recording: &OperationRecording, conflicts: Conflicts| {
-            Transactions::new(recording, conflicts, arm.measured_ns, plan.latency_limit_ns)
+        let transactions = |recording: &OperationRecording, conflicts: Conflicts, above: u64| {
+            let above = plan.latency_limit_ns.map(|_| above);
+            Transactions::new(recording, conflicts, arm.measured_ns, above)
         };
+        let above = &scripts.report.above_limit;
         let script = |(number, recording): (usize, &OperationRecording)| {
             let conflicts = scripts.report.conflicts.get(number).copied().unwrap_or_default();
             let errors = recording.failures().map(|(class, count, _)| (class.name(), count));
@@ -195,13 +226,28 @@ impl PgbenchArm {
             ScriptSummary {
                 name: names[number].into(),
                 weight: plan.scripts[number].weight,
-                all: transactions(recording, conflicts),
+                all: transactions(recording, conflicts, above.get(number).copied().unwrap_or(0)),
                 errors: errors.collect(),
                 response_ns: Quantiles::new(&recording.response),
                 service_ns: Quantiles::new(&recording.service),
                 lateness_ns: Quantiles::new(&recording.lateness),
                 commands: if plan.reports_commands { commands.collect() } else { Vec::new() },
             }
+        };
+        let failure = |own: &CommandFailures| {
+            let CommandFailures { script, line, class, count, first } = own;
+            FailureSummary {
+                script: names[*script as usize].into(),
+                line: *line,
+                class: class.name(),
+                layer: layer(*class, first.code),
+                count: *count,
+                first: words(first),
+            }
+        };
+        let whole = recording.whole();
+        let error_layer = |(class, _, first): (Class, u64, Option<&Failure>)| {
+            (class.name(), layer(class, first.map_or(Code::None, |first| first.code)))
         };
         // Each thread opens one connection after the other.
         let connecting = arm
@@ -210,11 +256,14 @@ impl PgbenchArm {
             .map_or(0.0, |connect| connect.mean() * connect.len() as f64 / threads.max(1) as f64);
         Self {
             arm: ArmSummary::new(arm, &names),
-            scale: target.scale,
+            tables: target.tables.clone(),
             initial_connection_ns: connecting as Nanos,
             mean_connection_ns: plan.connects.then(|| scripts.opened.mean()),
-            all: transactions(&recording.whole(), scripts.report.all_conflicts()),
+            all: transactions(&whole, scripts.report.all_conflicts(), above.iter().sum()),
+            measured_ns: arm.measured_ns,
             interrupted: scripts.interrupted,
+            error_layers: whole.failures().map(error_layer).collect(),
+            failures: scripts.report.failures.iter().map(failure).collect(),
             scripts: recording.operations.iter().enumerate().map(script).collect(),
             recording: recording.clone(),
         }
@@ -226,13 +275,9 @@ impl Transactions {
         recording: &OperationRecording,
         conflicts: Conflicts,
         duration_ns: Nanos,
-        latency_limit_ns: Option<Nanos>,
+        above_latency_limit: Option<u64>,
     ) -> Self {
         let response = &recording.response;
-        let above = |limit: Nanos| {
-            let above = response.iter_recorded().filter(|value| value.value_iterated_to() > limit);
-            above.map(|value| value.count_since_last_iteration()).sum()
-        };
         let Conflicts { retried, retries, serialization_failures, deadlock_failures } = conflicts;
         Self {
             transactions: response.len(),
@@ -242,7 +287,7 @@ impl Transactions {
             retries,
             serialization_failures,
             deadlock_failures,
-            above_latency_limit: latency_limit_ns.map(above),
+            above_latency_limit,
             response_stddev_ns: if response.is_empty() { 0.0 } else { response.stdev() },
         }
     }
@@ -263,6 +308,27 @@ impl CommandSummary {
     }
 }
 
+/// Which layer a failure is of, as far as its class and code say so.
+pub(super) fn layer(class: Class, code: Code) -> &'static str {
+    match (class, code) {
+        (Class::WaitTimeout | Class::PoolingIncompatible | Class::PoolerOther, _) => "pooler",
+        (Class::Sql | Class::Retryable | Class::Cancelled | Class::WrongCancel, _) => "server",
+        // By these a pooler means itself.
+        (Class::Auth | Class::Capacity | Class::Unavailable, Code::SqlState(state))
+            if matches!(&state, b"08P01" | b"58000") =>
+        {
+            "pooler"
+        }
+        (Class::Auth | Class::Capacity | Class::Unavailable, _) => "server or pooler",
+        _ => "connection",
+    }
+}
+
+/// A failure in the words of whoever tells of it; empty where nobody does.
+pub(super) fn words(failure: &Failure) -> String {
+    format!("{} {}", failure.code, failure.message).trim().into()
+}
+
 /// Several recordings in one.
 pub(super) fn merged(recordings: &[OperationRecording]) -> OperationRecording {
     let all = Recording { operations: recordings.to_vec(), above_top: 0 };
@@ -271,4 +337,27 @@ pub(super) fn merged(recordings: &[OperationRecording]) -> OperationRecording {
 
 pub(super) fn milliseconds(ns: f64) -> f64 {
     ns / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_of_the_layer_that_its_class_and_code_speak_of() {
+        let state = |code: &[u8; 5]| Code::SqlState(*code);
+        for (class, code, expected) in [
+            (Class::Sql, state(b"22012"), "server"),
+            (Class::Retryable, state(b"40001"), "server"),
+            (Class::WaitTimeout, state(b"08P01"), "pooler"),
+            (Class::PoolingIncompatible, state(b"26000"), "pooler"),
+            (Class::Unavailable, state(b"08P01"), "pooler"),
+            // A pooler of a later version has this code too.
+            (Class::Capacity, state(b"53300"), "server or pooler"),
+            (Class::Disconnected, Code::None, "connection"),
+            (Class::Timeout, Code::None, "connection"),
+        ] {
+            assert_eq!(layer(class, code), expected, "{class:?} {code:?}");
+        }
+    }
 }

@@ -6,10 +6,10 @@ use engine::pgbench::{Workload, Xoroshiro};
 use engine::{Nanos, Opening, SECOND};
 use wire::Operation;
 
-use super::workload::{self, CommandLine, Compiled};
-use super::{PgbenchError, Plan, PlannedTarget, Vacuum};
+use super::tables::Tables;
+use super::workload::{self, CommandLine, Compiled, Encoding};
+use super::{Length, PgbenchError, Plan, PlannedTarget};
 use crate::conninfo::Conninfo;
-use crate::interrupt;
 use crate::rig::RigError;
 
 /// A request that takes longer has failed. pgbench waits for ever; a day is no limit to a load, and
@@ -21,7 +21,7 @@ const TIMEOUT_NS: Nanos = 24 * 3600 * SECOND;
 pub(super) struct Target {
     pub(super) name: String,
     pub(super) conninfo: Conninfo,
-    pub(super) scale: i64,
+    pub(super) tables: Tables,
     /// The lines of each script.
     pub(super) commands: Vec<Vec<CommandLine>>,
     pub(super) workload: Arc<Workload>,
@@ -34,16 +34,19 @@ impl Target {
         target: &PlannedTarget,
         say: &mut dyn FnMut(&str),
     ) -> Result<Self, PgbenchError> {
-        let conninfo = Conninfo::parse(&target.conninfo)?.reached()?;
+        let conninfo = Conninfo::merged(&target.conninfo)?.reached()?;
         conninfo.warnings.iter().for_each(|line| say(line));
-        let scale = prepare(plan, &conninfo, say)?;
+        if plan.is_debug {
+            say(&plan.debug_line(&conninfo));
+        }
+        let tables = Tables::prepare(plan, &conninfo, say)?;
         let mut presets = plan.variables.clone();
         let mut preset = |name: &str, value: i64| {
             if !presets.iter().any(|(other, _)| other == name) {
                 presets.push((name.into(), value.to_string()));
             }
         };
-        preset("scale", scale);
+        preset("scale", tables.scale);
         if plan.targets.len() > 1 {
             // Each block draws for itself, and what scripts see of the seed stays the run's.
             let mut base = Xoroshiro::new(plan.seed);
@@ -55,19 +58,22 @@ impl Target {
             workload::compile(&plan.scripts, plan.protocol, &presets, plan.clients)?;
         let workload = Workload {
             tries_max: plan.tries_max,
-            retry_within_ns: plan.latency_limit_ns.filter(|_| plan.tries_max != Some(1)),
+            is_timed: matches!(plan.length, Length::Duration(_)),
+            latency_limit_ns: plan.latency_limit_ns,
             records_commands: plan.reports_commands,
             keeps_samples: plan.log.is_some(),
             ..workload
         };
         let (name, workload) = (target.name.clone(), Arc::new(workload));
-        Ok(Self { name, conninfo, scale, commands, workload, operations })
+        Ok(Self { name, conninfo, tables, commands, workload, operations })
     }
 
     /// As the engine opens it.
-    pub(super) fn engine_target(&mut self, clients: u32) -> Result<engine::Target, PgbenchError> {
+    pub(super) fn engine_target(&mut self, plan: &Plan) -> Result<engine::Target, PgbenchError> {
         let failed = |error: String| RigError::Target(error);
         let login = self.conninfo.login().map_err(|error| failed(error.to_string()))?;
+        let is_other = plan.scripts.iter().any(|script| script.encoding != Encoding::Utf8);
+        let login = if is_other { login.in_servers_encoding() } else { login };
         let opening = Opening::Postgres(Arc::new(login));
         let opening = match self.conninfo.tls()? {
             Some(config) => Opening::Secured(config, Box::new(opening)),
@@ -78,8 +84,8 @@ impl Target {
             address: self.conninfo.address()?,
             opening,
             operations: std::mem::take(&mut self.operations).into(),
-            connections: clients,
-            connections_max: clients,
+            connections: plan.clients,
+            connections_max: plan.clients,
             opening_at_once: 1,
             timeout_ns: TIMEOUT_NS,
         })
@@ -94,60 +100,11 @@ impl Target {
             workload::compile(&plan.scripts, plan.protocol, &[], plan.clients).unwrap();
         Self {
             name: target.name.clone(),
-            conninfo: Conninfo::parse(&target.conninfo).unwrap(),
-            scale: 1,
+            conninfo: Conninfo::merged(&target.conninfo).unwrap(),
+            tables: Tables { scale: 1, partitions: None },
             commands,
             workload: Arc::new(Workload { records_commands: true, ..workload }),
             operations,
         }
     }
-}
-
-/// Asks for the scale, and has the tables vacuumed: what pgbench does before it starts.
-fn prepare(
-    plan: &Plan,
-    conninfo: &Conninfo,
-    say: &mut dyn FnMut(&str),
-) -> Result<i64, PgbenchError> {
-    let mut scale = plan.scale.unwrap_or(1);
-    if !plan.has_builtin && plan.vacuum == Vacuum::None {
-        return Ok(scale);
-    }
-    let failed = |error: String| RigError::Target(format!("{}: {error}", conninfo.place()));
-    let mut client = conninfo.clone().connect().map_err(failed)?;
-    if plan.has_builtin {
-        let missing = |error| {
-            failed(format!(
-                "{}; `pgbench -i` makes the tables that built-in scripts need",
-                words(&error)
-            ))
-        };
-        let counted = client.query_one("SELECT count(*) FROM pgbench_branches", &[]);
-        let found: i64 = counted.map_err(missing)?.get(0);
-        if plan.scale.is_some_and(|scale| scale != found) {
-            say(&format!(
-                "scale option ignored, using count from pgbench_branches table ({found})"
-            ));
-        }
-        scale = found;
-    }
-    let mut ignoring = |sql: &str| {
-        if let Err(error) = client.batch_execute(sql) {
-            say(&format!("{} (ignored: -n leaves the vacuum out)", words(&error)));
-        }
-    };
-    if plan.vacuum != Vacuum::None {
-        ignoring("VACUUM pgbench_branches");
-        ignoring("VACUUM pgbench_tellers");
-        ignoring("TRUNCATE pgbench_history");
-    }
-    if plan.vacuum == Vacuum::All {
-        ignoring("VACUUM ANALYZE pgbench_accounts");
-    }
-    interrupt::check().map_err(RigError::from)?;
-    Ok(scale)
-}
-
-fn words(error: &postgres::Error) -> String {
-    error.as_db_error().map_or(error.to_string(), |error| error.message().into())
 }

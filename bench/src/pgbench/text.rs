@@ -1,13 +1,17 @@
 //! The result as pgbench writes it, and what pgbench cannot tell.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use engine::SECOND;
 
-use super::summary::{PgbenchArm, ScriptSummary, Summary, Transactions, milliseconds};
+use super::summary::{
+    FailureSummary, PgbenchArm, ScriptSummary, Summary, Transactions, milliseconds,
+};
+use super::tables::Partitions;
 use crate::arm::Quantiles;
 use crate::duration::show_interval;
-use crate::table::{Columns, errors, verdict};
+use crate::table::{Columns, verdict};
 
 /// All of it.
 pub(crate) fn text(summary: &Summary) -> String {
@@ -17,6 +21,10 @@ pub(crate) fn text(summary: &Summary) -> String {
 }
 
 fn write(summary: &Summary, out: &mut String) -> std::fmt::Result {
+    let versions = summary.arms.iter().filter_map(|arm| arm.arm.parameters.get("server_version"));
+    let versions: BTreeSet<_> = versions.map(|version| format!(", server {version}")).collect();
+    let versions: String = versions.into_iter().collect();
+    writeln!(out, "poolbench ({}{versions})", env!("CARGO_PKG_VERSION"))?;
     for (number, arm) in summary.arms.iter().enumerate() {
         if summary.arms.len() > 1 {
             let empty = if number > 0 { "\n" } else { "" };
@@ -25,7 +33,8 @@ fn write(summary: &Summary, out: &mut String) -> std::fmt::Result {
         target(summary, arm, out)?;
     }
     if let Some(error) = &summary.script_error {
-        writeln!(out, "Run was aborted; the above results are incomplete: {error}")?;
+        writeln!(out, "clients that aborted: {} (first: {error})", summary.aborted_clients)?;
+        writeln!(out, "Run was aborted; the above results are incomplete.")?;
     }
     if !summary.costs.is_empty() {
         write!(out, "\n{}\n\n", costs(summary))?;
@@ -37,7 +46,10 @@ fn write(summary: &Summary, out: &mut String) -> std::fmt::Result {
 fn target(summary: &Summary, arm: &PgbenchArm, out: &mut String) -> std::fmt::Result {
     let all = &arm.all;
     writeln!(out, "transaction type: {}", summary.head.scenario)?;
-    writeln!(out, "scaling factor: {}", arm.scale)?;
+    writeln!(out, "scaling factor: {}", arm.tables.scale)?;
+    if let Some(Partitions { method, count }) = &arm.tables.partitions {
+        writeln!(out, "partition method: {method}\npartitions: {count}")?;
+    }
     writeln!(out, "query mode: {}", summary.protocol)?;
     writeln!(out, "number of clients: {}", summary.clients)?;
     writeln!(out, "number of threads: {}", summary.threads)?;
@@ -58,7 +70,14 @@ fn target(summary: &Summary, arm: &PgbenchArm, out: &mut String) -> std::fmt::Re
     writeln!(out, "number of transactions actually processed: {}{planned}", all.transactions)?;
     failures("", summary, all, out)?;
     if !arm.arm.errors.is_empty() {
-        writeln!(out, "errors: {}", errors(&arm.arm))?;
+        writeln!(out, "errors by class and layer: {}", errors(arm))?;
+    }
+    for FailureSummary { script, line, class, layer, count, first } in &arm.failures {
+        write!(out, "failed in {script}:{line}: {count} {class} of the {layer}")?;
+        match &**first {
+            "" => writeln!(out)?,
+            words => writeln!(out, " (first: {words})")?,
+        }
     }
     if let (Some(limit_ns), Some(count)) = (summary.latency_limit_ns, all.above_latency_limit) {
         let limit_ms = milliseconds(limit_ns as f64);
@@ -66,9 +85,7 @@ fn target(summary: &Summary, arm: &PgbenchArm, out: &mut String) -> std::fmt::Re
         let count = format!("{count}/{} ({share:.3}%)", all.transactions);
         writeln!(out, "number of transactions above the {limit_ms:.1} ms latency limit: {count}")?;
     }
-    if all.transactions > 0 {
-        latency(arm, out)?;
-    }
+    latency(summary, arm, out)?;
     if summary.rate.is_some() {
         let Quantiles { mean, max, .. } = arm.arm.lateness_ns;
         writeln!(
@@ -127,9 +144,31 @@ fn failures(
     Ok(())
 }
 
-fn latency(arm: &PgbenchArm, out: &mut String) -> std::fmt::Result {
-    let own = &arm.arm.response_ns;
-    writeln!(out, "latency average = {:.3} ms", milliseconds(own.mean))?;
+/// Failures by class, each with the layer that they are of, and the first one's words.
+fn errors(arm: &PgbenchArm) -> String {
+    let each = arm.arm.errors.iter().map(|(class, count)| {
+        let layer = arm.error_layers.get(class).map(|layer| format!(" of the {layer}"));
+        let words = arm.arm.first_errors.get(class).map(|words| format!(" (first: {words})"));
+        format!("{count} {class}{}{}", layer.unwrap_or_default(), words.unwrap_or_default())
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn latency(summary: &Summary, arm: &PgbenchArm, out: &mut String) -> std::fmt::Result {
+    let (own, all) = (&arm.arm.response_ns, &arm.all);
+    let is_timed =
+        summary.rate.is_some() || summary.latency_limit_ns.is_some() || summary.has_progress;
+    if all.failed > 0 && !is_timed {
+        // As pgbench has it where it does not time each transaction: what the clients' time comes to.
+        let count = (all.transactions + all.failed) as f64;
+        let mean = arm.measured_ns as f64 * f64::from(summary.clients) / count;
+        writeln!(out, "latency average = {:.3} ms (including failures)", milliseconds(mean))?;
+    } else if all.transactions > 0 {
+        writeln!(out, "latency average = {:.3} ms", milliseconds(own.mean))?;
+    }
+    if all.transactions == 0 {
+        return Ok(());
+    }
     writeln!(out, "latency stddev = {:.3} ms", milliseconds(arm.all.response_stddev_ns))?;
     let each = [
         ("p50", own.p50),
@@ -145,7 +184,7 @@ fn latency(arm: &PgbenchArm, out: &mut String) -> std::fmt::Result {
 
 /// What had no end by the end.
 fn not_ended(summary: &Summary, arm: &PgbenchArm, out: &mut String) -> std::fmt::Result {
-    if arm.interrupted > 0 && summary.script_error.is_none() {
+    if arm.interrupted > 0 {
         let most = u64::from(summary.clients) * arm.arm.blocks as u64;
         writeln!(out, "clients that still waited at the end: {} of {most}", arm.interrupted)?;
     }
@@ -238,13 +277,20 @@ fn costs(summary: &Summary) -> Columns {
 mod tests {
     use super::*;
 
+    fn without_version(targets: &[&str]) -> String {
+        let text = text(&Summary::example(targets));
+        let (version, rest) = text.split_once('\n').expect("lines");
+        assert!(version.starts_with("poolbench ("), "{version}");
+        rest.to_owned()
+    }
+
     #[test]
     fn one_target() {
-        insta::assert_snapshot!(text(&Summary::example(&["pgbench"])));
+        insta::assert_snapshot!(without_version(&["pgbench"]));
     }
 
     #[test]
     fn two_targets_and_what_the_second_costs() {
-        insta::assert_snapshot!(text(&Summary::example(&["direct", "pooler"])));
+        insta::assert_snapshot!(without_version(&["direct", "pooler"]));
     }
 }

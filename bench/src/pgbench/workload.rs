@@ -16,8 +16,40 @@ pub(crate) struct Source {
     /// Its name: a file's path, or a built-in's title.
     pub(crate) name: String,
     pub(crate) text: String,
+    pub(crate) encoding: Encoding,
     /// How often it runs, relative to the others.
     pub(crate) weight: u32,
+}
+
+/// How the bytes of a script were read, and go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Utf8,
+    /// Each byte for itself, as if it were Latin-1: what it means is the server's to know.
+    Bytes,
+}
+
+impl Encoding {
+    pub(super) fn encode(self, text: &str) -> Box<[u8]> {
+        match self {
+            Self::Utf8 => text.as_bytes().into(),
+            Self::Bytes => text.chars().map(|c| c as u8).collect(),
+        }
+    }
+}
+
+impl Source {
+    /// A script of these bytes.
+    pub(crate) fn new(name: String, bytes: Vec<u8>, weight: u32) -> Self {
+        let (text, encoding) = match String::from_utf8(bytes) {
+            Ok(text) => (text, Encoding::Utf8),
+            Err(error) => {
+                let bytes = error.into_bytes();
+                (bytes.into_iter().map(char::from).collect(), Encoding::Bytes)
+            }
+        };
+        Self { name, text, encoding, weight }
+    }
 }
 
 /// Scripts as the engine runs them.
@@ -48,7 +80,7 @@ pub(super) fn compile(
     presets: &[(String, String)],
     clients: u32,
 ) -> Result<Compiled, ScriptMistake> {
-    let names = Names::default();
+    let names = Names::new();
     let presets = presets.iter().map(|(name, text)| (names.slot(name), text.clone())).collect();
     for name in ["client_id", "default_seed", "random_seed"] {
         names.slot(name);
@@ -60,10 +92,12 @@ pub(super) fn compile(
     for source in sources {
         // A byte order mark is no SQL, and editors put it there.
         let text = source.text.strip_prefix('\u{feff}').unwrap_or(&source.text);
+        names.read_as(source.encoding);
         let lines = script::read(&source.name, text, &names)?;
         let mut compiler = Compiler {
             name: &source.name,
             text,
+            encoding: source.encoding,
             number: programs.len(),
             line: 0,
             protocol,
@@ -86,7 +120,8 @@ pub(super) fn compile(
         presets,
         clients,
         tries_max: Some(1),
-        retry_within_ns: None,
+        is_timed: false,
+        latency_limit_ns: None,
         records_commands: false,
         keeps_samples: false,
         recorded_commands,
@@ -98,6 +133,7 @@ pub(super) fn compile(
 struct Compiler<'a> {
     name: &'a str,
     text: &'a str,
+    encoding: Encoding,
     /// Which script it is.
     number: usize,
     /// How many of its lines are compiled, with the one that is.
@@ -154,10 +190,6 @@ impl Compiler<'_> {
             }
             What::Set(slot, expression) => _ = self.push(at, Step::Set(slot, expression)),
             What::Sleep(amount, unit_ns) => _ = self.push(at, Step::Sleep(amount, unit_ns)),
-            What::StartPipeline if self.protocol == Protocol::Simple => {
-                let message = "pipelines need -M extended or -M prepared";
-                return Err(self.mistake(at, message));
-            }
             What::StartPipeline => _ = self.push(at, Step::StartPipeline),
             What::SyncPipeline => _ = self.push(at, Step::SyncPipeline),
             What::EndPipeline => _ = self.push(at, Step::EndPipeline),
@@ -242,12 +274,13 @@ impl Compiler<'_> {
         }
         let number = self.operations.len();
         let encoded = match self.protocol {
-            Protocol::Simple => Statement::verbatim(pieces(sql, &found)),
+            Protocol::Simple => Statement::verbatim(pieces(sql, &found, self.encoding)),
             protocol => {
                 let parameters: Vec<_> =
                     (0..found.len()).map(|hole| Parameter { hole, type_oid: 0 }).collect();
                 let name = format!("P{}_{number}", self.number);
-                Statement::new(&numbered(sql, &found), &parameters, protocol, &name)
+                let encode = |text: &str| self.encoding.encode(text);
+                Statement::encoded(&numbered(sql, &found), &parameters, protocol, &name, encode)
             }
         };
         let statement = encoded.map_err(|error| {
@@ -301,15 +334,15 @@ fn variables(sql: &str) -> Vec<Range<usize>> {
     found
 }
 
-fn pieces(sql: &str, variables: &[Range<usize>]) -> Vec<Piece> {
+fn pieces(sql: &str, variables: &[Range<usize>], encoding: Encoding) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut at = 0;
     for (hole, range) in variables.iter().enumerate() {
-        pieces.push(Piece::Bytes(sql.as_bytes()[at..range.start - 1].into()));
+        pieces.push(Piece::Bytes(encoding.encode(&sql[at..range.start - 1])));
         pieces.push(Piece::Hole(hole));
         at = range.end;
     }
-    pieces.push(Piece::Bytes(sql.as_bytes()[at..].into()));
+    pieces.push(Piece::Bytes(encoding.encode(&sql[at..])));
     pieces
 }
 
@@ -388,7 +421,7 @@ mod tests {
             pieces in prop::collection::vec(piece(), 0..30),
         ) {
             let text = pieces.concat();
-            let source = Source { name: "script".into(), text: text.clone(), weight: 1 };
+            let source = Source::new("script".into(), text.clone().into(), 1);
             for protocol in [Protocol::Simple, Protocol::Extended, Protocol::Prepared] {
                 match compile(std::slice::from_ref(&source), protocol, &[], 1) {
                     Ok(compiled) => {

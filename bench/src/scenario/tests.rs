@@ -181,7 +181,8 @@ fn values(variables: &str, number: u64) -> Vec<String> {
     let mix = parse(&text).unwrap_or_else(|error| panic!("{error}")).mix().unwrap();
     let mut values = Values::new();
     mix.fill(1, number, &mut values);
-    (0..values.len()).map(|hole| values.at(hole).0.to_owned()).collect()
+    let text = |hole| String::from_utf8(values.at(hole).0.to_vec()).unwrap();
+    (0..values.len()).map(text).collect()
 }
 
 #[test]

@@ -42,7 +42,8 @@ pub struct Client {
     tries: u32,
     /// Transactions before this one.
     count: u64,
-    began: Nanos,
+    /// From when on its latency counts.
+    intended: Nanos,
     is_in_pipeline: bool,
     has_queued: bool,
 }
@@ -57,27 +58,27 @@ impl Client {
             at: 0,
             tries: 0,
             count: 0,
-            began: 0,
+            intended: 0,
             is_in_pipeline: false,
             has_queued: false,
         }
     }
 
-    /// A transaction begins: this script from its first command on.
-    pub(super) fn begin(&mut self, program: usize, now: Nanos) {
+    /// A transaction begins that was due at `intended`: this script from its first command on.
+    pub(super) fn begin(&mut self, program: usize, intended: Nanos) {
         self.program = program;
         self.random_before.clone_from(&self.random);
         self.tries = 1;
-        self.began = now;
+        self.intended = intended;
         self.rewind();
     }
 
     /// The transaction failed by a serialization error or a deadlock: whether it is tried again. Then
     /// the script begins anew, with the random numbers that it had.
     pub(super) fn retries(&mut self, workload: &Workload, now: Nanos) -> bool {
-        let is_late = |most: Nanos| now.saturating_sub(self.began) > most;
+        let is_late = |most: Nanos| now.saturating_sub(self.intended) > most;
         if workload.tries_max.is_some_and(|most| self.tries >= most)
-            || workload.retry_within_ns.is_some_and(is_late)
+            || workload.latency_limit_ns.is_some_and(is_late)
         {
             return false;
         }
@@ -105,15 +106,21 @@ impl Client {
         self.has_queued = false;
     }
 
+    /// Where the command stands that was carried out last: in which script, and in which line.
+    pub(super) fn place(&self, workload: &Workload) -> (u32, u32) {
+        (self.program as u32, self.last(workload).map_or(1, |command| command.line))
+    }
+
     fn last<'a>(&self, workload: &'a Workload) -> Option<&'a Command> {
         workload.programs[self.program].commands.get(self.at.checked_sub(1)?)
     }
 
-    pub(super) fn error(&self, workload: &Workload, fault: Fault) -> ScriptError {
-        let program = &workload.programs[self.program];
-        let place = |command: &Command| (command.line, command.column);
-        let (line, column) = self.last(workload).map_or((1, 1), place);
-        ScriptError { script: program.name.clone(), line, column, fault }
+    /// This client, number `client` of all, can't go on.
+    pub(super) fn error(&self, workload: &Workload, client: u32, fault: Fault) -> ScriptError {
+        let script = workload.programs[self.program].name.clone();
+        let place = |command: &Command| (command.line, command.column, command.number - 1);
+        let (line, column, command) = self.last(workload).map_or((1, 1, 0), place);
+        ScriptError { client, script, command, line, column, fault }
     }
 
     /// The statement that was sent last was answered, with these rows if it keeps any.
@@ -151,12 +158,9 @@ impl Client {
             if !is_variable_name(keep.prefix.bytes().chain(column.iter().copied())) {
                 return Err(Fault::VariableName(name()));
             }
-            let text = std::str::from_utf8(value.unwrap_or_default())
-                .map_err(|_| Fault::Encoding(name()))?;
-            let is_it = |name: &str| {
-                name.strip_prefix(&*keep.prefix).is_some_and(|rest| rest.as_bytes() == column)
-            };
-            self.variables.set_text_of(is_it, text);
+            let prefix = keep.prefix.as_bytes();
+            let is_it = |name: &[u8]| name.strip_prefix(prefix).is_some_and(|rest| rest == column);
+            self.variables.set_text_of(is_it, value.unwrap_or_default());
         }
         Ok(())
     }
@@ -204,6 +208,7 @@ impl Client {
                     let units = u64::try_from(self.amount(*amount)?).unwrap_or_default();
                     return Ok(Action::Sleep(units.saturating_mul(*unit_ns)));
                 }
+                Step::StartPipeline if workload.is_verbatim => return Err(Fault::SimplePipeline),
                 Step::StartPipeline if self.is_in_pipeline => return Err(Fault::Nested),
                 Step::StartPipeline => self.is_in_pipeline = true,
                 Step::SyncPipeline if !self.is_in_pipeline => {
@@ -245,14 +250,14 @@ impl Client {
             Amount::Constant(amount) => return Ok(amount),
             Amount::Variable(slot) => slot,
         };
-        let name = || self.variables.name(slot).into();
+        let name = || self.variables.shown_name(slot);
         let undefined = || EvaluationError::Undefined(name());
-        let text = self.variables.text(slot).ok_or_else(undefined)?;
+        let text = String::from_utf8_lossy(self.variables.text(slot).ok_or_else(undefined)?);
         let number = text.trim_start();
         let digits = number.strip_prefix(['+', '-']).unwrap_or(number);
         let end = digits.bytes().take_while(u8::is_ascii_digit).count();
         if end == 0 {
-            return Err(Fault::SleepTime { name: name(), text: text.into() });
+            return Err(Fault::SleepTime { name: name(), text: (*text).into() });
         }
         let amount = digits[..end].parse().unwrap_or(i64::MAX);
         Ok(if number.starts_with('-') { -amount } else { amount })
@@ -263,7 +268,7 @@ impl Client {
         for slot in parameters {
             match self.variables.text(*slot) {
                 Some(text) => values.push_verbatim(text),
-                None if is_verbatim => values.push_written(":", self.variables.name(*slot)),
+                None if is_verbatim => values.push_written(b':', self.variables.name(*slot)),
                 None => values.push_null(),
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wire::postgres::Rows;
-use wire::{Failure, Values};
+use wire::{Class, Failure, Values};
 
 use super::client::{Action, Client};
 use super::{
@@ -34,19 +34,19 @@ impl Clients {
         places: usize,
         (lane, workers): (u32, u32),
     ) -> Self {
-        let name_is = |wanted: &'static str| move |name: &str| name == wanted;
+        let name_is = |wanted: &'static str| move |name: &[u8]| name == wanted.as_bytes();
         let count = (workload.clients as usize).max(places * workers as usize);
         let seeds = Seeds::new(&workload, seed, count);
         let mut variables = Variables::new(Arc::clone(&workload.variables));
         for (slot, text) in &workload.presets {
             let name = &workload.variables[slot.0 as usize];
-            variables.set_text_of(|other| *other == **name, text);
+            variables.set_text_of(|other| *other == **name, text.as_bytes());
         }
         if let Some(default) = seeds.default {
-            variables.set_text_of(name_is("default_seed"), &(default as i64).to_string());
+            variables.set_text_of(name_is("default_seed"), (default as i64).to_string().as_bytes());
         }
         if !workload.presets("random_seed") {
-            variables.set_text_of(name_is("random_seed"), &(seed as i64).to_string());
+            variables.set_text_of(name_is("random_seed"), (seed as i64).to_string().as_bytes());
         }
         let has_number = workload.presets("client_id");
         let [own, ..] = seeds.thread(lane as usize);
@@ -54,7 +54,7 @@ impl Clients {
             let number = place * workers as usize + lane as usize;
             let mut variables = variables.clone();
             if !has_number {
-                variables.set_text_of(name_is("client_id"), &number.to_string());
+                variables.set_text_of(name_is("client_id"), number.to_string().as_bytes());
             }
             Client::new(variables, Xoroshiro::new(seeds.clients[number]))
         };
@@ -74,10 +74,11 @@ impl Clients {
         &self.workload
     }
 
-    /// The client in `place` begins a transaction: with which of the scripts.
-    pub fn begin(&mut self, place: usize, now: Nanos) -> usize {
+    /// The client in `place` begins a transaction that was due at `intended`: with which of the
+    /// scripts.
+    pub fn begin(&mut self, place: usize, intended: Nanos) -> usize {
         let program = self.choose();
-        self.clients[place].begin(program, now);
+        self.clients[place].begin(program, intended);
         program
     }
 
@@ -97,16 +98,14 @@ impl Clients {
 
     /// What the client in `place` does next; where a statement is to be sent, `values` are filled in.
     pub fn advance(&mut self, place: usize, values: &mut Values) -> Result<Action, ScriptError> {
-        let client = &mut self.clients[place];
-        client
-            .advance(&self.workload, values, &mut self.debugged)
-            .map_err(|fault| client.error(&self.workload, fault))
+        let advanced = self.clients[place].advance(&self.workload, values, &mut self.debugged);
+        advanced.map_err(|fault| self.error(place, fault))
     }
 
     /// The statement of the client in `place` was answered.
     pub fn replied(&mut self, place: usize, rows: Option<&Rows>) -> Result<(), ScriptError> {
-        let client = &mut self.clients[place];
-        client.replied(&self.workload, rows).map_err(|fault| client.error(&self.workload, fault))
+        let replied = self.clients[place].replied(&self.workload, rows);
+        replied.map_err(|fault| self.error(place, fault))
     }
 
     /// The transaction of the client in `place` failed: whether it is tried again, from its script's
@@ -118,16 +117,20 @@ impl Clients {
     /// The transaction of the client in `place` has come to its end: counts it.
     pub fn end(&mut self, place: usize, report: &mut ScriptReport, sample: Sample) {
         let (number, retries) = self.clients[place].end();
+        let is_above = |limit: Nanos| sample.done.saturating_sub(sample.intended) > limit;
+        if sample.outcome.is_ok() && self.workload.latency_limit_ns.is_some_and(is_above) {
+            report.was_above_limit(sample.script);
+        }
         report.ended(sample.script, retries, sample.conflict);
         report.debugged(self.debugged.drain(..));
         if self.workload.keeps_samples {
-            let client = self.number(place) as u32;
+            let client = self.number(place);
             report.samples.push(Sample { client, number, retries, ..sample });
         }
     }
 
-    fn number(&self, place: usize) -> usize {
-        place * self.workers as usize + self.lane as usize
+    fn number(&self, place: usize) -> u32 {
+        place as u32 * self.workers + self.lane
     }
 
     /// Where the command that the client in `place` carried out last is recorded, if it is
@@ -141,7 +144,19 @@ impl Clients {
 
     /// What is wrong with the script of the client in `place`, with the place in it.
     pub fn error(&self, place: usize, fault: Fault) -> ScriptError {
-        self.clients[place].error(&self.workload, fault)
+        self.clients[place].error(&self.workload, self.number(place), fault)
+    }
+
+    /// The command that the client in `place` carried out last failed.
+    pub(crate) fn failed(
+        &self,
+        place: usize,
+        report: &mut ScriptReport,
+        class: Class,
+        failure: &Failure,
+    ) {
+        let (script, line) = self.clients[place].place(&self.workload);
+        report.failed((script, line, class), failure);
     }
 
     /// Tells of what `debug` was given since this was last asked.

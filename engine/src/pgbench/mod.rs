@@ -16,12 +16,13 @@ mod variables;
 use std::sync::Arc;
 
 use thiserror::Error;
+use wire::{Class, Code, Failure};
 
 pub use client::{Action, Client};
 pub use clients::Clients;
 pub use expression::{ARGUMENTS_MAX, EvaluationError, Expression, Function};
 pub use random::Xoroshiro;
-pub use report::{Conflict, Conflicts, Debugged, Sample, ScriptReport};
+pub use report::{CommandFailures, Conflict, Conflicts, Debugged, Sample, ScriptReport};
 pub use seeds::Seeds;
 pub use value::Value;
 pub use variables::{Slot, Variables, is_variable_name};
@@ -34,7 +35,7 @@ pub struct Workload {
     /// The scripts, at least one.
     pub programs: Vec<Program>,
     /// The names of all variables, by [`Slot`].
-    pub variables: Arc<[Box<str>]>,
+    pub variables: Arc<[Box<[u8]>]>,
     /// Variables that are set from the start, and their texts (`-D`).
     pub presets: Vec<(Slot, String)>,
     /// How many clients there are, over all workers.
@@ -42,8 +43,10 @@ pub struct Workload {
     /// How often a transaction is tried that fails by a serialization error or a deadlock; `None` for
     /// as often as it takes.
     pub tries_max: Option<u32>,
-    /// A transaction is not tried again when so much time has passed since its beginning, in ns.
-    pub retry_within_ns: Option<Nanos>,
+    /// Whether nothing is tried again once the load's time is over.
+    pub is_timed: bool,
+    /// Transactions that take longer are counted, and are not tried again, in ns.
+    pub latency_limit_ns: Option<Nanos>,
     /// Whether commands are recorded too: see [`Command::recording`].
     pub records_commands: bool,
     /// Whether every transaction is told of by itself.
@@ -127,12 +130,16 @@ pub struct KeepRows {
     pub is_single: bool,
 }
 
-/// A script can't go on: not a failure of the target, but of what it was told to do.
+/// A client's script can't go on, by its own fault: the client has gone, as with pgbench.
 #[derive(Clone, Debug, Error, PartialEq)]
-#[error("{script}:{line}:{column}: {fault}")]
+#[error("client {client} aborted in command {command} at {script}:{line}:{column}: {fault}")]
 pub struct ScriptError {
+    /// Which client.
+    pub client: u32,
     /// The script's name.
     pub script: String,
+    /// Which of the script's commands, from 0 on, as pgbench's messages count them.
+    pub command: u32,
     /// The command's line.
     pub line: u32,
     /// The command's place in that line.
@@ -153,21 +160,29 @@ pub enum Fault {
          goes on without one"
     )]
     Rows(u64),
+    /// The server refuses a statement, and would again.
+    #[error("{code}: {message}")]
+    Statement {
+        /// The server's code.
+        code: Code,
+        /// The server's words.
+        message: Box<str>,
+    },
     /// A row is too long to be kept.
     #[error("the reply is too long for \\gset and \\aset: 16 MiB a row is the limit")]
     RowTooLong,
     /// A column's name is none for a variable.
     #[error("\\gset and \\aset cannot make a variable {0:?}: name the column, as in 1 AS one")]
     VariableName(Box<str>),
-    /// A value that is no text.
-    #[error("the value for the variable {0:?} is not UTF-8: cast or encode it in SQL")]
-    Encoding(Box<str>),
     /// The script ends in the middle of a transaction.
     #[error("the script ends with its transaction still open: end it with COMMIT or ROLLBACK")]
     OpenTransaction,
     /// The script ends in the middle of a pipeline.
     #[error("the script ends with its pipeline still open: end it with \\endpipeline")]
     OpenPipeline,
+    /// A pipeline where there is none.
+    #[error("pipelines need -M extended or -M prepared")]
+    SimplePipeline,
     /// A pipeline in a pipeline.
     #[error("\\startpipeline in a pipeline: end the one before with \\endpipeline")]
     Nested,
@@ -187,10 +202,30 @@ pub enum Fault {
     },
 }
 
+impl Fault {
+    /// What is wrong with the script where its statement failed so; `None` where that is not the
+    /// script's fault: the connection, the pooler or the server was not there for it, or it may
+    /// succeed when its transaction is tried again.
+    pub(crate) fn of(class: Class, failure: &Failure) -> Option<Self> {
+        let is_own = match class {
+            Class::Sql => true,
+            Class::Retryable => Conflict::of(failure).is_none(),
+            _ => false,
+        };
+        let message = || failure.message.as_str().into();
+        is_own.then(|| Self::Statement { code: failure.code, message: message() })
+    }
+
+    /// Whether its transaction had come to an end of its own.
+    pub fn has_outcome(&self) -> bool {
+        matches!(self, Self::Statement { .. } | Self::OpenTransaction)
+    }
+}
+
 impl Workload {
     /// Whether a variable is set from the start.
     pub fn presets(&self, name: &str) -> bool {
-        self.presets.iter().any(|(slot, _)| *self.variables[slot.0 as usize] == *name)
+        self.presets.iter().any(|(slot, _)| *self.variables[slot.0 as usize] == *name.as_bytes())
     }
 
     /// How many operations are recorded: the scripts, and their commands if those are asked for.

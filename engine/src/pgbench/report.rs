@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wire::{Code, Failure, Outcome};
+use wire::{Class, Code, Failure, Outcome};
 
 use super::{ScriptError, Value, Workload};
 use crate::Nanos;
@@ -71,9 +71,9 @@ impl fmt::Display for Debugged {
         if *value == Value::Null {
             return Ok(());
         }
-        let mut text = String::new();
+        let mut text = Vec::new();
         value.write(&mut text);
-        write!(f, " {text}")
+        write!(f, " {}", String::from_utf8_lossy(&text))
     }
 }
 
@@ -100,6 +100,22 @@ impl Conflicts {
     }
 }
 
+/// Failures of one class in one line of a script, those included after which the transaction was
+/// tried again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CommandFailures {
+    /// In which script, from 0 on.
+    pub script: u32,
+    /// In which line the command begins, from 1 on.
+    pub line: u32,
+    /// Of which class.
+    pub class: Class,
+    /// How many.
+    pub count: u64,
+    /// The first one's words.
+    pub first: Failure,
+}
+
 /// What came of scripts, beside what every load has.
 #[derive(Clone, Debug, Default)]
 pub struct ScriptReport {
@@ -108,8 +124,13 @@ pub struct ScriptReport {
     /// How often a failure of each command had its transaction tried again, by
     /// [`super::Command::recording`]; empty where commands are not recorded.
     pub command_retries: Vec<u64>,
-    /// Why the first script that could not go on stopped.
-    pub error: Option<ScriptError>,
+    /// By script: transactions that succeeded, and took longer than
+    /// [`Workload::latency_limit_ns`].
+    pub above_limit: Vec<u64>,
+    /// Which commands failed, and how.
+    pub failures: Vec<CommandFailures>,
+    /// Why clients have gone: at most one error of each.
+    pub aborted: Vec<ScriptError>,
     /// The first calls of `debug`, at most [`ScriptReport::DEBUGGED_MAX`] in the time reported on.
     pub debugged: Vec<Debugged>,
     /// How many calls of `debug` came after those.
@@ -128,6 +149,7 @@ impl ScriptReport {
         let scripts = workload.programs.len();
         Self {
             conflicts: vec![Conflicts::default(); scripts],
+            above_limit: vec![0; scripts],
             command_retries: vec![0; workload.recordings() - scripts],
             ..Self::default()
         }
@@ -148,6 +170,35 @@ impl ScriptReport {
         own.retries += u64::from(retries);
         own.serialization_failures += u64::from(conflict == Some(Conflict::Serialization));
         own.deadlock_failures += u64::from(conflict == Some(Conflict::Deadlock));
+    }
+
+    /// A transaction of this script took longer than the limit.
+    pub(super) fn was_above_limit(&mut self, script: u32) {
+        if let Some(count) = self.above_limit.get_mut(script as usize) {
+            *count += 1;
+        }
+    }
+
+    /// A command failed: in this script, in this line, with this class.
+    pub(super) fn failed(&mut self, place: (u32, u32, Class), failure: &Failure) {
+        self.add_failures(place, 1, failure);
+    }
+
+    fn add_failures(
+        &mut self,
+        (script, line, class): (u32, u32, Class),
+        count: u64,
+        first: &Failure,
+    ) {
+        let is_it =
+            |own: &&mut CommandFailures| (own.script, own.line, own.class) == (script, line, class);
+        match self.failures.iter_mut().find(is_it) {
+            Some(own) => own.count += count,
+            None => {
+                let first = first.clone();
+                self.failures.push(CommandFailures { script, line, class, count, first });
+            }
+        }
     }
 
     /// A failure of the command with this recording has its transaction tried again.
@@ -173,9 +224,13 @@ impl ScriptReport {
         self.command_retries.resize(other.command_retries.len(), 0);
         let retries = self.command_retries.iter_mut().zip(&other.command_retries);
         retries.for_each(|(own, other)| *own += other);
-        if self.error.is_none() {
-            self.error.clone_from(&other.error);
+        self.above_limit.resize(other.above_limit.len(), 0);
+        let above_limit = self.above_limit.iter_mut().zip(&other.above_limit);
+        above_limit.for_each(|(own, other)| *own += other);
+        for CommandFailures { script, line, class, count, first } in &other.failures {
+            self.add_failures((*script, *line, *class), *count, first);
         }
+        self.aborted.extend_from_slice(&other.aborted);
         self.debugged(other.debugged.iter().copied());
         self.debugged_more += other.debugged_more;
         self.samples.extend_from_slice(&other.samples);
@@ -184,7 +239,9 @@ impl ScriptReport {
     pub(crate) fn reset(&mut self) {
         self.conflicts.fill(Conflicts::default());
         self.command_retries.fill(0);
-        self.error = None;
+        self.above_limit.fill(0);
+        self.failures.clear();
+        self.aborted.clear();
         self.debugged.clear();
         self.debugged_more = 0;
         self.samples.clear();

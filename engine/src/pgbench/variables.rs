@@ -19,7 +19,7 @@ pub fn is_variable_name(name: impl IntoIterator<Item = u8>) -> bool {
 /// A client's variables. Setting one does not allocate once it has held its longest text.
 #[derive(Clone, Debug)]
 pub struct Variables {
-    names: Arc<[Box<str>]>,
+    names: Arc<[Box<[u8]>]>,
     cells: Vec<Cell>,
 }
 
@@ -28,27 +28,33 @@ struct Cell {
     is_set: bool,
     /// What it is in an expression; of one that was set as text it is found when it is first needed.
     value: Option<Value>,
-    text: String,
+    text: Vec<u8>,
 }
 
 impl Variables {
     /// None of these is set.
-    pub(super) fn new(names: Arc<[Box<str>]>) -> Self {
+    pub(super) fn new(names: Arc<[Box<[u8]>]>) -> Self {
         let cells = vec![Cell::default(); names.len()];
         Self { names, cells }
     }
 
-    pub(super) fn name(&self, slot: Slot) -> &str {
+    pub(super) fn name(&self, slot: Slot) -> &[u8] {
         &self.names[slot.0 as usize]
     }
 
+    /// Its name in messages.
+    pub(super) fn shown_name(&self, slot: Slot) -> Box<str> {
+        String::from_utf8_lossy(self.name(slot)).into()
+    }
+
     /// Sets the variable called `name` to a text, if there is one.
-    pub(super) fn set_text_of(&mut self, name: impl Fn(&str) -> bool, text: &str) {
+    pub(super) fn set_text_of(&mut self, name: impl Fn(&[u8]) -> bool, text: &[u8]) {
         for (cell, own) in self.cells.iter_mut().zip(&*self.names) {
             if name(own) {
                 cell.is_set = true;
                 cell.value = None;
-                text.clone_into(&mut cell.text);
+                cell.text.clear();
+                cell.text.extend_from_slice(text);
             }
         }
     }
@@ -62,7 +68,7 @@ impl Variables {
     }
 
     /// What it is written as, if it was ever set.
-    pub(super) fn text(&self, slot: Slot) -> Option<&str> {
+    pub(super) fn text(&self, slot: Slot) -> Option<&[u8]> {
         let cell = &self.cells[slot.0 as usize];
         cell.is_set.then_some(&*cell.text)
     }
@@ -72,11 +78,12 @@ impl Variables {
         if let Some(value) = cell.value {
             return Ok(value);
         }
-        let name = || self.name(slot).into();
+        let name = || self.shown_name(slot);
         if !cell.is_set {
             return Err(EvaluationError::Undefined(name()));
         }
-        Value::read(&cell.text)
-            .ok_or_else(|| EvaluationError::Malformed { name: name(), text: (*cell.text).into() })
+        let text = || String::from_utf8_lossy(&cell.text).into();
+        let value = std::str::from_utf8(&cell.text).ok().and_then(Value::read);
+        value.ok_or_else(|| EvaluationError::Malformed { name: name(), text: text() })
     }
 }

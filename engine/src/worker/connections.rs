@@ -76,6 +76,14 @@ impl Worker {
         self.serve(target, now, transport);
     }
 
+    /// Closes the connection; nobody has its place until the next phase.
+    pub(super) fn retire(&mut self, id: ConnectionId, transport: &mut impl Transport) {
+        self.part(id, transport);
+        let connection = &mut self.connections[id as usize];
+        connection.state = State::Retired;
+        connection.lost_since = Since::NEVER;
+    }
+
     /// Says goodbye as the protocol has it, and closes.
     pub(super) fn part(&mut self, id: ConnectionId, transport: &mut impl Transport) {
         self.out.clear();
@@ -293,7 +301,7 @@ impl Worker {
             }
         }
         if self.connections[id as usize].state == State::Asleep {
-            self.conclude(id, refusal.outcome, Some(&refusal.failure), now);
+            self.script_broken(id, refusal.outcome, Some(&refusal.failure), now);
         }
         transport.close(id);
         if let Some(place) = self.cancels.end(id) {
@@ -345,7 +353,12 @@ impl Worker {
                     refusal.failure.set(Code::None, b"no answer within the time limit");
                     self.lost(id, refusal, now, transport);
                 }
-                State::Unopened | State::Idle | State::Asleep | State::Down | State::Vacant => {}
+                State::Unopened
+                | State::Idle
+                | State::Asleep
+                | State::Down
+                | State::Vacant
+                | State::Retired => {}
             }
         }
     }

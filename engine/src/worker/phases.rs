@@ -3,15 +3,21 @@
 use std::{cmp::Reverse, collections::VecDeque};
 
 use super::{Ending, Piece, Running, SPARES, TIMERS_A_STREAM, Timer, Worker, share::Share};
-use crate::{ConnectionId, Nanos, Phase, PhaseReport, Stream, StreamReport, Transport};
+use crate::{
+    ConnectionId, Nanos, Phase, PhaseReport, Stream, StreamReport, Transport, pool::State,
+};
 
 impl Worker {
     /// Begins a phase whose streams start at `start` at the earliest.
     pub fn begin(&mut self, phase: &Phase, start: Nanos) {
-        for connection in &mut self.connections {
+        for (id, connection) in (0..).zip(&mut self.connections) {
             connection.lost_since.restart(start);
             let is_its = |stream: &Stream| stream.target == connection.target;
             connection.stream = phase.streams().iter().position(is_its).map(|found| found as u32);
+            if connection.state == State::Retired {
+                connection.state = State::Vacant;
+                self.pools[connection.target].idle.push_back(id);
+            }
         }
         // Streams on the same target are dealt out one after the other, so that each worker has
         // as many connections to it as their users need together.

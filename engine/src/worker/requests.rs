@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use wire::{Class, Failure, Outcome};
+use wire::{Class, Failure, Outcome, Session};
 
 use super::{Timer, Worker, share::Share};
 use crate::{
@@ -166,6 +166,11 @@ impl Worker {
         let Some(phase) = &self.phase else { return };
         let stream = &phase.shares[job.stream as usize].stream;
         let Script::Mix(mix) = &stream.script else {
+            if job.vu.is_some() {
+                // As pgbench counts: without a schedule nothing is due before it can be sent.
+                let flight = &mut self.connections[id as usize].flight;
+                (flight.job.arrival.intended, flight.sent) = (now, now);
+            }
             if self.begin_transaction(id, now, transport) {
                 self.release(id, now, transport);
             }
@@ -198,7 +203,10 @@ impl Worker {
 
     /// Records the outcome of the request in flight.
     pub(super) fn respond(&mut self, id: ConnectionId, outcome: Outcome, now: Nanos) {
-        self.conclude(id, outcome, None, now);
+        match self.connections[id as usize].state {
+            State::InScript => self.script_broken(id, outcome, None, now),
+            _ => self.conclude(id, outcome, None, now),
+        }
     }
 
     /// Records the outcome of the iteration in flight; `refused` has the words where no connection
@@ -237,13 +245,8 @@ impl Worker {
             share.report.counts.add(&counts);
         }
         share.note(outcome, now);
-        // The peer did not say anything of a time-out.
         let silence = Failure::default();
-        let failure = match (refused, outcome) {
-            (Some(failure), _) => failure,
-            (None, Outcome::Failed(Class::Timeout)) => &silence,
-            (None, _) => connection.session.failure(),
-        };
+        let failure = refused.unwrap_or_else(|| words(&connection.session, outcome, &silence));
         let times = (job.arrival.intended, sent, now);
         share.report.recording.record(operation, outcome, failure, times);
         if let Some(delay_ns) = self.receive_delay_ns {
@@ -290,4 +293,13 @@ impl Worker {
             _ => self.cancel(id, now, transport),
         }
     }
+}
+
+/// What the peer said with an outcome; of a time-out it said nothing.
+pub(super) fn words<'a>(
+    session: &'a Session,
+    outcome: Outcome,
+    silence: &'a Failure,
+) -> &'a Failure {
+    if outcome == Outcome::Failed(Class::Timeout) { silence } else { session.failure() }
 }

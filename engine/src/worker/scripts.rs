@@ -4,10 +4,10 @@ use std::cmp::Reverse;
 
 use wire::{Class, Code, Failure, Outcome};
 
-use super::{Timer, Worker};
+use super::{Timer, Worker, requests::words};
 use crate::{
     ConnectionId, Nanos, Transport,
-    pgbench::{Action, Clients, Conflict, Fault, Sample, ScriptError, ScriptReport},
+    pgbench::{Action, Clients, Conflict, Fault, Sample, ScriptError},
     pool::{Flight, State},
 };
 
@@ -20,10 +20,6 @@ impl Worker {
         Some((share.clients.as_deref_mut()?, place as usize))
     }
 
-    fn script_report(&mut self, id: ConnectionId) -> Option<&mut ScriptReport> {
-        self.report_of(id)?.script.as_deref_mut()
-    }
-
     /// The client of the connection, which is ready, begins a transaction. Whether that is at its end
     /// already.
     pub(super) fn begin_transaction(
@@ -32,8 +28,9 @@ impl Worker {
         now: Nanos,
         transport: &mut impl Transport,
     ) -> bool {
+        let intended = self.connections[id as usize].flight.job.arrival.intended;
         if let Some((clients, place)) = self.client(id) {
-            let program = clients.begin(place, now) as u32;
+            let program = clients.begin(place, intended) as u32;
             self.connections[id as usize].flight.operation = program;
         }
         self.go_on(id, now, transport)
@@ -71,18 +68,18 @@ impl Worker {
                 self.timers.push(Reverse((until, Timer::Wake(id))));
                 return false;
             }
-            Ok(Action::End) if self.connections[id as usize].session.is_in_transaction() => {
-                let error =
-                    self.client(id).map(|(all, place)| all.error(place, Fault::OpenTransaction));
-                self.stop(id, error, now, transport);
-                return false;
-            }
             Ok(Action::End) => {
+                let is_open = self.connections[id as usize].session.is_in_transaction();
                 self.end_transaction(id, Outcome::Ok, None, now);
-                return true;
+                if is_open {
+                    let open = |all: &Clients, place| all.error(place, Fault::OpenTransaction);
+                    let error = self.client(id).map(|(clients, place)| open(clients, place));
+                    error.into_iter().for_each(|error| self.lose_client(id, error, transport));
+                }
+                return !is_open;
             }
             Err(error) => {
-                self.stop(id, Some(error), now, transport);
+                self.break_off_script(id, error, now, transport);
                 return false;
             }
         }
@@ -116,7 +113,7 @@ impl Worker {
     ) {
         let connection = &self.connections[id as usize];
         let (sent, is_reusable) = (connection.step_since, connection.session.is_reusable());
-        let recording = self.record_command(id, outcome, sent, now);
+        let recording = self.record_command(id, outcome, None, sent, now);
         let connection = &self.connections[id as usize];
         let place = (id - self.pools[connection.target].members.start) as usize;
         let stream = connection.flight.job.stream as usize;
@@ -124,20 +121,28 @@ impl Worker {
         let share = &mut phase.shares[stream];
         let Some(clients) = share.clients.as_deref_mut() else { return };
         let session = &self.connections[id as usize].session;
+        let is_over = clients.workload().is_timed && now >= share.end;
         match outcome {
             Outcome::Ok => {
                 if let Err(error) = clients.replied(place, session.rows()) {
-                    return self.stop(id, Some(error), now, transport);
+                    return self.break_off_script(id, error, now, transport);
                 }
             }
-            Outcome::Failed(_) if is_reusable && clients.retries(place, session.failure(), now) => {
+            Outcome::Failed(_)
+                if is_reusable && !is_over && clients.retries(place, session.failure(), now) =>
+            {
                 if let (Some(report), Some(recording)) = (&mut share.report.script, recording) {
                     report.retries(recording);
                 }
             }
-            Outcome::Failed(_) => {
+            Outcome::Failed(class) => {
+                let fault = Fault::of(class, session.failure()).filter(|_| is_reusable);
+                let error = fault.map(|fault| clients.error(place, fault));
                 self.end_transaction(id, outcome, None, now);
-                return self.release(id, now, transport);
+                return match error {
+                    Some(error) => self.lose_client(id, error, transport),
+                    None => self.release(id, now, transport),
+                };
             }
         }
         if self.go_on(id, now, transport) {
@@ -145,22 +150,33 @@ impl Worker {
         }
     }
 
-    /// Records the command that was carried out last, if commands are recorded; as which.
+    /// Records the command that was carried out last: that it failed and, if commands are recorded,
+    /// how long it took; as which. `failure` has the words where they are not the session's.
     fn record_command(
         &mut self,
         id: ConnectionId,
         outcome: Outcome,
+        failure: Option<&Failure>,
         began: Nanos,
         now: Nanos,
     ) -> Option<u32> {
-        let (clients, place) = self.client(id)?;
-        let recording = clients.recording(place)?;
-        let operation = clients.workload().programs.len() + recording as usize;
-        let stream = self.connections[id as usize].flight.job.stream as usize;
-        let failure = self.connections[id as usize].session.failure();
-        let report = &mut self.phase.as_mut()?.shares[stream].report;
-        report.recording.record(operation, outcome, failure, (began, began, now));
-        Some(recording)
+        let connection = &self.connections[id as usize];
+        let place = (id - self.pools[connection.target].members.start) as usize;
+        let stream = connection.flight.job.stream as usize;
+        let share = &mut self.phase.as_mut()?.shares[stream];
+        let clients = share.clients.as_deref()?;
+        let recording = clients.recording(place);
+        if outcome.is_ok() && recording.is_none() {
+            return None;
+        }
+        let silence = Failure::default();
+        let failure = failure.unwrap_or_else(|| words(&connection.session, outcome, &silence));
+        if let (Outcome::Failed(class), Some(report)) = (outcome, &mut share.report.script) {
+            clients.failed(place, report, class, failure);
+        }
+        let operation = clients.workload().programs.len() + recording? as usize;
+        share.report.recording.record(operation, outcome, failure, (began, began, now));
+        recording
     }
 
     /// The client of the connection has slept until `at`.
@@ -176,7 +192,7 @@ impl Worker {
         if (connection.state, connection.deadline) != (State::Asleep, at) {
             return;
         }
-        self.record_command(id, Outcome::Ok, connection.step_since, now);
+        self.record_command(id, Outcome::Ok, None, connection.step_since, now);
         if self.go_on(id, now, transport) {
             self.release(id, now, transport);
         }
@@ -186,7 +202,21 @@ impl Worker {
     pub(super) fn lost_asleep(&mut self, id: ConnectionId, now: Nanos) {
         let mut failure = Failure::default();
         failure.set(Code::None, b"the server closed the connection during \\sleep");
-        self.end_transaction(id, Outcome::Failed(Class::Disconnected), Some(&failure), now);
+        self.script_broken(id, Outcome::Failed(Class::Disconnected), Some(&failure), now);
+    }
+
+    /// The script's command got no answer, or none that its connection outlived: the transaction is
+    /// over. `failure` has the words where they are not the session's.
+    pub(super) fn script_broken(
+        &mut self,
+        id: ConnectionId,
+        outcome: Outcome,
+        failure: Option<&Failure>,
+        now: Nanos,
+    ) {
+        let began = self.connections[id as usize].step_since;
+        self.record_command(id, outcome, failure, began, now);
+        self.end_transaction(id, outcome, failure, now);
     }
 
     fn end_transaction(
@@ -200,8 +230,8 @@ impl Worker {
         let place = (id - self.pools[connection.target].members.start) as usize;
         let Flight { job, operation, sent } = connection.flight;
         let conflict = match outcome {
-            Outcome::Ok => None,
-            Outcome::Failed(_) => Conflict::of(failure.unwrap_or(connection.session.failure())),
+            Outcome::Failed(Class::Retryable) => Conflict::of(connection.session.failure()),
+            _ => None,
         };
         if let Some(share) = self.share(job.stream)
             && let (Some(clients), Some(report)) = (&mut share.clients, &mut share.report.script)
@@ -236,30 +266,38 @@ impl Worker {
         }
     }
 
-    /// A script can't go on: its client goes, and its connection is opened anew.
-    fn stop(
+    /// A script can't go on in the middle of its transaction, which has no outcome.
+    fn break_off_script(
         &mut self,
         id: ConnectionId,
-        error: Option<ScriptError>,
+        error: ScriptError,
         now: Nanos,
         transport: &mut impl Transport,
     ) {
         let Flight { job, .. } = self.connections[id as usize].flight;
         self.tell_debugged(job.stream);
-        self.connections[id as usize].state = State::Idle;
         self.in_flight -= 1;
         if let Some(share) = self.share(job.stream) {
             share.landed(now);
             share.report.interrupted += 1;
-            if let Some(vu) = job.vu {
-                share.gone(vu);
+        }
+        self.lose_client(id, error, transport);
+    }
+
+    /// The client of the connection goes, and its connection with it: its transaction is over.
+    fn lose_client(
+        &mut self,
+        id: ConnectionId,
+        error: ScriptError,
+        transport: &mut impl Transport,
+    ) {
+        let Flight { job, .. } = self.connections[id as usize].flight;
+        if let Some(share) = self.share(job.stream) {
+            share.lose_client(job.vu);
+            if let Some(report) = &mut share.report.script {
+                report.aborted.push(error);
             }
         }
-        if let Some(report) = self.script_report(id)
-            && report.error.is_none()
-        {
-            report.error = error;
-        }
-        self.replace(id, now, transport);
+        self.retire(id, transport);
     }
 }

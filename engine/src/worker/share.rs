@@ -316,6 +316,23 @@ impl Share {
         self.active -= 1;
     }
 
+    /// The client of an iteration that is over can't go on; it was user `vu` of a closed loop.
+    pub(super) fn lose_client(&mut self, vu: Option<u32>) {
+        if let Some(vu) = vu {
+            // It may have had its last iteration.
+            if self.vus[vu as usize].state != VuState::Gone {
+                self.gone(vu);
+            }
+            return;
+        }
+        self.in_flight_max -= 1;
+        self.active = self.active.min(self.in_flight_max);
+        if self.in_flight_max == 0 {
+            self.arrivals = None;
+            self.give_up_waiting();
+        }
+    }
+
     /// No more iterations begin: who has none goes.
     pub(super) fn end(&mut self) {
         if self.stream.load.is_open_loop() {

@@ -99,12 +99,12 @@ const MESSAGE_PATH: [&[u8]; 3] = [b"errors", b"0", b"message"];
 
 impl Scanner {
     /// Prepares for a response that must carry `expected` at `path`. No path, no condition.
-    pub(super) fn begin(&mut self, expected: Option<(&Path, &str)>) {
+    pub(super) fn begin(&mut self, expected: Option<(&Path, &[u8])>) {
         self.expected.clear();
         match expected {
             Some((path, value)) => {
                 self.path.copy_from(path);
-                self.expected.extend_from_slice(value.as_bytes());
+                self.expected.extend_from_slice(value);
             }
             None => self.path.clear(),
         }

@@ -3,8 +3,8 @@
 use bytes::{BufMut, BytesMut};
 
 /// How many bytes escaping adds to `text`.
-pub(super) fn escapes_bytes(text: &str) -> usize {
-    text.bytes().map(extra_bytes).sum()
+pub(super) fn escapes_bytes(text: &[u8]) -> usize {
+    text.iter().copied().map(extra_bytes).sum()
 }
 
 fn extra_bytes(byte: u8) -> usize {
@@ -16,13 +16,13 @@ fn extra_bytes(byte: u8) -> usize {
 }
 
 /// Appends `text` as the inside of a JSON string.
-pub(super) fn escape(text: &str, out: &mut BytesMut) {
+pub(super) fn escape(text: &[u8], out: &mut BytesMut) {
     let mut plain_from = 0;
-    for (at, byte) in text.bytes().enumerate() {
+    for (at, byte) in text.iter().copied().enumerate() {
         if byte >= 0x20 && byte != b'"' && byte != b'\\' {
             continue;
         }
-        out.put_slice(&text.as_bytes()[plain_from..at]);
+        out.put_slice(&text[plain_from..at]);
         plain_from = at + 1;
         match byte {
             b'\n' => out.put_slice(b"\\n"),
@@ -37,7 +37,7 @@ pub(super) fn escape(text: &str, out: &mut BytesMut) {
             }
         }
     }
-    out.put_slice(&text.as_bytes()[plain_from..]);
+    out.put_slice(&text[plain_from..]);
 }
 
 /// Decodes the escapes of one JSON string, a byte at a time.

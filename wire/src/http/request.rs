@@ -181,7 +181,7 @@ impl Request {
                 Piece::Bytes(bytes) => out.put_slice(bytes),
                 Piece::Hole(hole) => match values.at(*hole) {
                     (text, Kind::Number | Kind::Verbatim | Kind::Null) => {
-                        out.put_slice(text.as_bytes());
+                        out.put_slice(text);
                     }
                     (text, Kind::Text) => {
                         out.put_u8(b'"');

@@ -93,7 +93,7 @@ impl Session {
             self.path_scanners.resize_with(checks.len(), Scanner::default);
         }
         for (scanner, check) in self.path_scanners.iter_mut().zip(checks) {
-            scanner.begin(Some((&check.path, &check.value)));
+            scanner.begin(Some((&check.path, check.value.as_bytes())));
         }
     }
 

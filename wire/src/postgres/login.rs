@@ -25,6 +25,8 @@ pub struct Login {
     database: String,
     application_name: String,
     options: Option<String>,
+    /// Whether it asks for UTF-8.
+    has_encoding: bool,
     password: Option<Vec<u8>>,
     channel_binding: ChannelBinding,
 }
@@ -93,6 +95,7 @@ impl Login {
             database: database.into(),
             application_name: application_name.into(),
             options: None,
+            has_encoding: true,
             password: password.map(Into::into),
             channel_binding: ChannelBinding::default(),
         })
@@ -108,6 +111,13 @@ impl Login {
         Ok(self)
     }
 
+    /// The same login, which does not ask for UTF-8: texts are in the encoding that the server has for
+    /// the client.
+    pub fn in_servers_encoding(mut self) -> Self {
+        self.has_encoding = false;
+        self
+    }
+
     /// The same login, bound to its TLS connection as `channel_binding` says.
     pub fn bound(mut self, channel_binding: ChannelBinding) -> Self {
         self.channel_binding = channel_binding;
@@ -121,10 +131,10 @@ impl Login {
             ("user", self.user.as_str()),
             ("database", &self.database),
             ("application_name", &self.application_name),
-            ("client_encoding", "UTF8"),
         ];
+        let encoding = self.has_encoding.then_some(("client_encoding", "UTF8"));
         let options = self.options.as_deref().map(|options| ("options", options));
-        frontend::startup_message(parameters.into_iter().chain(options), out)
+        frontend::startup_message(parameters.into_iter().chain(encoding).chain(options), out)
             .expect("checked for zero bytes");
     }
 }

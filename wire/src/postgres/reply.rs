@@ -38,7 +38,7 @@ impl Reply {
             self.rows.get_or_insert_default().clear();
         }
         if let Some(hole) = statement.expect() {
-            self.expect(values.at(hole).0.as_bytes());
+            self.expect(values.at(hole).0);
         }
     }
 
@@ -54,7 +54,7 @@ impl Reply {
     pub(super) fn go_on(&mut self, statement: &Statement, values: &Values, failure: &mut Failure) {
         if let Some(hole) = statement.expect() {
             self.settle(failure);
-            self.expect(values.at(hole).0.as_bytes());
+            self.expect(values.at(hole).0);
         }
     }
 

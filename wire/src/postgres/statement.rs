@@ -137,6 +137,18 @@ impl Statement {
         protocol: Protocol,
         name: &str,
     ) -> Result<Self, StatementError> {
+        Self::encoded(sql, parameters, protocol, name, |text| text.as_bytes().into())
+    }
+
+    /// As [`Statement::new`], for a text that goes out in another encoding than UTF-8: `encode` makes
+    /// the bytes of a part of it, each ASCII character one byte.
+    pub fn encoded(
+        sql: &str,
+        parameters: &[Parameter],
+        protocol: Protocol,
+        name: &str,
+        encode: impl Fn(&str) -> Box<[u8]>,
+    ) -> Result<Self, StatementError> {
         if sql.contains('\0') || name.contains('\0') {
             return Err(StatementError::ZeroByte);
         }
@@ -150,11 +162,11 @@ impl Statement {
             return Err(StatementError::UnusedParameter(number));
         }
         let encoding = match protocol {
-            Protocol::Simple => Encoding::Simple(literal_template(sql, &used, parameters)),
-            Protocol::Extended => Encoding::Extended(Bound::new(sql, parameters, "")),
+            Protocol::Simple => Encoding::Simple(literal_template(sql, &used, parameters, encode)),
+            Protocol::Extended => Encoding::Extended(Bound::new(&encode(sql), parameters, "")),
             Protocol::Prepared => Encoding::Prepared {
-                named: Bound::new(sql, parameters, name),
-                unnamed: Bound::new(sql, parameters, ""),
+                named: Bound::new(&encode(sql), parameters, name),
+                unnamed: Bound::new(&encode(sql), parameters, ""),
             },
         };
         Ok(Self { encoding, expect: None, fallback: None, late: None, keeps_rows: false })
@@ -272,17 +284,24 @@ pub(super) fn encode_under_one_sync(statements: &[Statement], values: &Values, o
 }
 
 impl Bound {
-    fn new(sql: &str, parameters: &[Parameter], name: &str) -> Self {
+    fn new(sql: &[u8], parameters: &[Parameter], name: &str) -> Self {
+        let count = u16::try_from(parameters.len()).unwrap_or(u16::MAX);
         let mut parse = BytesMut::new();
-        let types = parameters.iter().map(|parameter| parameter.type_oid);
-        frontend::parse(name, sql, types, &mut parse).expect("checked for zero bytes");
+        parse.put_u8(b'P');
+        parse.put_i32(wire_length(4 + name.len() + 1 + sql.len() + 1 + 2 + 4 * parameters.len()));
+        parse.put_slice(name.as_bytes());
+        parse.put_u8(0);
+        parse.put_slice(sql);
+        parse.put_u8(0);
+        parse.put_u16(count);
+        parameters.iter().for_each(|parameter| parse.put_u32(parameter.type_oid));
 
         let mut bind_head = BytesMut::new();
         bind_head.put_u8(0); // the unnamed portal
         bind_head.put_slice(name.as_bytes());
         bind_head.put_u8(0);
         bind_head.put_u16(0); // no parameter format codes: all are text
-        bind_head.put_u16(u16::try_from(parameters.len()).unwrap_or(u16::MAX));
+        bind_head.put_u16(count);
 
         let mut tail = BytesMut::new();
         tail.put_u16(0);
@@ -314,7 +333,7 @@ impl Bound {
                 continue;
             }
             out.put_i32(wire_length(text.len()));
-            out.extend_from_slice(text.as_bytes());
+            out.extend_from_slice(text);
         }
         out.extend_from_slice(&self.tail);
     }
@@ -329,15 +348,16 @@ fn literal_template(
     sql: &str,
     used: &[(std::ops::Range<usize>, usize)],
     parameters: &[Parameter],
+    encode: impl Fn(&str) -> Box<[u8]>,
 ) -> Template {
     let mut pieces = Vec::new();
     let mut at = 0;
     for (range, number) in used {
-        pieces.push(Piece::Bytes(sql.as_bytes()[at..range.start].into()));
+        pieces.push(Piece::Bytes(encode(&sql[at..range.start])));
         pieces.push(Piece::Hole(parameters[number - 1].hole));
         at = range.end;
     }
-    pieces.push(Piece::Bytes(sql.as_bytes()[at..].into()));
+    pieces.push(Piece::Bytes(encode(&sql[at..])));
     Template::new(pieces)
 }
 
@@ -369,19 +389,19 @@ fn encode_query<'a>(
 
 /// A literal as `PQescapeLiteral` writes it: quotes doubled, and an escape string where there is a
 /// backslash, so that it means the same whatever standard_conforming_strings says.
-fn encode_literal((text, kind): (&str, Kind), out: &mut BytesMut) {
+fn encode_literal((text, kind): (&[u8], Kind), out: &mut BytesMut) {
     match kind {
         // In brackets, since `x-$1` with -1 would begin a comment.
-        Kind::Number if text.starts_with('-') => {
+        Kind::Number if text.starts_with(b"-") => {
             out.put_u8(b'(');
-            out.extend_from_slice(text.as_bytes());
+            out.extend_from_slice(text);
             out.put_u8(b')');
         }
-        Kind::Number | Kind::Verbatim | Kind::Null => out.extend_from_slice(text.as_bytes()),
+        Kind::Number | Kind::Verbatim | Kind::Null => out.extend_from_slice(text),
         Kind::Text => {
-            let has_backslash = memchr::memchr(b'\\', text.as_bytes()).is_some();
+            let has_backslash = memchr::memchr(b'\\', text).is_some();
             out.extend_from_slice(if has_backslash { b" E'" } else { b"'" });
-            for &byte in text.as_bytes().iter().filter(|byte| **byte != 0) {
+            for &byte in text.iter().filter(|byte| **byte != 0) {
                 if matches!(byte, b'\'' | b'\\') {
                     out.put_u8(byte);
                 }

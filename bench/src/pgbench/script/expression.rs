@@ -418,7 +418,7 @@ mod tests {
             // As much stack as a program's first thread has.
             let thread = std::thread::Builder::new().stack_size(8 << 20).spawn(move || {
                 let nested = |depth| before.repeat(depth) + within + &after.repeat(depth);
-                let names = Names::default();
+                let names = Names::new();
                 assert!(read(&nested(100), &names).is_ok(), "{before}{within}{after}");
                 let _ = read(&nested(PARTS_MAX - 1), &names);
                 let problem = read(&nested(100_000), &names).expect_err("too deep");

@@ -1,26 +1,35 @@
 //! `poolbench pgbench`.
 
-use std::fs;
+mod connection;
+mod initialization;
+mod scripts;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum};
 use engine::{Nanos, SECOND};
 use wire::postgres::Protocol;
 
+use self::connection::ConnectionOptions;
+use self::initialization::InitializationOptions;
+use self::scripts::ScriptOptions;
 use super::output::{Output, say};
 use super::{CommandError, exit};
-use crate::duration;
 use crate::generator::GeneratorOptions;
-use crate::pgbench::{self, Length, LogPlan, Plan, PlannedTarget, Source, Vacuum};
+use crate::pgbench::{self, Length, LogPlan, Plan, Vacuum};
+use crate::{cores, duration};
 
 const HELP: &str = "\
 Scripts, options and output lines are those of pgbench 15; `pgbench -i` makes the tables. What is \
-different: a transaction that fails is counted by its class and its client goes on; latencies are \
-also given as percentiles; with -R they run from the instant at which a transaction was due, for \
-each of them, also where it is above -L (pgbench leaves those out); -r has no time for commands \
-that neither wait for a reply nor sleep. With the same seed, random functions draw what pgbench's \
-draw for the same client, and with -j 1 the same scripts are chosen. Scripts can hold \\syncpipeline, as \
-in pgbench 17, and begin with a byte order mark; \\shell and \\setshell are refused.
+different: a client whose connection is lost, or that the pooler has nothing for, goes on over another \
+one, and what failed is counted by its class, layer and line (one whose script can't go on is lost, as \
+in pgbench, and the exit code is 2); latencies are also given as percentiles; with -R they run from \
+the instant at which a transaction was due, for each of them, also where it is above -L (pgbench \
+leaves those out); -r has no time for commands that neither wait for a reply nor sleep; -j has no more \
+threads than cores; -d and --verbose-errors have no line for each command. With the same seed, random \
+functions draw what pgbench's draw for the same client, and with -j 1 the same scripts are chosen. \
+Scripts can hold \\syncpipeline, as in pgbench 17, and begin with a byte order mark; \\shell \
+and \\setshell are refused.
 
 With several targets each has its turn in short blocks, in an order that is shuffled anew each \
 round; -T and -t are for each of them. Every target has pgbench's lines, and what it costs more than \
@@ -31,58 +40,42 @@ Examples:
   poolbench pgbench -f pay.sql@9 -f refund.sql@1 -c 50 -j 2 -T 60 -R 2000 -P 5 shop
   poolbench pgbench -S -c 8 -T 10 -h 127.0.0.1 --target direct=port=5432 --target pooler=port=6432 shop";
 
-/// How a target is called that was given no name.
-const NAMELESS: &str = "pgbench";
+const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (scripts, options and lines of pgbench 15)");
 
 /// The arguments of `poolbench pgbench`.
 #[derive(Debug, Args)]
-#[command(after_help = HELP, disable_help_flag = true, args_override_self = true)]
+#[command(
+    after_help = HELP,
+    disable_help_flag = true,
+    version = VERSION,
+    args_override_self = true,
+    infer_long_args = true
+)]
 pub(crate) struct Pgbench {
-    /// The database, or a connection string
-    dbname: Option<String>,
-    /// The server, or the folder of its socket
-    #[arg(short = 'h', long)]
-    host: Option<String>,
-    /// Its port
-    #[arg(short, long)]
-    port: Option<u16>,
-    /// Who logs in
-    #[arg(short = 'U', long)]
-    username: Option<String>,
-    /// The database, as newer versions of pgbench take it
-    #[arg(short = 'd', long = "dbname", value_name = "DBNAME", conflicts_with = "dbname")]
-    database: Option<String>,
-    /// A target with a connection string, which goes before -h, -p, -U and the database; several with
-    /// several of these, to be compared
-    #[arg(long, value_name = "NAME=CONNINFO", value_parser = super::run_options::assignment)]
-    target: Vec<(String, String)>,
+    #[command(flatten)]
+    connection: ConnectionOptions,
     /// With several targets: the time for one block of one of them, about
     #[arg(long, value_name = "DURATION", default_value = "300ms", value_parser = block)]
     block: Nanos,
-    /// A built-in script, by the beginning of its name, with a weight if several are to run;
-    /// `list` lists them [default: tpcb-like]
-    #[arg(short, long, value_name = "NAME[@WEIGHT]")]
-    builtin: Vec<String>,
-    /// A script, with a weight if several are to run
-    #[arg(short, long, value_name = "FILE[@WEIGHT]")]
-    file: Vec<String>,
-    /// The built-in script simple-update
-    #[arg(short = 'N', long)]
-    skip_some_updates: bool,
-    /// The built-in script select-only
-    #[arg(short = 'S', long)]
-    select_only: bool,
+    #[command(flatten)]
+    scripts: ScriptOptions,
+    /// Shows the text of a built-in script, and does nothing else
+    #[arg(long, value_name = "NAME")]
+    show_script: Option<String>,
+    #[command(flatten)]
+    initialization: InitializationOptions,
     /// Clients, each with a connection
     #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     client: u32,
     /// A connection for each transaction
-    #[arg(short = 'C', long)]
+    #[arg(short = 'C', long, alias = "co")]
     connect: bool,
     /// Sets a variable; several with several of these
     #[arg(short = 'D', long, value_name = "NAME=VALUE", value_parser = definition)]
     define: Vec<(String, String)>,
-    /// Threads [default: 1]
-    #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["workers", "cores"])]
+    /// Threads, at most one for each core and for each client [default: 1]
+    #[arg(short, long, alias = "j", value_parser = clap::value_parser!(u32).range(1..), conflicts_with_all = ["workers", "cores"])]
     jobs: Option<u32>,
     /// Counts transactions that take longer than so many ms
     #[arg(short = 'L', long, value_name = "MS", value_parser = milliseconds)]
@@ -90,11 +83,11 @@ pub(crate) struct Pgbench {
     /// How statements are sent
     #[arg(short = 'M', long, value_enum, default_value_t = QueryMode::Simple)]
     protocol: QueryMode,
-    /// Leaves out the vacuum before
+    /// Leaves out the vacuum before, also with -v
     #[arg(short, long)]
     no_vacuum: bool,
     /// Vacuums all of pgbench's tables before
-    #[arg(short, long, conflicts_with = "no_vacuum")]
+    #[arg(short, long)]
     vacuum_all: bool,
     /// Shows progress every so many seconds
     #[arg(short = 'P', long, value_name = "SECONDS", value_parser = seconds)]
@@ -128,7 +121,7 @@ pub(crate) struct Pgbench {
     #[arg(short, long, value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "time")]
     transactions: Option<u64>,
     /// For so many seconds, on each target
-    #[arg(short = 'T', long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(short = 'T', long, aliases = ["ti", "tim"], value_name = "SECONDS", value_parser = seconds)]
     time: Option<Nanos>,
     /// Transactions in flight at the end have so long to finish (pgbench waits for ever)
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "30s")]
@@ -136,12 +129,26 @@ pub(crate) struct Pgbench {
     /// Tells serialization failures from deadlocks, in the result and in the log
     #[arg(long)]
     failures_detailed: bool,
+    /// Shows errors while it runs: once a second, for each line of a script and each class, with their
+    /// count and the words of the first
+    #[arg(long, alias = "ver")]
+    verbose_errors: bool,
+    /// Shows where it connects; for statements one by one, have the server log them (log_statement).
+    /// -d DBNAME of newer versions does no harm: the database is what follows
+    #[arg(short, long)]
+    debug: bool,
     /// How often a transaction is tried that fails by a serialization error or a deadlock; 0 is
     /// without limit, and needs -L or -T
     #[arg(long, default_value_t = 1, value_name = "TRIES")]
     max_tries: u32,
     /// A number, `time` or `rand`: decides what random functions draw [default: rand]
-    #[arg(long, value_name = "SEED", value_parser = seed, env = "PGBENCH_RANDOM_SEED")]
+    #[arg(
+        long,
+        value_name = "SEED",
+        value_parser = seed,
+        env = "PGBENCH_RANDOM_SEED",
+        allow_negative_numbers = true
+    )]
     random_seed: Option<u64>,
     #[command(flatten)]
     generator: GeneratorOptions,
@@ -165,6 +172,12 @@ enum QueryMode {
 /// A command line that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PgbenchOptionsError {
+    /// An option of the initialization.
+    #[error(
+        "--{0}: pgbench makes its tables itself: run `pgbench -i` with the options for them, then this \
+         without"
+    )]
+    Initialization(&'static str),
     #[error("cannot read {}: {source}", .path.display())]
     File { path: PathBuf, source: std::io::Error },
     #[error("{0}")]
@@ -174,13 +187,19 @@ pub(crate) enum PgbenchOptionsError {
 impl Pgbench {
     /// Does it and gives the exit code.
     pub(crate) fn run(self) -> Result<u8, CommandError> {
-        if self.builtin.iter().any(|name| name == "list") {
+        if self.scripts.asks_for_list() {
+            say("Available builtin scripts:");
             for builtin in pgbench::BUILTINS {
-                say(&format!("{:>13}: {}", builtin.name, builtin.title));
+                say(&format!("  {:>13}: {}", builtin.name, builtin.title));
             }
             return Ok(exit::OK);
         }
-        let plan = self.plan()?;
+        if let Some(name) = &self.show_script {
+            let builtin = pgbench::find(name).map_err(PgbenchOptionsError::Other)?;
+            say(&format!("-- {}: {}\n{}", builtin.name, builtin.title, builtin.text));
+            return Ok(exit::OK);
+        }
+        let plan = self.plan(&mut say)?;
         let summary = pgbench::run(&plan, &mut say)?;
         let kept = self.output.keep("histograms.csv", || pgbench::histograms(&summary));
         let code = self.output.finish(&summary, &pgbench::text(&summary))?;
@@ -188,26 +207,44 @@ impl Pgbench {
         Ok(code)
     }
 
-    fn plan(&self) -> Result<Plan, PgbenchOptionsError> {
+    /// What is to be run. `say` shows what differs from what was asked for.
+    fn plan(&self, say: &mut dyn FnMut(&str)) -> Result<Plan, PgbenchOptionsError> {
         let wrong = |words: &str| Err(PgbenchOptionsError::Other(words.into()));
-        let (scripts, has_builtin) = self.scripts()?;
+        self.initialization.refuse()?;
+        let (scripts, has_builtin) = self.scripts.read()?;
         let tries_max = (self.max_tries > 0).then_some(self.max_tries);
         if tries_max.is_none() && self.latency_limit.is_none() && self.time.is_none() {
             return wrong("--max-tries=0 needs --latency-limit or --time");
         }
-        if scripts.iter().all(|script| script.weight == 0) {
-            return wrong("total script weight must not be zero");
+        if let (Some(time), Some(interval)) = (self.time, self.aggregate_interval)
+            && (interval > time || !time.is_multiple_of(interval))
+        {
+            return wrong(
+                "--time must be a multiple of --aggregate-interval: the log's last line would be of \
+                 a part of an interval",
+            );
         }
         let mut generator = self.generator.clone();
         if generator.workers.is_none() && !generator.has_cores() {
-            generator.workers = Some(self.jobs.unwrap_or(1).min(self.client) as usize);
+            let threads = self.jobs.unwrap_or(1).min(self.client) as usize;
+            let usable = cores::choose(Some(threads)).len();
+            if usable < threads {
+                say(&format!(
+                    "poolbench: warning: -j {threads}: {usable} threads are used, since each has a core \
+                     of its own and this process may use {usable}"
+                ));
+            }
+            generator.workers = Some(threads);
+        }
+        if let Some(seed) = self.random_seed {
+            say(&format!("poolbench: setting random seed to {seed}"));
         }
         let length = match (self.time, self.transactions) {
             (Some(duration_ns), _) => Length::Duration(duration_ns),
             (None, each) => Length::Transactions(each.unwrap_or(10)),
         };
         Ok(Plan {
-            targets: self.targets()?,
+            targets: self.connection.targets()?,
             block_ns: self.block,
             scripts,
             has_builtin,
@@ -239,103 +276,11 @@ impl Pgbench {
             }),
             progress_ns: self.progress,
             has_timestamps: self.progress_timestamp,
+            is_debug: self.debug,
+            shows_failures: self.verbose_errors,
             generator,
             seed: self.random_seed.unwrap_or_else(rand_seed),
         })
-    }
-
-    /// The targets; one without a name where none is named.
-    fn targets(&self) -> Result<Vec<PlannedTarget>, PgbenchOptionsError> {
-        let base = self.conninfo();
-        if is_uri(&base) && (self.host.is_some() || self.port.is_some() || self.username.is_some())
-        {
-            let message = "a URI says where the database is: write host, port and user into it, and \
-                           leave out -h, -p and -U";
-            return Err(PgbenchOptionsError::Other(message.into()));
-        }
-        let planned = |name: &str, conninfo| PlannedTarget { name: name.into(), conninfo };
-        if self.target.is_empty() {
-            return Ok(vec![planned(NAMELESS, base)]);
-        }
-        let mut targets: Vec<PlannedTarget> = Vec::new();
-        for (name, own) in &self.target {
-            if targets.iter().any(|target| target.name == *name) {
-                let message = format!("--target {name}: there are two of this name");
-                return Err(PgbenchOptionsError::Other(message));
-            }
-            let conninfo = match (is_uri(own), is_uri(&base)) {
-                (true, _) => own.clone(),
-                (false, false) => format!("{base} {own}"),
-                (false, true) => {
-                    let message = "with --target, give the database by its name: a URI says already \
-                                   where it is";
-                    return Err(PgbenchOptionsError::Other(message.into()));
-                }
-            };
-            targets.push(planned(name, conninfo));
-        }
-        Ok(targets)
-    }
-
-    /// What -h, -p, -U and the database say together. What a connection string says goes first.
-    fn conninfo(&self) -> String {
-        let database = self.dbname.as_deref().or(self.database.as_deref()).unwrap_or_default();
-        if is_uri(database) {
-            return database.into();
-        }
-        let quoted = |value: &str| value.replace('\\', "\\\\").replace('\'', "\\'");
-        let mut text = String::new();
-        let port = self.port.map(|port| port.to_string());
-        for (keyword, value) in [("host", &self.host), ("port", &port), ("user", &self.username)] {
-            if let Some(value) = value {
-                text += &format!("{keyword}='{}' ", quoted(value));
-            }
-        }
-        match database {
-            "" => text,
-            _ if database.contains('=') => text + database,
-            _ => text + &format!("dbname='{}'", quoted(database)),
-        }
-    }
-
-    /// The scripts, and whether one is built in.
-    fn scripts(&self) -> Result<(Vec<Source>, bool), PgbenchOptionsError> {
-        let mut names: Vec<_> = self.builtin.iter().map(String::as_str).collect();
-        names.extend(self.skip_some_updates.then_some("simple-update"));
-        names.extend(self.select_only.then_some("select-only"));
-        if names.is_empty() && self.file.is_empty() {
-            names.push("tpcb-like");
-        }
-        let mut scripts = Vec::new();
-        for name in &names {
-            let (name, weight) = weighted(name)?;
-            let builtin = pgbench::find(name).map_err(PgbenchOptionsError::Other)?;
-            let (name, text) = (builtin.title.into(), builtin.text.into());
-            scripts.push(Source { name, text, weight });
-        }
-        for file in &self.file {
-            let (path, weight) = weighted(file)?;
-            let failed = |source| PgbenchOptionsError::File { path: path.into(), source };
-            let text = match path {
-                "-" => std::io::read_to_string(std::io::stdin()).map_err(failed)?,
-                path => fs::read_to_string(path).map_err(failed)?,
-            };
-            scripts.push(Source { name: path.into(), text, weight });
-        }
-        Ok((scripts, !names.is_empty()))
-    }
-}
-
-fn is_uri(conninfo: &str) -> bool {
-    conninfo.starts_with("postgres://") || conninfo.starts_with("postgresql://")
-}
-
-/// A script's name, and the weight behind its last `@`.
-fn weighted(text: &str) -> Result<(&str, u32), PgbenchOptionsError> {
-    let Some((name, weight)) = text.rsplit_once('@') else { return Ok((text, 1)) };
-    match weight.parse() {
-        Ok(weight) if !name.is_empty() => Ok((name, weight)),
-        _ => Err(PgbenchOptionsError::Other(format!("invalid weight specification: @{weight}"))),
     }
 }
 
@@ -377,7 +322,7 @@ fn part(text: &str) -> Result<f64, String> {
 
 fn milliseconds(text: &str) -> Result<Nanos, String> {
     match text.parse::<f64>() {
-        Ok(limit) if limit > 0.0 && limit < 1e12 => Ok((limit * 1e6) as Nanos),
+        Ok(limit) if limit > 0.0 && limit < 1e12 => Ok((limit * 1e6).round() as Nanos),
         _ => Err("a latency limit is a number above 0, in ms".into()),
     }
 }
@@ -389,12 +334,33 @@ fn seed(text: &str) -> Result<u64, String> {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
             Ok(now.unwrap_or_default().as_micros() as u64)
         }
-        number => number
-            .parse()
-            .map_err(|_| "a seed is an unsigned whole number, \"time\" or \"rand\"".into()),
+        number => {
+            // As scanf reads %lu: -1 is the highest.
+            let (digits, is_negative) =
+                number.strip_prefix('-').map_or((number, false), |digits| (digits, true));
+            let seed = digits
+                .parse::<u64>()
+                .map_err(|_| "a seed is an unsigned whole number, \"time\" or \"rand\"")?;
+            Ok(if is_negative { seed.wrapping_neg() } else { seed })
+        }
     }
 }
 
 fn rand_seed() -> u64 {
     getrandom::u64().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_read_as_pgbench_reads_it() {
+        assert_eq!(seed("7"), Ok(7));
+        assert_eq!(seed("-1"), Ok(u64::MAX));
+        assert_ne!(seed("time"), Ok(0));
+        for wrong in ["", "-", "x", "1.5", "1 "] {
+            assert!(seed(wrong).unwrap_err().contains("\"time\" or \"rand\""), "{wrong}");
+        }
+    }
 }
