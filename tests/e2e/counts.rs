@@ -75,15 +75,15 @@ fn observer_queries(summary: &Value) -> u64 {
 /// The first gateway is asked for a token, which is one request and one statement more.
 const LOGIN: u64 = 1;
 
-/// The settings of a session are asked for with the pool and without.
-const SETTINGS: u64 = 2;
+/// A session without the pool, and one with it, is asked for its settings and its TLS.
+const SESSION: u64 = 2;
 
 /// Runs `layers` with these operations and compares every count.
 fn assert_counts_agree(stack: &Stack, operations: &str) -> Value {
     let before = transactions(stack);
     let direct = layers(stack, &scenario(&direct_targets(stack), operations));
     let sent = completed(&direct, "gateway+direct") + completed(&direct, "direct");
-    let expected = before + (sent + LOGIN + observer_queries(&direct)) as i64;
+    let expected = before + (sent + LOGIN + SESSION + observer_queries(&direct)) as i64;
     let before = transactions(stack);
     assert_eq!(before, expected, "pg_stat_database");
 
@@ -101,7 +101,7 @@ fn assert_counts_agree(stack: &Stack, operations: &str) -> Value {
     // application_name on each server connection that it uses for the first time, and asks one that
     // was idle for 30 s whether it still lives (server_check_delay).
     let sent =
-        pooled + gateway_direct + pooler + direct + LOGIN + SETTINGS + observer_queries(&all);
+        pooled + gateway_direct + pooler + direct + LOGIN + 2 * SESSION + observer_queries(&all);
     let least = before + sent as i64;
     let most = least + servers(stack);
     let seen = transactions(stack);
