@@ -15,7 +15,7 @@ fn scenario(stack: &Stack, change: impl Fn(&str) -> String) -> String {
     let text = format!(
         "name = \"tls\"\n\
          [targets.gateway]\nurl = \"{}\"\n[targets.gateway-direct]\nurl = \"{}\"\n\
-         [targets.pooler]\nconninfo = \"{pooler}\"\nconsole = \"{console}\"\n\
+         backends = \"nova-direct\"\n[targets.pooler]\nconninfo = \"{pooler}\"\nconsole = \"{console}\"\n\
          [targets.postgres]\nconninfo = \"{postgres}\"\nobserver = \"{observer}\"\n\
          {OPERATION}",
         stack.target("gateway_pooled"),
@@ -86,6 +86,16 @@ fn both_legs_are_secured_and_told() {
     assert!(heading.starts_with("TLS: gateway+pooler, gateway+direct none; pooler TLSv1.3 "));
     assert!(heading.ends_with(" with channel binding"), "{heading}");
     assert!(!table.contains("differ in TLS"), "{table}");
+    let is_postgres = |conninfo: &str| conninfo == stack.target("postgres");
+    let table = layers(&|conninfo: &str| match is_postgres(conninfo) {
+        true => old(conninfo),
+        false => conninfo.to_owned(),
+    });
+    let told = table.lines().find(|line| line.contains("connections to Postgres differ in TLS"));
+    let told = told.expect("all three ask Postgres");
+    for leg in ["(direct TLSv1.2 ", ", pooler TLSv1.3 ", ", gateway-direct TLSv1.3 "] {
+        assert!(told.contains(leg), "{told}");
+    }
     let is_pooler = |conninfo: &str| conninfo == stack.target("pooler");
     let table = layers(&|conninfo: &str| match is_pooler(conninfo) {
         true => old(conninfo),

@@ -87,7 +87,7 @@ impl<'a> Experiment<'a> {
         Ok(Self {
             scenario,
             plan,
-            settings: compare_settings(scenario, &kinds, &differing_names(&rig.arms)),
+            settings: compare_settings(scenario, &rig.arms, &differing_names(&rig.arms)),
             rig,
             pairs: arms::pairs(&kinds),
             levels: Vec::new(),

@@ -1,8 +1,8 @@
-//! Whether Postgres treats a session behind the pool as one that came directly.
+//! Whether Postgres has the same sessions, secured alike, on all ways to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::arm::ArmKind;
+use crate::arm::Arm;
 use crate::observe::{ObserveError, Server};
 use crate::scenario::Scenario;
 
@@ -12,53 +12,77 @@ const NAMED_MAX: usize = 5;
 /// A session as Postgres has it.
 struct Session {
     settings: BTreeMap<String, String>,
-    /// Of its last leg, from whoever is connected to Postgres: version and cipher.
-    tls: Option<String>,
+    tls: Tls,
 }
 
-/// Asks Postgres for a session on each of two ways, and says why what lies between them may hold
-/// more than a layer's cost. Differences in the settings that are `told` are known already.
+/// What secures connections to Postgres: version and cipher of each kind, an empty text for none.
+type Tls = BTreeSet<String>;
+
+/// Asks Postgres for a session on each of two ways, and for the gateways' connections to it; says why
+/// what lies between ways may hold more than a layer's cost. Differences in the settings that are `told`
+/// are known already.
 pub(crate) fn compare_settings(
     scenario: &Scenario,
-    kinds: &[ArmKind],
+    arms: &[Arm],
     told: &BTreeSet<String>,
 ) -> Vec<String> {
-    let is_there = |target: &str| kinds.iter().any(|kind| kind.target == target);
-    if !is_there("pooler") || !is_there("postgres") {
-        return Vec::new();
-    }
-    let session = |target: &str| -> Option<Result<Session, ObserveError>> {
-        let conninfo = scenario.targets.get(target)?.conninfo.as_deref()?;
-        Some(Server::connect(conninfo).and_then(|mut server| {
-            Ok(Session { settings: server.settings()?, tls: server.tls()? })
-        }))
-    };
-    let (Some(pooled), Some(direct)) = (session("pooler"), session("postgres")) else {
-        return Vec::new();
-    };
-    let reasons = match (pooled, direct) {
-        (Ok(pooled), Ok(direct)) => [
-            difference(&pooled.settings, &direct.settings, told),
-            leg_difference(pooled.tls.as_deref(), direct.tls.as_deref()),
-        ],
-        (Err(error), _) | (_, Err(error)) => {
-            let words = "whether Postgres has the same sessions with the pool and without was not \
-                         found out";
-            [Some(format!("{words}: {error}")), None]
-        }
-    };
-    reasons.into_iter().flatten().collect()
+    find_differences(scenario, arms, told).unwrap_or_else(|error| {
+        let words = "whether Postgres has the same sessions on all ways was not found out";
+        vec![format!("{words}: {error}")]
+    })
 }
 
-/// The pool's own connections to Postgres may be secured in another way than ours.
-fn leg_difference(pooled: Option<&str>, direct: Option<&str>) -> Option<String> {
-    let shown = |tls: Option<&str>| tls.unwrap_or("no TLS").to_owned();
-    (pooled != direct).then(|| {
+fn find_differences(
+    scenario: &Scenario,
+    arms: &[Arm],
+    told: &BTreeSet<String>,
+) -> Result<Vec<String>, ObserveError> {
+    let session = |target: &str| {
+        let is_there = arms.iter().any(|arm| arm.kind.target == target);
+        let conninfo = scenario.targets.get(target).filter(|_| is_there)?.conninfo.as_deref()?;
+        Some(Server::connect(conninfo).and_then(|mut server| {
+            let tls = server.tls()?.unwrap_or_default();
+            Ok(Session { settings: server.settings()?, tls: [tls].into() })
+        }))
+    };
+    let pooled = session("pooler").transpose()?;
+    let direct = session("postgres").transpose()?;
+    let mut reasons = Vec::new();
+    if let (Some(pooled), Some(direct)) = (&pooled, &direct) {
+        reasons.extend(difference(&pooled.settings, &direct.settings, told));
+    }
+    let mut legs = Vec::new();
+    legs.extend(direct.map(|session| ("direct".to_owned(), session.tls)));
+    legs.extend(pooled.map(|session| ("pooler".to_owned(), session.tls)));
+    legs.extend(gateways(scenario, arms)?);
+    reasons.extend(leg_difference(&legs));
+    Ok(reasons)
+}
+
+/// The connections of gateways that ask Postgres themselves, if Postgres shows them to the observer.
+fn gateways(scenario: &Scenario, arms: &[Arm]) -> Result<Vec<(String, Tls)>, ObserveError> {
+    let own = arms.iter().filter(|arm| arm.kind.has("gateway") && !arm.kind.has("pooler"));
+    let own: BTreeMap<_, _> =
+        own.filter_map(|arm| Some((&*arm.kind.target, arm.backends_name.as_ref()?))).collect();
+    let observer = scenario.targets.get("postgres").and_then(|target| target.observer.as_ref());
+    let Some(observer) = observer.filter(|_| !own.is_empty()) else { return Ok(Vec::new()) };
+    let mut all = Server::connect(observer)?.tls_by_name()?;
+    let of_gateway = |(target, name)| Some((String::from(target), all.remove::<String>(name)?));
+    Ok(own.into_iter().filter_map(of_gateway).collect())
+}
+
+/// Whoever asks Postgres may be connected to it in another way than others.
+fn leg_difference(legs: &[(String, Tls)]) -> Option<String> {
+    let is_same = legs.windows(2).all(|pair| pair[0].1 == pair[1].1);
+    let shown = |(name, tls): &(String, Tls)| {
+        let kind = |kind: &String| if kind.is_empty() { "no TLS".into() } else { kind.clone() };
+        format!("{name} {}", tls.iter().map(kind).collect::<Vec<_>>().join(" and "))
+    };
+    (!is_same).then(|| {
         format!(
-            "Postgres has {} with the pooler and {} with direct connections: what lies between pooler \
-             and direct holds that too; set the pooler's server_tls_sslmode and our sslmode alike",
-            shown(pooled),
-            shown(direct)
+            "connections to Postgres differ in TLS ({}): what lies between these ways holds that too; \
+             set sslmode of each, and server_tls_sslmode of the pooler, alike",
+            legs.iter().map(shown).collect::<Vec<_>>().join(", ")
         )
     })
 }
@@ -105,12 +129,19 @@ mod tests {
     }
 
     #[test]
-    fn the_pools_own_leg_is_secured_as_ours() {
-        let tls = Some("TLSv1.3 TLS_AES_256_GCM_SHA384");
-        assert_eq!(leg_difference(tls, tls), None);
-        assert_eq!(leg_difference(None, None), None);
-        let words = leg_difference(None, tls).unwrap();
-        assert!(words.starts_with("Postgres has no TLS with the pooler and TLSv1.3"), "{words}");
+    fn whoever_asks_postgres_is_connected_to_it_alike() {
+        let leg = |name: &str, tls: &[&str]| {
+            (name.to_owned(), tls.iter().map(|kind| (*kind).to_owned()).collect())
+        };
+        let tls = "TLSv1.3 TLS_AES_256_GCM_SHA384";
+        assert_eq!(leg_difference(&[]), None);
+        assert_eq!(leg_difference(&[leg("direct", &[tls]), leg("pooler", &[tls])]), None);
+        assert_eq!(leg_difference(&[leg("direct", &[""]), leg("gateway-direct", &[""])]), None);
+        let legs = [leg("direct", &[tls]), leg("pooler", &[""]), leg("gateway-direct", &["", tls])];
+        let words = leg_difference(&legs).unwrap();
+        let expected = "connections to Postgres differ in TLS (direct TLSv1.3 TLS_AES_256_GCM_SHA384, \
+                        pooler no TLS, gateway-direct no TLS and TLSv1.3 TLS_AES_256_GCM_SHA384): ";
+        assert!(words.starts_with(expected), "{words}");
     }
 
     #[test]

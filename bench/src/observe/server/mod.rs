@@ -2,7 +2,7 @@
 
 mod sample;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
@@ -61,6 +61,24 @@ impl Server {
         let query = "SELECT version || ' ' || cipher FROM pg_stat_ssl \
                      WHERE ssl AND pid = pg_backend_pid()";
         Ok(self.rows(query)?.first().and_then(|row| row.get(0)).map(str::to_owned))
+    }
+
+    /// What secures the backends of clients, by application_name: version and cipher of each kind that
+    /// there is, an empty text for those without TLS (Postgres manual, 28.2.7 "pg_stat_ssl").
+    pub(crate) fn tls_by_name(
+        &mut self,
+    ) -> Result<BTreeMap<String, BTreeSet<String>>, ObserveError> {
+        let rows = self.rows(
+            "SELECT DISTINCT application_name, version || ' ' || cipher \
+             FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) \
+             WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+        )?;
+        let mut kinds = BTreeMap::<_, BTreeSet<_>>::new();
+        for row in &rows {
+            let text = |column| row.get(column).unwrap_or_default().to_owned();
+            kinds.entry(text(0)).or_default().insert(text(1));
+        }
+        Ok(kinds)
     }
 
     /// Which backends of clients use TLS, by application_name: how many there are, and how many of
