@@ -106,11 +106,11 @@ mod tests {
             (0..8).map(|round| of.side(round, pool)).collect::<Vec<_>>()
         };
         let (on, off) = (Some(true), Some(false));
-        assert_eq!(sides(Looking::Watching, &pool), [on, None, on, off, on, on, on, off]);
-        assert_eq!(sides(Looking::Observing, &pool), [off, on, off, None, off, off, off, None]);
+        assert_eq!(sides(Looking::Watching, &pool), [None, on, on, off, on, on, on, off]);
+        assert_eq!(sides(Looking::Observing, &pool), [on, off, off, None, off, off, off, None]);
         // Where there is no pool to watch, all the others are without.
-        assert_eq!(sides(Looking::Watching, &[]), [off, None, off, off, off, off, off, off]);
-        assert_eq!(sides(Looking::Observing, &[]), [off, on, off, off, off, off, off, off]);
+        assert_eq!(sides(Looking::Watching, &[]), [None, off, off, off, off, off, off, off]);
+        assert_eq!(sides(Looking::Observing, &[]), [on, off, off, off, off, off, off, off]);
     }
 
     #[test]
