@@ -50,7 +50,7 @@ pub(super) fn is_watched(round: u64) -> bool {
 /// Whether everything else is observed too while this round's blocks run, by two looks in each. That
 /// costs a look at every process: in one round of ten it is less than a run's look a second.
 pub(super) fn is_observed(round: u64) -> bool {
-    round % 10 == 0
+    round.is_multiple_of(10)
 }
 
 #[cfg(test)]
