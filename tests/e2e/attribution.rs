@@ -255,3 +255,27 @@ fn a_pooler_does_not_differ_from_itself_in_nearly_all_of_twenty_runs() {
         assert!(holding_zero >= HOLDING_MIN, "{name}: {holding_zero} of 20: {runs:?}");
     }
 }
+
+#[test]
+fn a_comparison_ends_once_enough_is_known_or_its_time_is_up() {
+    let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
+    let stack = Stack::small(&[]);
+    let text = "name = \"until\"\n[targets.pooler]\nconninfo = \"${NOVA_POOLER}\"\n\
+                [targets.postgres]\nconninfo = \"${NOVA_POSTGRES}\"\n\
+                [[operations]]\nname = \"one\"\nsql = \"SELECT 1\"\n";
+    let file = stack.home.write("until.toml", text);
+    let ended = |until: &str, duration: &str| {
+        let load = ["layers", &file, "--rate=200", "--block=100ms", "--json=-"];
+        let ended = stack.home.run(&[&load[..], &[until, duration]].concat());
+        assert!([0, 111].contains(&ended.code), "{ended:?}");
+        ended.json()
+    };
+    // No cost at the median is uncertain by a second, and none is known to the microsecond after two.
+    let early = ended("--until=p50:1s", "--duration=1m");
+    assert_eq!(early["ended"]["by"], "width", "{early}");
+    let blocks = early["arms"][0]["blocks"].as_u64();
+    assert!(blocks > Some(0) && blocks < early["ended"]["rounds_max"].as_u64(), "{early}");
+    let late = ended("--until=p50:1us", "--duration=2s");
+    assert_eq!(late["ended"]["by"], "time", "{late}");
+    assert_eq!(late["arms"][0]["blocks"], late["ended"]["rounds_max"], "{late}");
+}
