@@ -2,6 +2,7 @@
 //!
 //! Postgres manual, 34.1 "Database Connection Control Functions".
 
+mod error;
 mod host;
 mod keywords;
 mod passfile;
@@ -10,17 +11,16 @@ mod ssl;
 
 use std::env;
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use postgres::NoTls;
 use postgres::config::{SslMode, SslNegotiation};
 use socket2::SockAddr;
-use thiserror::Error;
 use wire::postgres::{ChannelBinding, Login, LoginError};
 use wire::tls;
 
+pub(crate) use self::error::ConninfoError;
 use self::host::{Host, Place, hosts, shuffle};
 pub(crate) use self::keywords::is_uri;
 use self::keywords::{Environment, Keywords};
@@ -53,39 +53,6 @@ pub(crate) struct Conninfo {
 
 /// How long a host may take to accept a connection where there are others to try.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A connection string that cannot be used.
-#[derive(Debug, Error)]
-pub(crate) enum ConninfoError {
-    #[error("not a connection string: {0}")]
-    Syntax(String),
-    #[error("not a connection string: there is no keyword {0}")]
-    Unknown(String),
-    #[error(
-        "nobody is named who logs in, and the account of this process has no name: give user=…, or \
-         PGUSER"
-    )]
-    NoUser,
-    #[error("{keyword} is not supported: {why}")]
-    Unsupported { keyword: String, why: &'static str },
-    #[error("{keyword}={value} is not known: it can be {words}")]
-    Choice { keyword: &'static str, value: String, words: String },
-    #[error("service {service}: {places}")]
-    Service { service: String, places: String },
-    #[error("{keyword} {}: {problem}", .path.display())]
-    File { keyword: &'static str, path: PathBuf, problem: String },
-    #[error(
-        "there is no root certificate to check the server's with: name a file in sslrootcert (the \
-         server's own certificate if it signed itself), or use sslrootcert=system"
-    )]
-    NoRootCertificate,
-    #[error("TLS: {0}")]
-    Tls(String),
-    #[error("cannot resolve {host}:{port}: {source}")]
-    Resolve { host: String, port: u16, source: std::io::Error },
-    #[error("no host takes connections: {0}")]
-    Unreachable(String),
-}
 
 impl Conninfo {
     /// Reads a URI or key=value pairs; what is missing comes from the service file, the PG*
