@@ -6,8 +6,8 @@ use core_affinity::CoreId;
 use engine::Nanos;
 use engine::driver::Clock;
 
-use super::aside::{Aside, Gaps, PoolLook, Watch};
-use crate::observe::{ObserveError, Poolers, Server, Totals};
+use super::watch::{PoolLook, Watch};
+use crate::observe::{Aside, Gaps, ObserveError, Poolers, Server, Totals};
 use crate::scenario::Scenario;
 
 /// Their connections. What one of them does not answer is missing, and disturbs nothing.

@@ -3,7 +3,6 @@
 mod accounting;
 mod amplification;
 mod arms;
-mod aside;
 mod beside;
 pub(crate) mod cost;
 mod counts;
@@ -20,6 +19,7 @@ mod summary;
 mod table;
 #[cfg(test)]
 mod virtual_time;
+mod watch;
 
 use engine::{Gaps, MILLISECOND, Nanos};
 

@@ -56,7 +56,7 @@ pub(super) fn is_observed(round: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::aside::looks_within;
+    use crate::layers::watch::looks_within;
 
     #[test]
     fn every_round_has_every_arm_at_every_rate_once_and_orders_differ() {

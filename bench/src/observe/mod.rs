@@ -1,5 +1,6 @@
 //! Looking at the servers from outside, between blocks or once a second.
 
+mod aside;
 mod cgroup;
 mod cpu;
 mod cpu_meter;
@@ -23,6 +24,7 @@ mod tests;
 
 use thiserror::Error;
 
+pub(crate) use aside::{Aside, Gaps, Pending};
 pub(crate) use cpu::CpuSample;
 pub(crate) use cpu_meter::CpuMeter;
 pub(crate) use family::Family;
