@@ -19,7 +19,6 @@ mod summary;
 mod table;
 #[cfg(test)]
 mod virtual_time;
-mod watch;
 
 use engine::{Gaps, MILLISECOND, Nanos};
 

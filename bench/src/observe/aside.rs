@@ -20,7 +20,7 @@ pub(crate) struct Aside<T> {
     orders: Sender<Order<T>>,
     asked: u64,
     progress: Arc<Progress>,
-    patience: Duration,
+    pub(super) patience: Duration,
     pub(crate) gaps: Gaps,
 }
 
@@ -45,7 +45,8 @@ struct Progress {
     cpu_ns: AtomicU64,
 }
 
-struct Link<T> {
+/// The connection, on its thread.
+pub(super) struct Link<T> {
     open: Box<dyn Fn() -> Result<T, ObserveError> + Send>,
     opened: Option<T>,
 }
@@ -54,18 +55,18 @@ struct Link<T> {
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl<T: Send + 'static> Aside<T> {
-    /// Takes over a connection to `what`; `open` opens another one in its place. The thread keeps off
-    /// the cores of `workers`.
+    /// Takes over a connection to `what`, if there is one; `open` opens another one in its place. The
+    /// thread keeps off the cores of `workers`.
     pub(crate) fn start(
         what: &'static str,
-        opened: T,
+        opened: Option<T>,
         open: impl Fn() -> Result<T, ObserveError> + Send + 'static,
         workers: &[CoreId],
     ) -> Self {
         let (orders, ordered) = mpsc::channel::<Order<T>>();
         let progress = Arc::new(Progress::default());
         let (told, workers) = (Arc::clone(&progress), workers.to_vec());
-        let mut link = Link { open: Box::new(open), opened: Some(opened) };
+        let mut link = Link { open: Box::new(open), opened };
         // Without a thread there are no answers, and the first question tells so.
         let _ = thread::Builder::new().name("observer".into()).spawn(move || {
             keep_off(&workers);
@@ -90,14 +91,35 @@ impl<T: Send + 'static> Aside<T> {
         &mut self,
         question: impl FnOnce(&mut T) -> Result<A, ObserveError> + Send + 'static,
     ) -> Option<Pending<A>> {
-        self.gaps.questions += 1;
+        let answer = self.order(|link| link.ask(question));
+        if answer.is_none() {
+            self.gaps.count(1, 0);
+        }
+        answer.map(Pending)
+    }
+
+    /// The answer to what was asked, if it comes in time.
+    pub(crate) fn end<A>(&mut self, Pending(answer): Pending<A>) -> Option<A> {
+        let answer = match answer.recv_timeout(self.patience) {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => Err(self.silence()),
+        };
+        self.gaps.count(1, u64::from(answer.is_ok()));
+        answer.map_err(|error| self.gaps.name(error)).ok()
+    }
+
+    /// Has the thread do this, and does not wait; nothing where it is not done with what it was told
+    /// before.
+    pub(super) fn order<A: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Link<T>) -> A + Send + 'static,
+    ) -> Option<Receiver<A>> {
         if self.progress.answered.load(Ordering::Acquire) < self.asked {
-            self.gaps.failures += 1;
             return None;
         }
         let (sender, answer) = mpsc::channel();
         let order: Order<T> = Box::new(move |link, progress| {
-            let answer = link.ask(question);
+            let answer = work(link);
             progress.cpu_ns.store(thread_cpu_ns(), Ordering::Relaxed);
             // Whoever has the answer may ask again.
             progress.answered.fetch_add(1, Ordering::Release);
@@ -107,19 +129,11 @@ impl<T: Send + 'static> Aside<T> {
         self.asked += 1;
         // Where the thread has ended, the answer does not come.
         let _ = self.orders.send(order);
-        Some(Pending(answer))
+        Some(answer)
     }
 
-    /// The answer to what was asked, if it comes in time.
-    pub(crate) fn end<A>(&mut self, Pending(answer): Pending<A>) -> Option<A> {
-        let error = match answer.recv_timeout(self.patience) {
-            Ok(Ok(answer)) => return Some(answer),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("{} did not answer for {:?}", self.what, self.patience),
-        };
-        self.gaps.failures += 1;
-        self.gaps.error.get_or_insert(error);
-        None
+    pub(super) fn silence(&self) -> String {
+        format!("{} did not answer for {:?}", self.what, self.patience)
     }
 
     /// CPU time of the thread up to its last answer, in ns.
@@ -128,8 +142,26 @@ impl<T: Send + 'static> Aside<T> {
     }
 }
 
+impl Gaps {
+    /// What is missing, in a sentence, where there is a reason to tell; `looks` says at what.
+    pub(crate) fn told(&self, looks: &str) -> Option<String> {
+        let Self { questions, failures, error } = self;
+        Some(format!("{}: {failures} of {questions} looks {looks} are missing", error.as_ref()?))
+    }
+
+    pub(super) fn count(&mut self, questions: u64, answers: u64) {
+        self.questions += questions;
+        self.failures += questions - answers;
+    }
+
+    /// The reason of one of them: the first is kept.
+    pub(super) fn name(&mut self, error: String) {
+        self.error.get_or_insert(error);
+    }
+}
+
 impl<T> Link<T> {
-    fn ask<A>(
+    pub(super) fn ask<A>(
         &mut self,
         question: impl FnOnce(&mut T) -> Result<A, ObserveError>,
     ) -> Result<A, ObserveError> {
@@ -152,7 +184,7 @@ mod tests {
     fn aside(workers: &[CoreId]) -> Aside<u64> {
         let opened = AtomicU64::new(1);
         let open = move || Ok(opened.fetch_add(1, Ordering::Relaxed) + 1);
-        Aside::start("the console", 1, open, workers)
+        Aside::start("the console", Some(1), open, workers)
     }
 
     #[test]
