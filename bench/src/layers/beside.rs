@@ -6,8 +6,8 @@ use core_affinity::CoreId;
 use engine::Nanos;
 use engine::driver::Clock;
 
-use super::aside::{Aside, Gaps, PoolLook, Watch};
-use crate::observe::{ObserveError, Poolers, Server, Totals};
+use super::schedule::WATCH_INTERVAL;
+use crate::observe::{Aside, ObserveError, PoolLook, Poolers, Server, Totals, Watch};
 use crate::scenario::Scenario;
 
 /// Their connections. What one of them does not answer is missing, and disturbs nothing.
@@ -37,9 +37,7 @@ impl Beside {
                 say("so_reuseport is on, and the console shows one pooler process of several: \
                      nothing is counted there (list the socket of each in `console`)");
             } else {
-                let open = move || Poolers::open(&consoles);
-                let what = "the pooler's console";
-                beside.pooler = Some(Aside::start(what, poolers, open, workers));
+                beside.pooler = Some(Aside::of(consoles, Some(poolers), workers));
             }
         }
         if let Some(target) = scenario.targets.get("postgres")
@@ -49,7 +47,7 @@ impl Beside {
             beside.versions.insert("postgres", server.version()?);
             let open = move || Server::connect(&conninfo);
             let what = "the observer's connection to Postgres";
-            beside.server = Some(Aside::start(what, server, open, workers));
+            beside.server = Some(Aside::start(what, Some(server), open, workers));
         }
         Ok(beside)
     }
@@ -75,13 +73,13 @@ impl Beside {
     }
 
     /// Watches the pooler's connections from now on.
-    pub(super) fn watch(&mut self) -> Option<Watch> {
+    pub(super) fn watch(&mut self) -> Option<Watch<PoolLook>> {
         let clock = self.clock;
-        self.pooler.as_mut()?.watch(clock)
+        self.pooler.as_mut()?.watch_pools(WATCH_INTERVAL, clock)
     }
 
     /// What was seen there.
-    pub(super) fn seen(&mut self, watch: Option<Watch>) -> Vec<PoolLook> {
+    pub(super) fn seen(&mut self, watch: Option<Watch<PoolLook>>) -> Vec<PoolLook> {
         let pooler = self.pooler.as_mut().zip(watch);
         pooler.map(|(pooler, watch)| pooler.seen(watch)).unwrap_or_default()
     }
@@ -96,10 +94,7 @@ impl Beside {
     pub(super) fn gaps(&self) -> Vec<String> {
         let pooler = self.pooler.as_ref().map(|pooler| &pooler.gaps);
         let server = self.server.as_ref().map(|server| &server.gaps);
-        let told = |Gaps { questions, failures, error }: &Gaps| {
-            let error = error.as_ref()?;
-            Some(format!("{error}: {failures} of {questions} looks beside the blocks are missing"))
-        };
-        [pooler, server].into_iter().flatten().filter_map(told).collect()
+        let gaps = [pooler, server].into_iter().flatten();
+        gaps.filter_map(|gaps| gaps.told("beside the blocks")).collect()
     }
 }

@@ -3,7 +3,6 @@
 mod accounting;
 mod amplification;
 mod arms;
-mod aside;
 mod beside;
 pub(crate) mod cost;
 mod counts;

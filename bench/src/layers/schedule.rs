@@ -1,5 +1,7 @@
 //! In which order the blocks of a round run, and what is in them.
 
+use std::time::Duration;
+
 use engine::{Load, Nanos, Random};
 
 use super::Plan;
@@ -47,6 +49,16 @@ pub(super) fn is_watched(round: u64) -> bool {
     round % 4 != 3
 }
 
+/// How often it is looked at then. A look costs us 170 us and PgBouncer 50: of a second an eighth of a
+/// percent.
+pub(super) const WATCH_INTERVAL: Duration = Duration::from_millis(150);
+
+/// So many looks fall into a block; the first comes half an interval after its beginning.
+pub(super) fn looks_within(block_ns: Nanos) -> u64 {
+    let interval_ns = WATCH_INTERVAL.as_nanos() as Nanos;
+    (block_ns + interval_ns / 2) / interval_ns
+}
+
 /// Whether everything else is observed too while this round's blocks run, by two looks in each. That
 /// costs a look at every process: in one round of ten it is less than a run's look a second.
 pub(super) fn is_observed(round: u64) -> bool {
@@ -56,7 +68,6 @@ pub(super) fn is_observed(round: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::aside::looks_within;
 
     #[test]
     fn every_round_has_every_arm_at_every_rate_once_and_orders_differ() {
@@ -77,6 +88,12 @@ mod tests {
         assert_eq!((0..40).filter(|round| is_observed(*round)).count(), 4);
         assert!((0..40).all(|round| is_watched(round) || !is_observed(round)));
         assert!(is_observed(0), "the shortest comparison has two rounds");
+    }
+
+    #[test]
+    fn short_blocks_are_looked_at_too() {
+        let looks = [300, 100, 75, 74].map(|ms| looks_within(ms * engine::MILLISECOND));
+        assert_eq!(looks, [2, 1, 1, 0]);
     }
 
     #[test]

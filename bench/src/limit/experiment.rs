@@ -15,7 +15,7 @@ use crate::generator::{Busiest, GeneratorSummary};
 use crate::interrupt;
 use crate::limiter::Limiter;
 use crate::metric::{self, Loads};
-use crate::observe::{Observations, Poolers};
+use crate::observe::{Aside, Observations, Poolers};
 use crate::rig::{ObservedPhase, Rig, RigError};
 use crate::rules;
 use crate::scenario::Scenario;
@@ -45,8 +45,7 @@ pub(super) struct Experiment<'a> {
     loads: Loads,
     rig: Option<Rig>,
     sessions: Option<Arm>,
-    pooler: Option<Poolers>,
-    console_error: Option<String>,
+    pooler: Option<Aside<Poolers>>,
     connections: u32,
     /// The throughput that more connections did not raise.
     proven: Option<f64>,
@@ -95,8 +94,7 @@ impl<'a> Experiment<'a> {
             },
             rig: None,
             sessions: None,
-            pooler: Poolers::connect(scenario)?,
-            console_error: None,
+            pooler: Aside::<Poolers>::connect(scenario, &plan.generator.decide()?.cores)?,
             connections: plan.connections.0,
             proven: None,
             light_ns: None,
@@ -136,7 +134,7 @@ impl<'a> Experiment<'a> {
         Ok(Outcome {
             generator: self.rig.as_ref().map(Rig::generator),
             sessions: self.sessions,
-            console_error: self.console_error,
+            console_error: self.pooler.and_then(|pooler| pooler.gaps.error),
             trials: self.trials,
             search,
             light_ns: self.light_ns,
@@ -373,16 +371,10 @@ impl<'a> Experiment<'a> {
         }
     }
 
-    /// Clients that wait in the pool, where its console shows them. One that stops answering is done
+    /// Clients that wait in the pool, where its console shows them. While it does not answer it is done
     /// without: latency says too when a target is back.
     fn waiting(&mut self) -> Option<u64> {
-        match self.pooler.as_mut()?.pools() {
-            Ok(pools) => pools.cl_waiting,
-            Err(error) => {
-                (self.pooler, self.console_error) = (None, Some(error.to_string()));
-                None
-            }
-        }
+        self.pooler.as_mut()?.ask(Poolers::pools)?.cl_waiting
     }
 }
 

@@ -1,5 +1,6 @@
 //! Looking at the servers from outside, between blocks or once a second.
 
+mod aside;
 mod cgroup;
 mod cpu;
 mod cpu_meter;
@@ -20,9 +21,11 @@ mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use thiserror::Error;
 
+pub(crate) use aside::{Aside, Gaps};
 pub(crate) use cpu::CpuSample;
 pub(crate) use cpu_meter::CpuMeter;
 pub(crate) use family::Family;
@@ -30,7 +33,8 @@ pub(crate) use machine::{MachineSample, MachineUse};
 pub(crate) use network::{Network, NetworkSample};
 pub(crate) use observer::{Look, Observations, Observed, Observer, keep_off};
 pub(crate) use pooler::{
-    ClientLimit, Figures, FullPool, Pooler, PoolerSample, Poolers, Pools, Totals, pool_mode,
+    ClientLimit, Figures, FullPool, PoolLook, Pooler, PoolerSample, Poolers, Pools, Totals,
+    pool_mode,
 };
 pub(crate) use process::{ProcessSample, ProcessSource, ProcessUse};
 pub(crate) use prometheus::Exposition;
@@ -39,6 +43,7 @@ pub(crate) use sockets::{Caller, RoundTrip, Sockets};
 pub(crate) use source::{GENERATOR, Reading, Source, Subject};
 pub(crate) use summary::ObserversSummary;
 pub(crate) use table::Row;
+pub(crate) use watch::Watch;
 
 use crate::conninfo::ConninfoError;
 

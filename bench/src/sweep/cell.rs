@@ -51,7 +51,7 @@ pub(crate) struct Cell {
 pub(crate) struct Piece {
     /// Requests that succeeded, by operation.
     pub(crate) operations: BTreeMap<String, Times>,
-    /// Clients that waited for a server connection at its end; `None` where that is not known.
+    /// Clients that waited for a server connection in it; `None` where that is not known.
     pub(crate) cl_waiting: Option<u64>,
 }
 
@@ -148,8 +148,8 @@ impl PoolFigures {
 }
 
 impl Piece {
-    /// From what was recorded in it.
-    pub(super) fn new(recording: &Recording, names: &[String], cl_waiting: Option<u64>) -> Self {
+    /// From what was recorded in it, without what the pool showed.
+    pub(super) fn new(recording: &Recording, names: &[String]) -> Self {
         let times = |recording: &OperationRecording| Times {
             count: recording.response.len(),
             sum_ns: match recording.response.len() {
@@ -162,7 +162,7 @@ impl Piece {
             operations: operations
                 .map(|(name, recording)| (name.clone(), times(recording)))
                 .collect(),
-            cl_waiting,
+            cl_waiting: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use core_affinity::CoreId;
 use engine::{Nanos, SECOND};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ use super::grid::{Mode, Setting};
 use super::ini;
 use crate::conninfo::Conninfo;
 use crate::interrupt;
-use crate::observe::{Pooler, Row};
+use crate::observe::{Aside, Pooler, Poolers, Row};
 use crate::rig::RigError;
 use crate::scenario::Scenario;
 
@@ -177,9 +178,10 @@ impl Control {
         Ok(())
     }
 
-    /// The console, to look through.
-    pub(super) fn pooler(&mut self) -> &mut Pooler {
-        &mut self.pooler
+    /// Another connection to the console, to look through while cells are measured. It is opened with
+    /// the first question: the pooler may just have been started anew.
+    pub(super) fn aside(&self, workers: &[CoreId]) -> Aside<Poolers> {
+        Aside::of(vec![self.conninfo.clone()], None, workers)
     }
 
     fn read(&mut self) -> Result<Configuration, RigError> {

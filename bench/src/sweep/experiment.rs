@@ -1,7 +1,7 @@
 //! The cells, measured one after the other.
 
-use std::ops::ControlFlow;
-use std::time::SystemTime;
+use std::ops::{ControlFlow, Range};
+use std::time::{Duration, SystemTime};
 
 use engine::{Gaps, Load, MILLISECOND, Nanos, PhaseReport, Random, Stream, StreamReport};
 
@@ -14,7 +14,7 @@ use crate::check::Checks;
 use crate::interrupt;
 use crate::limit::{Goal, GoalResult, LimitError, Log};
 use crate::metric::{self, Gauges, Loads, Tally};
-use crate::observe::{CpuMeter, Family, ObserveError, Pooler, Totals};
+use crate::observe::{CpuMeter, Family, PoolLook, Pooler, Poolers};
 use crate::rig::{Rig, RigError};
 use crate::rules;
 use crate::scenario::{Processes, Scenario};
@@ -34,25 +34,6 @@ struct Experiment<'a> {
     processes: Processes,
     /// Of each target, how its connections are: nothing was measured on them.
     sessions: Vec<Arm>,
-}
-
-/// What is asked of the console while a cell is measured. One that does not answer is a gap.
-#[derive(Default)]
-struct Console {
-    /// Why it was not seen, the first time.
-    error: Option<String>,
-}
-
-impl Console {
-    fn seen<T>(&mut self, asked: Option<Result<T, ObserveError>>) -> Option<T> {
-        match asked? {
-            Ok(seen) => Some(seen),
-            Err(error) => {
-                self.error.get_or_insert_with(|| error.to_string());
-                None
-            }
-        }
-    }
 }
 
 /// Measures all cells; `say` gets a line of progress for each.
@@ -171,29 +152,41 @@ impl<'a> Experiment<'a> {
         if self.sessions.iter().all(|arm| arm.kind.target != target) {
             self.sessions.extend(rig.arms.iter().cloned());
         }
-        let mut console = Console::default();
-        let before = console.seen(self.totals());
+        let control = self.control.as_ref().filter(|_| setting.pool_size.is_some());
+        let mut pooler = control.map(|control| control.aside(rig.cores()));
+        let before = pooler.as_mut().and_then(|pooler| pooler.ask(Poolers::totals));
         let mut cpu = CpuMeter::new(&self.processes);
         cpu.begin(|_| true);
         let names: Vec<_> = self.scenario.operations.iter().map(|op| op.name.clone()).collect();
-        let (mut looks, mut pieces) = (Vec::new(), Vec::new());
+        let mut pieces = Vec::new();
         let (judge, mut judged) = (self.judge(&target)?, Vec::new());
         let measured = stream(&rig, load(&setting, plan.cell_ns), seed);
-        let mut pooler = self.control.as_mut().map(Control::pooler);
+        let clock = rig.fleet.clock();
+        let every = Duration::from_nanos(plan.cell_ns / PIECES);
+        let watch = pooler.as_mut().and_then(|pooler| pooler.watch_pools(every, clock));
         let report = rig.watch_every(plan.cell_ns / PIECES, vec![measured], |interval| {
             if interval.end_ns > plan.cell_ns + plan.cell_ns / PIECES / 2 {
                 return ControlFlow::Continue(());
             }
             let stream = &interval.streams[0];
-            let look = console.seen(pooler.as_mut().map(|pooler| pooler.pools()));
-            looks.extend(look);
-            let cl_waiting = look.and_then(|look| look.cl_waiting);
-            pieces.push(Piece::new(&stream.recording, &names, cl_waiting));
+            let times = interval.start_ns..interval.end_ns;
+            pieces.push((times, Piece::new(&stream.recording, &names)));
             judged.push(judge.values(stream, plan.cell_ns / PIECES));
             ControlFlow::Continue(())
         })?;
         interrupt::check()?;
-        let after = console.seen(self.totals());
+        let looks = pooler.as_mut().zip(watch).map(|(pooler, watch)| pooler.seen(watch));
+        let looks = looks.unwrap_or_default();
+        let piece = |(times, piece): (Range<Nanos>, Piece)| {
+            let times = report.start + times.start..report.start + times.end;
+            let look = PoolLook::last_within(&looks, times);
+            Piece { cl_waiting: look.and_then(|look| look.cl_waiting), ..piece }
+        };
+        let pieces = pieces.into_iter().map(piece).collect();
+        // Those after the cell's own time are of what was left over.
+        let own = looks.iter().filter(|look| look.at_ns <= report.start + plan.cell_ns);
+        let own: Vec<_> = own.map(|look| look.pools).collect();
+        let after = pooler.as_mut().and_then(|pooler| pooler.ask(Poolers::totals));
         let length_ns = plan.cell_ns.max(report.end.saturating_sub(report.start));
         // Where clients were stuck nothing came after the cell's own time.
         let is_drained = length_ns < plan.cell_ns + GRACEFUL_STOP_NS;
@@ -202,8 +195,8 @@ impl<'a> Experiment<'a> {
         let counted = before.zip(after);
         let has_counted = counted.is_some();
         let counted = counted.and_then(|(before, after)| after.since(&before));
-        if setting.pool_size.is_some() && self.control.is_some() {
-            cell.pool = Some(PoolFigures::new(&setting, &looks, counted.as_ref(), length_ns));
+        if pooler.is_some() {
+            cell.pool = Some(PoolFigures::new(&setting, &own, counted.as_ref(), length_ns));
         }
         let requests = cell.requests.max(1) as f64;
         for (name, ns) in cpu.used() {
@@ -214,16 +207,15 @@ impl<'a> Experiment<'a> {
         let stream = &report.streams[0];
         cell.goals = judge.goals(stream, length_ns, &judged);
         cell.validity = self.validity(cell, &rig, report);
-        if setting.pool_size.is_some() {
-            if let Some(error) = console.error {
-                cell.validity.suspect(format!("{error}: what it would have shown is missing"));
-            } else if has_counted && counted.is_none() {
-                cell.validity.suspect(
-                    "what the pooler counted began anew meanwhile (a restart, or a reset of its \
-                     statistics): its counts are missing"
-                        .into(),
-                );
-            }
+        if let Some(pooler) = pooler {
+            cell.validity.judge_gaps("the pooler's console", &pooler.gaps);
+        }
+        if has_counted && counted.is_none() {
+            cell.validity.suspect(
+                "what the pooler counted began anew meanwhile (a restart, or a reset of its \
+                 statistics): its counts are missing"
+                    .into(),
+            );
         }
         Ok(())
     }
@@ -255,10 +247,6 @@ impl<'a> Experiment<'a> {
                 false => Purpose::Overload,
             },
         })
-    }
-
-    fn totals(&mut self) -> Option<Result<Totals, ObserveError>> {
-        Some(self.control.as_mut()?.pooler().totals())
     }
 
     fn judge(&self, target: &str) -> Result<Judge<'a>, RigError> {

@@ -1,7 +1,7 @@
 //! Whether what was looked at from outside was seen.
 
 use super::Validity;
-use crate::observe::{Observations, Observed};
+use crate::observe::{Gaps, Observations, Observed};
 
 /// Of the looks that are due at a source, so many must come to something: the others are gaps.
 const ANSWERED_SHARE_MIN: f64 = 0.8;
@@ -40,6 +40,15 @@ impl Validity {
                      of its statistics): its counts of those seconds are missing"
                 ));
             }
+        }
+    }
+
+    /// Whether what was asked of `name` at other times was answered: a gap has its reason told, and late
+    /// answers where they are many.
+    pub(crate) fn judge_gaps(&mut self, name: &str, gaps: &Gaps) {
+        match gaps.told("at it") {
+            Some(gaps) => self.suspect(gaps),
+            None => self.judge_looks(name, gaps.questions - gaps.failures, gaps.questions),
         }
     }
 

@@ -8,7 +8,7 @@ mod table;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use engine::{Gaps, Interval, Load, MILLISECOND, Nanos, Stage};
 use hdrhistogram::Histogram;
@@ -21,7 +21,7 @@ use crate::arm::{Arm, ArmKind, Block};
 use crate::check::Checks;
 use crate::generator::{GeneratorOptions, GeneratorSummary};
 use crate::interrupt;
-use crate::observe::{Poolers, Pools};
+use crate::observe::{self, Aside, PoolLook, Poolers, Pools};
 use crate::rig::{Rig, RigError};
 use crate::scenario::Scenario;
 
@@ -56,7 +56,8 @@ pub(crate) struct Moment {
     /// Of responses that ended in it; `None` without any.
     pub(crate) p99_ns: Option<u64>,
     pub(crate) errors: BTreeMap<&'static str, u64>,
-    /// Clients that waited in the pool, and how long the first of them had (SHOW POOLS).
+    /// Clients that waited in the pool, and how long the first of them had (SHOW POOLS); `None` where
+    /// no look at it falls into the moment.
     pub(crate) cl_waiting: Option<u64>,
     pub(crate) maxwait_ns: Option<Nanos>,
 }
@@ -67,12 +68,14 @@ struct Measured {
     generator: GeneratorSummary,
     /// What the rig says where the pooler lost the names of prepared statements.
     lost_names: Option<String>,
-    /// Why the pooler's queue was not seen to the end.
-    console_error: Option<String>,
+    /// What was not seen of the pooler's queue; `None` where it has no console.
+    pool_gaps: Option<observe::Gaps>,
 }
 
 /// How long a moment is.
 const MOMENT_NS: Nanos = 100 * MILLISECOND;
+/// One look at the pool falls into the middle of each.
+const LOOKS_EVERY: Duration = Duration::from_nanos(MOMENT_NS);
 const WARM_UP_NS: Nanos = 500 * MILLISECOND;
 /// After it came back it is watched for so long.
 const STEADY_MOMENTS: usize = 10;
@@ -91,27 +94,22 @@ pub(crate) fn run(
         let connections = [(plan.connections, plan.connections)];
         let checks = Checks::default();
         let mut rig = Rig::open(scenario, &kinds, &connections, &plan.generator, &checks, say)?;
-        let mut pooler = Poolers::connect(scenario)?;
+        let mut pooler = Aside::<Poolers>::connect(scenario, rig.cores())?;
         let warm_up = Load::ConstantVus { vus: plan.connections.min(10), duration_ns: WARM_UP_NS };
         rig.warm_up(rig.stream(0, warm_up, (0, 0), !plan.seed))?;
         say(&format!("{target}: from {} to {} a second and back", plan.rates.0, plan.rates.1));
         let stream = rig.stream(0, plan.load(), (0, 0), plan.seed);
         let mut moments: Vec<Moment> = Vec::new();
-        let mut error = None;
+        let clock = rig.fleet.clock();
+        let watch = pooler.as_mut().and_then(|pooler| pooler.watch_pools(LOOKS_EVERY, clock));
         let report = rig.watch_every(MOMENT_NS, vec![stream], |interval| {
-            let pools = match pooler.as_mut().map(Poolers::pools) {
-                Some(Err(wrong)) => {
-                    // The load goes on without.
-                    (pooler, error) = (None, Some(wrong.to_string()));
-                    None
-                }
-                pools => pools.and_then(Result::ok),
-            };
-            moments.push(Moment::new(interval, moments.last(), pools.unwrap_or_default()));
+            moments.push(Moment::new(interval, moments.last()));
             let is_over = plan.is_over(&moments);
             if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         interrupt::check()?;
+        let looks = pooler.as_mut().zip(watch).map(|(pooler, watch)| pooler.seen(watch));
+        lay(&mut moments, &looks.unwrap_or_default(), report.start);
         let recovery = Recovery::new(plan, &moments);
         steps.push(summary::Step::new(&kinds[0], recovery, &report.streams[0], moments));
         let mut arm = rig.arms[0].clone();
@@ -120,7 +118,7 @@ pub(crate) fn run(
             lost_names: rig.lost_names(&arm),
             generator: rig.generator(),
             arm,
-            console_error: error,
+            pool_gaps: pooler.map(|pooler| pooler.gaps),
         });
     }
     Ok(Summary::new(scenario, plan, started, measured, steps))
@@ -162,7 +160,8 @@ impl Plan {
 }
 
 impl Moment {
-    fn new(interval: &Interval, before: Option<&Self>, pools: Pools) -> Self {
+    /// Without what the pool showed.
+    fn new(interval: &Interval, before: Option<&Self>) -> Self {
         let stream = &interval.streams[0];
         let whole = stream.recording.whole();
         let mut ended: Histogram<u64> = whole.response.clone();
@@ -176,8 +175,41 @@ impl Moment {
                 .saturating_sub(gone),
             p99_ns: (!ended.is_empty()).then(|| ended.value_at_quantile(0.99)),
             errors: whole.failures().map(|(class, count, _)| (class.name(), count)).collect(),
-            cl_waiting: pools.cl_waiting,
-            maxwait_ns: pools.maxwait_ns,
+            cl_waiting: None,
+            maxwait_ns: None,
         }
+    }
+}
+
+/// Gives each moment of a load that began at `start` the last look that falls into it.
+fn lay(moments: &mut [Moment], looks: &[PoolLook], start: Nanos) {
+    let mut from = start;
+    for moment in moments {
+        let to = start + moment.end_ns;
+        let Pools { cl_waiting, maxwait_ns, .. } =
+            PoolLook::last_within(looks, from..to).unwrap_or_default();
+        (moment.cl_waiting, moment.maxwait_ns) = (cl_waiting, maxwait_ns);
+        from = to;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_has_what_the_pool_showed_in_it_and_nothing_where_the_console_was_silent() {
+        let moment = |number| Moment { end_ns: number * MOMENT_NS, ..Moment::default() };
+        let mut moments: Vec<_> = (1..=4).map(moment).collect();
+        let start = 7 * MOMENT_NS;
+        let look = |(at_ns, waiting)| {
+            let pools = Pools { cl_waiting: Some(waiting), ..Pools::default() };
+            PoolLook { at_ns: start + at_ns, pools }
+        };
+        // It stood still, and answered two questions when it went on.
+        let looks = [(MOMENT_NS / 2, 5), (3 * MOMENT_NS, 8), (7 * MOMENT_NS / 2, 9)].map(look);
+        lay(&mut moments, &looks, start);
+        let waiting: Vec<_> = moments.iter().map(|moment| moment.cl_waiting).collect();
+        assert_eq!(waiting, [Some(5), None, None, Some(9)]);
     }
 }

@@ -99,13 +99,13 @@ impl Measured {
             steady: Vec::new(),
             // How the targets fail under it is what is measured.
             comparison: Comparison::Apart,
-            // The console is asked with each moment.
+            // The console is asked by the step itself.
             observations: Vec::new(),
             lost_names: self.lost_names.iter().cloned().collect(),
             purpose: Purpose::Load,
         });
-        if let Some(error) = &self.console_error {
-            validity.suspect(format!("{error}: from there on the pool's queue is missing"));
+        if let Some(gaps) = &self.pool_gaps {
+            validity.judge_gaps("the pooler's console", gaps);
         }
         validity
     }
@@ -167,7 +167,7 @@ impl Summary {
             arm: Arm::new(&kind, None),
             generator: GeneratorSummary::example(),
             lost_names: None,
-            console_error: None,
+            pool_gaps: None,
         };
         Self::new(&scenario, plan, UNIX_EPOCH, vec![measured], vec![step])
     }

@@ -3,6 +3,7 @@
 mod dialect;
 mod figures;
 mod limits;
+mod look;
 mod pools;
 mod processes;
 mod sample;
@@ -13,6 +14,7 @@ use postgres::Client;
 use self::dialect::Dialect;
 pub(crate) use self::figures::Figures;
 pub(crate) use self::limits::{ClientLimit, FullPool};
+pub(crate) use self::look::PoolLook;
 pub(crate) use self::pools::Pools;
 pub(crate) use self::processes::Poolers;
 #[cfg(test)]

@@ -8,11 +8,6 @@ use crate::scenario::Scenario;
 pub(crate) struct Poolers(Vec<Pooler>);
 
 impl Poolers {
-    /// Logs in where the scenario says; nothing where it gives no console.
-    pub(crate) fn connect(scenario: &Scenario) -> Result<Option<Self>, ObserveError> {
-        Self::consoles(scenario).map(Self::open).transpose()
-    }
-
     /// Where the scenario says that the consoles are, if it does.
     pub(crate) fn consoles(scenario: &Scenario) -> Option<&[String]> {
         let mut consoles = scenario.targets.values().map(|target| &*target.consoles);

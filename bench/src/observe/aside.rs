@@ -1,40 +1,40 @@
-//! A server that is looked at on a thread of its own, between blocks and while they run.
+//! A server that is looked at on a thread of its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use core_affinity::CoreId;
 use engine::Nanos;
-use engine::driver::{Clock, thread_cpu_ns};
+use engine::driver::thread_cpu_ns;
 
-use crate::observe::{ObserveError, Poolers, Pools, keep_off};
+use super::{ObserveError, keep_off};
 
 /// A connection that only looks. One that is lost is opened again with the next question; one that
 /// does not answer is waited for once, and asked nothing until it has: what it would have said is
-/// missing, and the comparison goes on.
-pub(super) struct Aside<T> {
+/// missing, and the load goes on.
+pub(crate) struct Aside<T> {
     what: &'static str,
     orders: Sender<Order<T>>,
     asked: u64,
     progress: Arc<Progress>,
-    patience: Duration,
-    pub(super) gaps: Gaps,
+    pub(super) patience: Duration,
+    pub(crate) gaps: Gaps,
 }
 
 /// What came to nothing.
 #[derive(Debug, Default)]
-pub(super) struct Gaps {
-    pub(super) questions: u64,
-    pub(super) failures: u64,
+pub(crate) struct Gaps {
+    pub(crate) questions: u64,
+    pub(crate) failures: u64,
     /// Why, the first time.
-    pub(super) error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 /// A question whose answer is not there yet.
-pub(super) struct Pending<A>(Receiver<Result<A, ObserveError>>);
+pub(crate) struct Pending<A>(Receiver<Result<A, ObserveError>>);
 
 type Order<T> = Box<dyn FnOnce(&mut Link<T>, &Progress) + Send>;
 
@@ -45,7 +45,8 @@ struct Progress {
     cpu_ns: AtomicU64,
 }
 
-struct Link<T> {
+/// The connection, on its thread.
+pub(super) struct Link<T> {
     open: Box<dyn Fn() -> Result<T, ObserveError> + Send>,
     opened: Option<T>,
 }
@@ -54,18 +55,18 @@ struct Link<T> {
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl<T: Send + 'static> Aside<T> {
-    /// Takes over a connection to `what`; `open` opens another one in its place. The thread keeps off
-    /// the cores of `workers`.
-    pub(super) fn start(
+    /// Takes over a connection to `what`, if there is one; `open` opens another one in its place. The
+    /// thread keeps off the cores of `workers`.
+    pub(crate) fn start(
         what: &'static str,
-        opened: T,
+        opened: Option<T>,
         open: impl Fn() -> Result<T, ObserveError> + Send + 'static,
         workers: &[CoreId],
     ) -> Self {
         let (orders, ordered) = mpsc::channel::<Order<T>>();
         let progress = Arc::new(Progress::default());
         let (told, workers) = (Arc::clone(&progress), workers.to_vec());
-        let mut link = Link { open: Box::new(open), opened: Some(opened) };
+        let mut link = Link { open: Box::new(open), opened };
         // Without a thread there are no answers, and the first question tells so.
         let _ = thread::Builder::new().name("observer".into()).spawn(move || {
             keep_off(&workers);
@@ -77,7 +78,7 @@ impl<T: Send + 'static> Aside<T> {
     }
 
     /// The answer, if it comes in time.
-    pub(super) fn ask<A: Send + 'static>(
+    pub(crate) fn ask<A: Send + 'static>(
         &mut self,
         question: impl FnOnce(&mut T) -> Result<A, ObserveError> + Send + 'static,
     ) -> Option<A> {
@@ -86,18 +87,39 @@ impl<T: Send + 'static> Aside<T> {
     }
 
     /// Asks without waiting; nothing where an earlier answer is still due.
-    pub(super) fn begin<A: Send + 'static>(
+    pub(crate) fn begin<A: Send + 'static>(
         &mut self,
         question: impl FnOnce(&mut T) -> Result<A, ObserveError> + Send + 'static,
     ) -> Option<Pending<A>> {
-        self.gaps.questions += 1;
+        let answer = self.order(|link| link.ask(question));
+        if answer.is_none() {
+            self.gaps.count(1, 0);
+        }
+        answer.map(Pending)
+    }
+
+    /// The answer to what was asked, if it comes in time.
+    pub(crate) fn end<A>(&mut self, Pending(answer): Pending<A>) -> Option<A> {
+        let answer = match answer.recv_timeout(self.patience) {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => Err(self.silence()),
+        };
+        self.gaps.count(1, u64::from(answer.is_ok()));
+        answer.map_err(|error| self.gaps.name(error)).ok()
+    }
+
+    /// Has the thread do this, and does not wait; nothing where it is not done with what it was told
+    /// before.
+    pub(super) fn order<A: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut Link<T>) -> A + Send + 'static,
+    ) -> Option<Receiver<A>> {
         if self.progress.answered.load(Ordering::Acquire) < self.asked {
-            self.gaps.failures += 1;
             return None;
         }
         let (sender, answer) = mpsc::channel();
         let order: Order<T> = Box::new(move |link, progress| {
-            let answer = link.ask(question);
+            let answer = work(link);
             progress.cpu_ns.store(thread_cpu_ns(), Ordering::Relaxed);
             // Whoever has the answer may ask again.
             progress.answered.fetch_add(1, Ordering::Release);
@@ -107,29 +129,39 @@ impl<T: Send + 'static> Aside<T> {
         self.asked += 1;
         // Where the thread has ended, the answer does not come.
         let _ = self.orders.send(order);
-        Some(Pending(answer))
+        Some(answer)
     }
 
-    /// The answer to what was asked, if it comes in time.
-    pub(super) fn end<A>(&mut self, Pending(answer): Pending<A>) -> Option<A> {
-        let error = match answer.recv_timeout(self.patience) {
-            Ok(Ok(answer)) => return Some(answer),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("{} did not answer for {:?}", self.what, self.patience),
-        };
-        self.gaps.failures += 1;
-        self.gaps.error.get_or_insert(error);
-        None
+    pub(super) fn silence(&self) -> String {
+        format!("{} did not answer for {:?}", self.what, self.patience)
     }
 
     /// CPU time of the thread up to its last answer, in ns.
-    pub(super) fn cpu_ns(&self) -> Nanos {
+    pub(crate) fn cpu_ns(&self) -> Nanos {
         self.progress.cpu_ns.load(Ordering::Relaxed)
     }
 }
 
+impl Gaps {
+    /// What is missing, in a sentence, where there is a reason to tell; `looks` says at what.
+    pub(crate) fn told(&self, looks: &str) -> Option<String> {
+        let Self { questions, failures, error } = self;
+        Some(format!("{}: {failures} of {questions} looks {looks} are missing", error.as_ref()?))
+    }
+
+    pub(super) fn count(&mut self, questions: u64, answers: u64) {
+        self.questions += questions;
+        self.failures += questions - answers;
+    }
+
+    /// The reason of one of them: the first is kept.
+    pub(super) fn name(&mut self, error: String) {
+        self.error.get_or_insert(error);
+    }
+}
+
 impl<T> Link<T> {
-    fn ask<A>(
+    pub(super) fn ask<A>(
         &mut self,
         question: impl FnOnce(&mut T) -> Result<A, ObserveError>,
     ) -> Result<A, ObserveError> {
@@ -137,58 +169,6 @@ impl<T> Link<T> {
         let answer = question(&mut opened)?;
         self.opened = Some(opened);
         Ok(answer)
-    }
-}
-
-/// A pooler's connections at one instant.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PoolLook {
-    /// On the workers' clock.
-    pub(super) at_ns: Nanos,
-    pub(super) pools: Pools,
-}
-
-/// Looks every few milliseconds, until it ends.
-pub(super) struct Watch {
-    end: Sender<()>,
-    seen: Pending<Vec<PoolLook>>,
-}
-
-/// A look costs us 170 us and PgBouncer 50: of a second an eighth of a percent.
-pub(super) const INTERVAL: Duration = Duration::from_millis(150);
-
-/// So many looks fall into a block; the first comes half an interval after its beginning.
-pub(super) fn looks_within(block_ns: Nanos) -> u64 {
-    let interval_ns = INTERVAL.as_nanos() as Nanos;
-    (block_ns + interval_ns / 2) / interval_ns
-}
-
-impl Aside<Poolers> {
-    /// Watches the pooler's connections from now on.
-    pub(super) fn watch(&mut self, clock: Clock) -> Option<Watch> {
-        let (end, ended) = mpsc::channel();
-        let seen = self.begin(move |poolers| {
-            let mut seen = Vec::new();
-            let started = Instant::now();
-            for number in 1.. {
-                let due = INTERVAL * number - INTERVAL / 2;
-                let wait = due.saturating_sub(started.elapsed());
-                if ended.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
-                    break;
-                }
-                let pools = poolers.pools()?;
-                seen.push(PoolLook { at_ns: clock.now(), pools });
-            }
-            Ok(seen)
-        });
-        Some(Watch { end, seen: seen? })
-    }
-
-    /// What was seen since; nothing where one of the looks failed.
-    pub(super) fn seen(&mut self, Watch { end, seen }: Watch) -> Vec<PoolLook> {
-        // A thread that has ended shows in its answer.
-        let _ = end.send(());
-        self.end(seen).unwrap_or_default()
     }
 }
 
@@ -204,13 +184,7 @@ mod tests {
     fn aside(workers: &[CoreId]) -> Aside<u64> {
         let opened = AtomicU64::new(1);
         let open = move || Ok(opened.fetch_add(1, Ordering::Relaxed) + 1);
-        Aside::start("the console", 1, open, workers)
-    }
-
-    #[test]
-    fn short_blocks_are_looked_at_too() {
-        let looks = [300, 100, 75, 74].map(|ms| looks_within(ms * engine::MILLISECOND));
-        assert_eq!(looks, [2, 1, 1, 0]);
+        Aside::start("the console", Some(1), open, workers)
     }
 
     #[test]

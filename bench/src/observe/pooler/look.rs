@@ -1,0 +1,70 @@
+//! A pooler's consoles, looked at on a thread of their own.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use core_affinity::CoreId;
+use engine::Nanos;
+use engine::driver::Clock;
+
+use super::{Poolers, Pools, WHAT};
+use crate::observe::{Aside, ObserveError, Watch};
+use crate::scenario::Scenario;
+
+/// A pooler's connections at one instant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PoolLook {
+    /// On the workers' clock.
+    pub(crate) at_ns: Nanos,
+    pub(crate) pools: Pools,
+}
+
+impl PoolLook {
+    /// The last of them in a stretch of time, if there is one.
+    pub(crate) fn last_within(looks: &[Self], times: Range<Nanos>) -> Option<Pools> {
+        let mut within = looks.iter().filter(|look| times.contains(&look.at_ns));
+        within.next_back().map(|look| look.pools)
+    }
+}
+
+impl Aside<Poolers> {
+    /// Logs in where the scenario says; nothing where it gives no console. The thread keeps off the
+    /// cores of `workers`.
+    pub(crate) fn connect(
+        scenario: &Scenario,
+        workers: &[CoreId],
+    ) -> Result<Option<Self>, ObserveError> {
+        let Some(consoles) = Poolers::consoles(scenario) else { return Ok(None) };
+        let opened = Poolers::open(consoles)?;
+        Ok(Some(Self::of(consoles.to_vec(), Some(opened), workers)))
+    }
+
+    /// Looks through `opened` if there is such a connection already, else through one of its own.
+    pub(crate) fn of(consoles: Vec<String>, opened: Option<Poolers>, workers: &[CoreId]) -> Self {
+        Self::start(WHAT, opened, move || Poolers::open(&consoles), workers)
+    }
+
+    /// Watches the pooler's connections from now on.
+    pub(crate) fn watch_pools(&mut self, every: Duration, clock: Clock) -> Option<Watch<PoolLook>> {
+        self.watch(every, move |poolers| {
+            let pools = poolers.pools()?;
+            Ok(PoolLook { at_ns: clock.now(), pools })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_is_of_the_stretch_of_time_that_it_falls_into() {
+        let look = |(at_ns, waiting)| PoolLook {
+            at_ns,
+            pools: Pools { cl_waiting: Some(waiting), ..Pools::default() },
+        };
+        let looks = [(10, 1), (15, 2), (20, 3)].map(look);
+        let waiting = |times| PoolLook::last_within(&looks, times)?.cl_waiting;
+        assert_eq!([10..20, 20..30, 30..40].map(waiting), [Some(2), Some(3), None]);
+    }
+}
