@@ -28,26 +28,6 @@ impl Server {
         Ok(Self { client, place })
     }
 
-    /// Backends of clients, by application_name (Postgres manual, 28.2.3 "pg_stat_activity").
-    pub(crate) fn backends(&mut self) -> Result<BTreeMap<String, u64>, ObserveError> {
-        let rows = self.rows(
-            "SELECT application_name, count(*) FROM pg_stat_activity \
-             WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() GROUP BY 1",
-        )?;
-        let text = |row: &SimpleQueryRow, column| row.get(column).unwrap_or_default().to_owned();
-        Ok(rows
-            .iter()
-            .map(|row| (text(row, 0), text(row, 1).parse().unwrap_or_default()))
-            .collect())
-    }
-
-    /// Its version, as in `15.18`.
-    pub(crate) fn version(&mut self) -> Result<String, ObserveError> {
-        let rows = self.rows("SHOW server_version")?;
-        let version = rows.first().and_then(|row| row.get(0)).unwrap_or_default();
-        Ok(version.split(' ').next().unwrap_or_default().to_owned())
-    }
-
     /// Its settings by name (Postgres manual, 54.24 "pg_settings").
     pub(crate) fn settings(&mut self) -> Result<BTreeMap<String, String>, ObserveError> {
         let rows = self.rows("SELECT name, setting FROM pg_settings")?;
