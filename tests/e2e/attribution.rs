@@ -256,11 +256,16 @@ fn a_pooler_does_not_differ_from_itself_in_nearly_all_of_twenty_runs() {
         figures,
         ["0.5", "0.9", "0.95", "0.99", "\"servers\"", "\"pooler\"", "\"postgres\""]
     );
-    for (place, name) in figures.iter().enumerate() {
+    let holding_zero = |place: usize| {
         let ends = runs.iter().map(|run| (run[place].2, run[place].3));
-        let holding_zero = ends.filter(|(low, high)| *low <= 0.0 && *high >= 0.0).count();
-        assert!(holding_zero >= HOLDING_MIN, "{name}: {holding_zero} of 20: {runs:?}");
-    }
+        ends.filter(|(low, high)| *low <= 0.0 && *high >= 0.0).count()
+    };
+    let each: Vec<_> = (0..figures.len()).map(holding_zero).collect();
+    assert!(each.iter().all(|count| *count >= HOLDING_MIN), "{each:?} of 20: {runs:?}");
+    // All together, 133 of 140 where they hold it with 95 %. Those of one run hang together: as many as
+    // 60 that do not would be fewer than 118 once in a thousand times, but with 80 % eight times in ten.
+    const ALL_HOLDING_MIN: usize = 118;
+    assert!(each.iter().sum::<usize>() >= ALL_HOLDING_MIN, "{each:?} of 20: {runs:?}");
 }
 
 #[test]
