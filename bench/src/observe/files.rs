@@ -6,8 +6,6 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
 use engine::Nanos;
 
-use super::family::short_text;
-
 /// The files of a family's processes, from one look to the next: to open one of /proc takes several
 /// times as long as to read it, and a look at Postgres reads two for each backend.
 /// What has taken no CPU time since is not read again: who did not run did not wait for a core either, as
@@ -27,8 +25,8 @@ struct Files {
     /// The folder of its threads.
     task: File,
     statm: File,
-    /// Of its first thread; `None` where the kernel keeps no such statistics.
-    schedstat: Option<File>,
+    /// Of each thread; `None` where the kernel keeps no such statistics.
+    schedstats: BTreeMap<u32, Option<File>>,
 }
 
 /// One process at one instant.
@@ -67,7 +65,7 @@ impl OpenFiles {
     ) -> BTreeMap<u32, ProcessFigures> {
         let mut earlier = std::mem::take(&mut self.0);
         for (pid, cpu_ns) in processes {
-            let read = |files: Files| Some(Seen { figures: files.read(pid)?, files, cpu_ns });
+            let read = |mut files: Files| Some(Seen { figures: files.read(pid)?, files, cpu_ns });
             let kept = earlier.remove(&pid).and_then(|seen| match seen.cpu_ns == cpu_ns {
                 true => Some(seen),
                 false => read(seen.files),
@@ -82,22 +80,31 @@ impl OpenFiles {
 
 impl Files {
     fn open(pid: u32) -> Option<Self> {
-        let open = |name| File::open(format!("/proc/{pid}/{name}"));
-        let (task, statm) = (open("task").ok()?, open("statm").ok()?);
-        Some(Self { task, statm, schedstat: open("schedstat").ok() })
+        let open = |name| File::open(format!("/proc/{pid}/{name}")).ok();
+        let (task, statm) = (open("task")?, open("statm")?);
+        Some(Self { task, statm, schedstats: BTreeMap::new() })
     }
 
-    fn read(&self, pid: u32) -> Option<ProcessFigures> {
+    fn read(&mut self, pid: u32) -> Option<ProcessFigures> {
         let memory = Memory::of(&text(&self.statm)?)?;
         // It has a subfolder for each thread, and two links of its own (proc(5)).
         let is_threaded = self.task.metadata().is_ok_and(|task| task.nlink() > 3);
-        let threads = if is_threaded {
-            threads(pid)
-        } else {
-            let text = self.schedstat.as_ref().and_then(text);
-            vec![(pid, text.as_deref().and_then(Scheduled::of).unwrap_or_default())]
+        let threads = if is_threaded { threads(pid) } else { vec![pid] };
+        let mut earlier = std::mem::take(&mut self.schedstats);
+        let scheduled = |tid: u32| {
+            let open = || File::open(format!("/proc/{pid}/task/{tid}/schedstat")).ok();
+            let read = |file: &File| Scheduled::of(&text(file)?);
+            // A thread that was given the number of one that has ended has another file.
+            let kept = earlier.remove(&tid).flatten();
+            let kept = kept.and_then(|file| Some((read(&file)?, Some(file))));
+            let (scheduled, file) = kept.unwrap_or_else(|| {
+                let file = open();
+                (file.as_ref().and_then(read).unwrap_or_default(), file)
+            });
+            self.schedstats.insert(tid, file);
+            (tid, scheduled)
         };
-        Some(ProcessFigures { memory, threads })
+        Some(ProcessFigures { memory, threads: threads.into_iter().map(scheduled).collect() })
     }
 }
 
@@ -116,13 +123,9 @@ impl Scheduled {
     }
 }
 
-fn threads(pid: u32) -> Vec<(u32, Scheduled)> {
+fn threads(pid: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let of_thread = |tid| {
-        let text = short_text(format!("/proc/{pid}/task/{tid}/schedstat"));
-        (tid, text.as_deref().and_then(Scheduled::of).unwrap_or_default())
-    };
-    tasks.filter_map(|task| task.file_name().to_str()?.parse().ok()).map(of_thread).collect()
+    tasks.filter_map(|task| task.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// All of a file that is one short line.

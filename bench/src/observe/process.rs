@@ -75,14 +75,23 @@ pub(crate) struct ProcessSource {
     places: Vec<String>,
     family: Option<Family>,
     files: OpenFiles,
-    /// The control groups that limit its leaders, where each has one; found anew with the leaders.
-    limits: (Vec<u32>, Option<Vec<Cgroup>>),
+    limits: Limits,
+}
+
+/// What limits a family; found anew when others lead it.
+#[derive(Default)]
+struct Limits {
+    leaders: Vec<u32>,
+    /// The control groups that limit the leaders, where each has one.
+    groups: Option<Vec<Cgroup>>,
+    /// How many files each of these may open.
+    open_files: BTreeMap<u32, Option<u64>>,
 }
 
 impl ProcessSource {
     pub(crate) fn new(name: &str, places: &[String]) -> Self {
         let (name, places) = (name.to_owned(), places.to_owned());
-        Self { name, places, family: None, files: OpenFiles::default(), limits: Default::default() }
+        Self { name, places, family: None, files: OpenFiles::default(), limits: Limits::default() }
     }
 
     /// Looks once.
@@ -101,19 +110,14 @@ impl ProcessSource {
     }
 }
 
-fn read(
-    family: &Family,
-    files: &mut OpenFiles,
-    (limited, limits): &mut (Vec<u32>, Option<Vec<Cgroup>>),
-) -> Option<ProcessSample> {
+fn read(family: &Family, files: &mut OpenFiles, limits: &mut Limits) -> Option<ProcessSample> {
     let members = family.members()?;
     let cpu = family.cpu_of(&members)?;
     let figures = files.read(cpu.processes());
-    if *limited != members.leaders {
-        limited.clone_from(&members.leaders);
-        *limits = limits_of(limited);
+    if limits.leaders != members.leaders {
+        *limits = Limits::of(&members.leaders);
     }
-    let quotas = limits.iter().flatten().map(Cgroup::quota);
+    let quotas = limits.groups.iter().flatten().map(Cgroup::quota);
     let quota = quotas.reduce(|sum, one| Some(sum?.and(one?))).flatten();
     let usages = family.groups().map(Cgroup::usage);
     let memory = |pid: &u32| Some(figures.get(pid)?.memory);
@@ -137,21 +141,32 @@ fn read(
         group: usages.reduce(Usage::and),
         resident_bytes: pages.map(|pages| pages * procfs::page_size()),
         open_files: most_open.map(|(count, _)| count),
-        open_files_max: most_open.and_then(|(_, pid)| open_files_max(pid)),
+        open_files_max: most_open.and_then(|(_, pid)| limits.open_files_max(pid)),
         leaders: members.leaders,
     })
 }
 
+impl Limits {
+    fn of(leaders: &[u32]) -> Self {
+        let groups = groups_of(leaders);
+        Self { leaders: leaders.to_vec(), groups, open_files: BTreeMap::new() }
+    }
+
+    fn open_files_max(&mut self, pid: u32) -> Option<u64> {
+        *self.open_files.entry(pid).or_insert_with(|| open_files_max(pid))
+    }
+}
+
 /// The control groups that limit these processes, each once; `None` where one has no limit.
-fn limits_of(pids: &[u32]) -> Option<Vec<Cgroup>> {
-    let mut limits = Vec::new();
+fn groups_of(pids: &[u32]) -> Option<Vec<Cgroup>> {
+    let mut groups = Vec::new();
     for pid in pids {
-        let limit = Cgroup::of(*pid)?;
-        if !limits.contains(&limit) {
-            limits.push(limit);
+        let group = Cgroup::of(*pid)?;
+        if !groups.contains(&group) {
+            groups.push(group);
         }
     }
-    Some(limits)
+    Some(groups)
 }
 
 impl ProcessSample {
