@@ -1,6 +1,7 @@
 //! Observers on consoles that answer by a script.
 
 mod aside;
+mod login;
 mod scripted;
 mod servers;
 mod versions;
