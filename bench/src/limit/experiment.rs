@@ -252,11 +252,11 @@ impl<'a> Experiment<'a> {
         let load = self.plan.variable.load(asked.load, asked.duration_ns, self.connections);
         let stream = rig.stream(0, load, (0, 0), seed);
         rig.forget_machine();
-        let ObservedPhase { report, series, observations } =
+        let ObservedPhase { report, series, observations, generator_share } =
             rig.observe(self.scenario, vec![stream])?;
         let ended = report.start + asked.duration_ns;
         let about = (&self.loads, self.target.goals.as_slice());
-        let mut trial = Trial::new(asked, kind, &report, about, self.connections);
+        let mut trial = Trial::new(asked, kind, &report, generator_share, about, self.connections);
         trial.limiter = Limiter::find(&series);
         trial.excuse();
         let mut arm = rig.arms[0].clone();

@@ -188,7 +188,7 @@ pub(crate) fn run(
     let observations = observer.finish();
     interrupt::check()?;
     let (start_ns, end_ns) = (report.start, report.end);
-    let series = series::lay(load, &observations, start_ns, rig.spun_share(&report));
+    let series = series::lay(load, &observations, start_ns);
     let tallies: Vec<_> = report.streams.iter().map(tally).collect();
     // A run that was ended before its time lasted until its last reply.
     let least_ns = if report.is_aborted { 0 } else { plan.fixed_duration_ns() };

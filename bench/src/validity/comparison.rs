@@ -202,7 +202,7 @@ mod tests {
                 end: 100 * MILLISECOND,
                 cpu_ns: 0,
                 spun_ns: 0,
-                busy_ns: Vec::new(),
+                workers: Vec::new(),
                 is_interrupted: false,
                 is_aborted: false,
             };

@@ -27,7 +27,7 @@ fn arm(late_ns: u64, change: impl FnOnce(&mut StreamReport)) -> Arm {
         end: SECOND,
         cpu_ns: 0,
         spun_ns: 0,
-        busy_ns: Vec::new(),
+        workers: Vec::new(),
         is_interrupted: false,
         is_aborted: false,
     };
