@@ -214,7 +214,7 @@ fn fill(level: &mut Level, index: usize) {
                     ("xact_time", requests * 450),
                 ])),
                 is_anew: false,
-                looks: if is_watched { vec![look] } else { Vec::new() },
+                looks: if is_watched { vec![look; 2] } else { Vec::new() },
                 is_watched,
             });
         }
