@@ -1,5 +1,6 @@
 //! The pooler's admin console.
 
+mod clients;
 mod dialect;
 mod figures;
 mod limits;
@@ -11,6 +12,7 @@ mod totals;
 
 use postgres::Client;
 
+pub(crate) use self::clients::ClientTls;
 use self::dialect::Dialect;
 pub(crate) use self::figures::Figures;
 pub(crate) use self::limits::{ClientLimit, FullPool};
