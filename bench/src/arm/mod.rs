@@ -329,7 +329,7 @@ mod tests {
                 start: 0,
                 end: SECOND,
                 cpu_ns: 2200,
-                busy_ns: Vec::new(),
+                workers: Vec::new(),
                 spun_ns: 0,
                 is_interrupted: false,
                 is_aborted: false,

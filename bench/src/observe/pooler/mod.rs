@@ -1,5 +1,6 @@
 //! The pooler's admin console.
 
+mod clients;
 mod dialect;
 mod figures;
 mod limits;
@@ -9,6 +10,7 @@ mod processes;
 mod sample;
 mod totals;
 
+pub(crate) use self::clients::ClientTls;
 use self::dialect::Dialect;
 pub(crate) use self::figures::Figures;
 pub(crate) use self::limits::{ClientLimit, FullPool};
