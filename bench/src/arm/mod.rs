@@ -303,6 +303,14 @@ impl Arm {
     }
 }
 
+#[cfg(test)]
+impl Arm {
+    /// As if the layer's process had been started anew in a block.
+    pub(crate) fn forget_cpu(&mut self, block: usize, layer: &str) {
+        self.blocks[block].cpu_ns.retain(|(process, _)| process != layer);
+    }
+}
+
 fn connection_errors(whole: &OperationRecording) -> u64 {
     let failures = whole.failures().filter(|(class, ..)| class.is_of_connection());
     failures.map(|(_, count, _)| count).sum()

@@ -7,7 +7,7 @@ use engine::Nanos;
 use engine::driver::Clock;
 
 use super::schedule::WATCH_INTERVAL;
-use crate::observe::{Aside, ObserveError, PoolLook, Poolers, Server, Totals, Watch};
+use crate::observe::{Aside, Counters, ObserveError, PoolLook, Poolers, Server, Watch};
 use crate::scenario::Scenario;
 
 /// Their connections. What one of them does not answer is missing, and disturbs nothing.
@@ -58,8 +58,8 @@ impl Beside {
     }
 
     /// What the pooler has counted.
-    pub(super) fn totals(&mut self) -> Option<Totals> {
-        self.pooler.as_mut()?.ask(Poolers::totals)
+    pub(super) fn counters(&mut self) -> Option<Counters> {
+        self.pooler.as_mut()?.ask(Poolers::counters)
     }
 
     /// Whether each transaction has a server connection assigned to it, in all pools.

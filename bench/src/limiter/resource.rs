@@ -95,9 +95,6 @@ impl Resource {
 
     /// Whether there was nothing left of it; `None` where that was not seen.
     pub(super) fn has_run_out(&self, second: &Second) -> Option<bool> {
-        let is_spent = |used: Option<u64>, most: Option<u64>| {
-            Some(used? as f64 >= EXHAUSTED * most.filter(|most| *most > 0)? as f64)
-        };
         Some(match self {
             Self::Generator => {
                 let is_late = is_late(&second.load);
@@ -128,10 +125,7 @@ impl Resource {
                 is_spent(pooler.clients, pooler.clients_max)?
             }
             Self::DatabaseClients(name) => {
-                let mut limits = pooler(second, name)?.client_limits.iter();
-                limits.any(|limit| {
-                    is_spent(Some(limit.clients), Some(limit.clients_max)) == Some(true)
-                })
+                pooler(second, name)?.client_limits.iter().any(takes_no_more)
             }
             Self::OpenFiles(name) => {
                 let used = second.processes.get(name)?.as_ref()?;
@@ -176,15 +170,18 @@ impl Resource {
                 spent(used, seconds.iter().find_map(of), "clients", "max_client_conn allows")
             }
             Self::DatabaseClients(name) => {
+                // Each once, as it was last seen to be full.
                 let of = |second| pooler(second, name).map(|pooler| &pooler.client_limits);
-                let limits = seconds.iter().rev().find_map(of).into_iter().flatten();
+                let limits = seconds.iter().filter_map(of).flatten();
+                let full = limits.filter(|limit| takes_no_more(limit));
+                let full = full.map(|limit| (&limit.database, limit)).collect::<BTreeMap<_, _>>();
                 let told = |ClientLimit { database, clients, clients_max }: &ClientLimit| {
                     format!(
                         "{clients} clients of {database} of {clients_max} that \
                          max_db_client_connections allows"
                     )
                 };
-                limits.map(told).collect()
+                full.into_values().map(told).collect()
             }
             Self::OpenFiles(name) => {
                 let of = |second: &Second| second.processes.get(name)?.as_ref()?.open_files_max;
@@ -204,6 +201,16 @@ impl Resource {
             }
         }
     }
+}
+
+/// Whether all is used of what may not be passed; `None` where one of them is not known.
+fn is_spent(used: Option<u64>, most: Option<u64>) -> Option<bool> {
+    Some(used? as f64 >= EXHAUSTED * most.filter(|most| *most > 0)? as f64)
+}
+
+/// Whether the pooler takes no more clients for a database.
+fn takes_no_more(limit: &ClientLimit) -> bool {
+    is_spent(Some(limit.clients), Some(limit.clients_max)) == Some(true)
 }
 
 fn generator(second: &Second) -> Option<&ProcessUse> {

@@ -219,3 +219,16 @@ fn the_evidence_is_told_in_figures() {
     }));
     insta::assert_snapshot!(limiter.unwrap(), @"postgres CPU, from the beginning to 10.0 s: it used 0.50 of 0.50 cores that its control group allows; its threads were throttled for 2.25 s a second; its threads waited for a core for 0.02 s a second, and the busiest one ran or waited for 20 % of the time");
 }
+
+#[test]
+fn of_databases_whose_clients_are_limited_the_full_ones_are_the_evidence() {
+    let limiter = Limiter::find(&run((3, 10), |second| {
+        let limit = |(database, clients): (&str, u64)| ClientLimit {
+            database: database.into(),
+            clients,
+            clients_max: 40,
+        };
+        pooler(second).client_limits = [("idle", 3), ("nova", 40), ("unused", 0)].map(limit).into();
+    }));
+    insta::assert_snapshot!(limiter.unwrap(), @"max_db_client_connections of pooler, from 3.00 s to 10.0 s: 40 clients of nova of 40 that max_db_client_connections allows");
+}

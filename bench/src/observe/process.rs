@@ -170,9 +170,14 @@ fn groups_of(pids: &[u32]) -> Option<Vec<Cgroup>> {
 }
 
 impl ProcessSample {
+    /// Whether other processes stand for the family than did `earlier`: one was started anew.
+    pub(crate) fn has_begun_anew(&self, earlier: &Self) -> bool {
+        self.leaders != earlier.leaders
+    }
+
     /// What was taken in the `elapsed_ns` since `earlier`; `None` where there are other processes.
     pub(crate) fn since(&self, earlier: &Self, elapsed_ns: Nanos) -> Option<ProcessUse> {
-        if self.leaders != earlier.leaders || elapsed_ns == 0 {
+        if self.has_begun_anew(earlier) || elapsed_ns == 0 {
             return None;
         }
         let in_cores = |ns: Nanos| ns as f64 / elapsed_ns as f64;
@@ -236,6 +241,7 @@ mod tests {
     use engine::{MILLISECOND, SECOND};
 
     use super::*;
+    use crate::observe::Reading;
 
     fn sample(threads: &[(u32, u64, u64)]) -> ProcessSample {
         let scheduled = |(tid, run_ms, wait_ms): &(u32, u64, u64)| {
@@ -266,6 +272,8 @@ mod tests {
         assert_eq!((used.usable_cores, used.context_switches), (3.0, 550.0));
         let other = ProcessSample { leaders: vec![2], ..before };
         assert_eq!(after.since(&other, SECOND), None, "another process");
+        let [before, after] = [other, after].map(Reading::Process);
+        assert!(after.has_begun_anew(&before) && !after.has_begun_anew(&after));
     }
 
     #[test]

@@ -48,6 +48,7 @@ impl Reading {
             }
             (Self::Server(now), Self::Server(then)) => now.counters.has_begun_anew(&then.counters),
             (Self::Exposition(now), Self::Exposition(then)) => now.has_begun_anew(then),
+            (Self::Process(now), Self::Process(then)) => now.has_begun_anew(then),
             _ => false,
         }
     }

@@ -310,6 +310,7 @@ mod tests {
     use wire::http::ServerTiming;
 
     use super::*;
+    use crate::observe::Counters;
 
     /// A pooler that was looked at after so many ms, and had counted as many queries each time.
     fn observations(looks_ms: &[u64]) -> Observations {
@@ -317,7 +318,7 @@ mod tests {
         let look = |ms: &u64| {
             let sample = PoolerSample {
                 pools: Some(Pools { cl_waiting: Some(*ms), ..Pools::default() }),
-                counters: Some(Totals::of(&[("query_count", *ms)])),
+                counters: Some(Counters::of(&[("query_count", *ms)])),
                 ..PoolerSample::default()
             };
             Look { at_ns: ms * MILLISECOND, reading: Reading::Pooler(sample) }

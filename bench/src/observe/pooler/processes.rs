@@ -1,6 +1,6 @@
 //! The processes of one pooler behind one port (PgBouncer manual, "so_reuseport").
 
-use super::{Pooler, Pools, Totals};
+use super::{Counters, Pooler, Pools};
 use crate::observe::ObserveError;
 use crate::scenario::Scenario;
 
@@ -28,10 +28,10 @@ impl Poolers {
         }
     }
 
-    /// What they have counted, together.
-    pub(crate) fn totals(&mut self) -> Result<Totals, ObserveError> {
-        let each = self.0.iter_mut().map(Pooler::totals).collect::<Result<Vec<_>, _>>()?;
-        Ok(Totals::sum(&each))
+    /// What each of them has counted.
+    pub(crate) fn counters(&mut self) -> Result<Counters, ObserveError> {
+        let each = self.0.iter_mut().map(Pooler::totals).collect::<Result<_, _>>()?;
+        Ok(Counters::of_each(each))
     }
 
     /// Their connections at this instant, together.

@@ -60,7 +60,7 @@ fn a_console_is_read_by_name_and_what_it_refuses_is_not_asked_again() {
     assert_eq!((pools.sv_used, pools.maxwait_ns), (None, None), "not shown is unknown");
     let full = seen.full.unwrap();
     assert_eq!((full.len(), full[0].size), (1, 2));
-    let counted = seen.counters.unwrap();
+    let counted = seen.counters.unwrap().together();
     assert_eq!((counted.queries(), counted.get("novelties")), (Some(100), Some(7)));
     assert_eq!((seen.clients_max, seen.figures.get("lists.used_clients")), (None, None));
     assert_eq!(seen.figures["databases.pool_size"], 4);
@@ -89,7 +89,7 @@ fn another_poolers_times_lists_and_settings_are_understood() {
         ("SHOW LISTS", vec![Answer::Rows(&[&["pools", "used_clients"], &["2", "9"]])]),
     ]);
     let seen = looks(&[&console], 1).pop().unwrap().unwrap();
-    let counted = seen.counters.unwrap();
+    let counted = seen.counters.unwrap().together();
     assert_eq!((counted.queries(), counted.wait_ns()), (Some(110), Some(12_350_000)));
     assert_eq!((seen.figures["lists.used_clients"], seen.clients_max), (9, Some(77)));
 }
@@ -109,11 +109,57 @@ fn several_processes_add_up_and_one_that_is_missing_leaves_the_sum_unknown() {
     let [first, second, third] = &looks[..] else { panic!("three") };
     let first = first.as_ref().unwrap();
     assert_eq!(first.pools.unwrap().cl_waiting, Some(6));
-    assert_eq!(first.counters.as_ref().unwrap().queries(), Some(200));
+    assert_eq!(first.counters.as_ref().unwrap().together().queries(), Some(200));
     assert_eq!(first.full.as_ref().unwrap().len(), 2);
     let error = second.as_ref().unwrap_err().to_string();
     assert!(error.starts_with("the pooler's console at 127.0.0.1:"), "{error}");
     assert!(third.is_ok(), "it is opened again: {third:?}");
+}
+
+const BEFORE: Answer = Answer::Psql("database|total_query_count\nnova|100");
+const AFTER: Answer = Answer::Psql("database|total_query_count\nnova|3");
+const UNUSED: Answer = Answer::Psql("database|total_query_count\nnova|0");
+const BUSY: Answer = Answer::Psql("database|total_query_count\nnova|1000");
+
+#[test]
+fn one_process_that_is_started_anew_is_noticed_while_another_counts_on() {
+    let script = |stats: Vec<Answer>| {
+        vec![
+            ("SHOW VERSION", vec![Answer::Version("PgBouncer 1.18.0")]),
+            ("SHOW POOLS", vec![POOLS]),
+            ("SHOW DATABASES", vec![DATABASES]),
+            ("SHOW STATS", stats),
+        ]
+    };
+    let consoles = || [vec![BEFORE, AFTER], vec![UNUSED, BUSY]].map(script).map(Console::start);
+    let [anew, on] = consoles();
+    let seen: Vec<_> = looks(&[&anew, &on], 2).into_iter().map(Result::unwrap).collect();
+    let [before, after] = [&seen[0], &seen[1]].map(|seen| Reading::Pooler(seen.clone()));
+    assert!(after.has_begun_anew(&before));
+    assert!(!after.has_begun_anew(&after));
+    // Those that are asked between blocks too.
+    let conninfos = consoles().map(|console| console.conninfo);
+    let mut poolers = Poolers::open(&conninfos).unwrap();
+    let before = poolers.counters().unwrap();
+    assert_eq!(poolers.counters().unwrap().since(&before), None);
+}
+
+#[test]
+fn one_console_of_several_processes_is_told_from_all_of_them() {
+    let console = |on: &'static str| {
+        Console::start(vec![
+            ("SHOW VERSION", vec![Answer::Version("PgBouncer 1.18.0")]),
+            ("SHOW CONFIG", vec![Answer::Psql(on)]),
+        ])
+    };
+    let is_one_of_several = |all: &[&Console]| {
+        let conninfos: Vec<_> = all.iter().map(|console| console.conninfo.clone()).collect();
+        Poolers::open(&conninfos).unwrap().is_one_of_several().unwrap()
+    };
+    let [one, other] = [(); 2].map(|()| console("key|value\nso_reuseport|1"));
+    assert!(is_one_of_several(&[&one]));
+    assert!(!is_one_of_several(&[&one, &other]), "both are listed");
+    assert!(!is_one_of_several(&[&console("key|value\nso_reuseport|0")]));
 }
 
 /// All that an observer saw of this scenario in a bit more than a second.
