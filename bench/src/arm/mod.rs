@@ -7,7 +7,6 @@ mod security;
 mod summary;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use engine::{Nanos, OperationRecording, PhaseReport, Recording, StreamReport};
 use hdrhistogram::Histogram;
@@ -20,6 +19,7 @@ pub(crate) use self::parameters::{
 };
 pub(crate) use self::security::{Securities, difference as security_difference, heading};
 pub(crate) use self::summary::{ArmSummary, Quantiles, ServerTimingSummary};
+use crate::observe::Backends;
 use crate::series::Second;
 use crate::statistics::Sample;
 
@@ -199,10 +199,10 @@ impl Arm {
         }
     }
 
-    /// Adds what Postgres' backends were at one instant, by application_name.
-    pub(crate) fn saw(&mut self, backends: Option<&BTreeMap<String, u64>>) {
+    /// Adds what Postgres' backends were at one instant, if its own were not hidden.
+    pub(crate) fn saw(&mut self, backends: Option<&Backends>) {
         if let (Some(name), Some(backends)) = (&self.backends_name, backends) {
-            self.backends.push(backends.get(name).copied().unwrap_or_default());
+            self.backends.extend(backends.named(name));
         }
     }
 
@@ -322,6 +322,18 @@ mod tests {
     use wire::{Failure, Outcome};
 
     use super::*;
+
+    #[test]
+    fn backends_that_are_hidden_are_unknown_and_no_zero() {
+        let mut arm = Arm::new(&ARMS[2], Some("nova".into()));
+        let mut backends = Backends::of("other", 3);
+        arm.saw(Some(&backends));
+        assert_eq!(arm.backends(), Some((0.0, 0)));
+        arm.backends.clear();
+        backends.add("nova", 20, true);
+        arm.saw(Some(&backends));
+        assert_eq!(arm.backends(), None);
+    }
 
     #[test]
     fn a_block_in_which_a_process_was_not_seen_is_not_of_its_cpu_time() {

@@ -7,7 +7,7 @@ use engine::Nanos;
 use engine::driver::Clock;
 
 use super::schedule::WATCH_INTERVAL;
-use crate::observe::{Aside, Counters, ObserveError, PoolLook, Poolers, Server, Watch};
+use crate::observe::{Aside, Backends, Counters, ObserveError, PoolLook, Poolers, Server, Watch};
 use crate::scenario::Scenario;
 
 /// Their connections. What one of them does not answer is missing, and disturbs nothing.
@@ -68,7 +68,7 @@ impl Beside {
     }
 
     /// Backends of clients, by application_name.
-    pub(super) fn backends(&mut self) -> Option<BTreeMap<String, u64>> {
+    pub(super) fn backends(&mut self) -> Option<Backends> {
         self.server.as_mut()?.ask(Server::backends)
     }
 

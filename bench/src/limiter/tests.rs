@@ -32,7 +32,8 @@ fn starve(second: &mut Second, name: &str) {
 }
 
 fn wait(second: &mut Second, event: &str) {
-    server(second).waits = BTreeMap::from([(event.to_owned(), 6), ("running".to_owned(), 2)]);
+    let waits = BTreeMap::from([(event.to_owned(), 6), ("running".to_owned(), 2)]);
+    server(second).waits = Some(waits);
 }
 
 /// Who is to be named where this happens.
@@ -92,7 +93,7 @@ fn each_resource_is_named_when_it_runs_out() {
         ("locks in postgres", |second| wait(second, "Lock:tuple")),
         ("lightweight locks in postgres", |second| wait(second, "LWLock:WALWrite")),
         ("I/O of postgres", |second| wait(second, "IO:DataFileRead")),
-        ("max_connections of postgres", |second| server(second).connections = 98),
+        ("max_connections of postgres", |second| server(second).connections = Some(98)),
         ("pool of pooler", Second::fill_pool),
         ("max_client_conn of pooler", |second| pooler(second).clients = Some(100)),
         ("max_db_client_connections of pooler", |second| {
@@ -108,6 +109,21 @@ fn each_resource_is_named_when_it_runs_out() {
     for (name, change) in cases {
         assert_eq!(named(change).as_deref(), Some(name));
     }
+}
+
+#[test]
+fn what_hidden_backends_do_is_neither_a_limit_nor_evidence() {
+    let hide = |second: &mut Second| {
+        let server = server(second);
+        (server.connections, server.states, server.waits) = (None, None, None);
+    };
+    assert_eq!(named(hide), None);
+    let limiter = Limiter::find(&run((3, 10), |second| {
+        Second::fill_pool(second);
+        hide(second);
+    }));
+    let evidence = limiter.unwrap().evidence;
+    assert!(evidence.iter().all(|words| !words.contains("backends")), "{evidence:?}");
 }
 
 #[test]

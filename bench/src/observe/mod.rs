@@ -38,7 +38,7 @@ pub(crate) use pooler::{
 };
 pub(crate) use process::{ProcessSample, ProcessSource, ProcessUse};
 pub(crate) use prometheus::Exposition;
-pub(crate) use server::{Server, ServerSample};
+pub(crate) use server::{Backends, Server, ServerSample};
 pub(crate) use sockets::{Caller, RoundTrip, Sockets};
 pub(crate) use source::{GENERATOR, Reading, Source, Subject};
 pub(crate) use summary::ObserversSummary;

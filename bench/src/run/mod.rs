@@ -167,7 +167,10 @@ pub(crate) fn run(
         operations: scenario.operations.iter().map(|operation| operation.name.clone()).collect(),
         checks: rules.checks.names().to_vec(),
     };
-    let backends: Vec<_> = rig.arms.iter().filter_map(|arm| arm.backends_name.clone()).collect();
+    let mut backends: Vec<_> =
+        rig.arms.iter().filter_map(|arm| arm.backends_name.clone()).collect();
+    backends.sort();
+    backends.dedup();
     let mut watch = Watch::new(rules, &loads, progress, duration_ns);
     let started = SystemTime::now();
     let mut observer = Observer::start(sources, rig.fleet.clock(), rig.cores());

@@ -75,9 +75,11 @@ impl<'a> Watch<'a> {
             ratio.into_iter().for_each(|ratio| self.gauges.push(Metric::MultiplexingRatio, ratio));
         }
         if let Some(all) = seen.backends() {
-            let ours = |name: &String| backends.is_empty() || backends.contains(name);
-            let count: u64 = all.iter().filter(|(name, _)| ours(name)).map(|(_, n)| n).sum();
-            self.gauges.push(Metric::BackendConnections, count as f64);
+            let count: Option<u64> = match backends {
+                [] => all.all(),
+                names => names.iter().map(|name| all.named(name)).sum(),
+            };
+            count.into_iter().for_each(|n| self.gauges.push(Metric::BackendConnections, n as f64));
         }
     }
 

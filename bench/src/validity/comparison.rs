@@ -173,7 +173,6 @@ fn stall(arms: &[Arm]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use engine::{MILLISECOND, PhaseReport, Random, Recording, StreamReport};
     use wire::postgres::Protocol;
@@ -182,6 +181,7 @@ mod tests {
     use super::super::Level;
     use super::*;
     use crate::arm::{ARMS, Block};
+    use crate::observe::Backends;
 
     /// An arm with 24 blocks of 100 requests; `time_us` is what one takes in a block.
     fn arm(index: usize, time_us: impl Fn(u64) -> f64, failing: u64) -> Arm {
@@ -207,7 +207,7 @@ mod tests {
                 is_aborted: false,
             };
             arm.push(Block::new(report, 100 * MILLISECOND, Vec::new()));
-            arm.saw(Some(&BTreeMap::from([("b".to_owned(), 10)])));
+            arm.saw(Some(&Backends::of("b", 10)));
         }
         arm
     }

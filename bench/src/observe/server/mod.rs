@@ -1,11 +1,14 @@
 //! What Postgres says of itself.
 
+mod backends;
 mod sample;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
+pub(crate) use self::backends::Backends;
+use self::backends::CLIENTS;
 pub(crate) use self::sample::ServerSample;
 pub(super) use self::sample::ServerSource;
 use super::ObserveError;
@@ -29,16 +32,17 @@ impl Server {
     }
 
     /// Backends of clients, by application_name (Postgres manual, 28.2.3 "pg_stat_activity").
-    pub(crate) fn backends(&mut self) -> Result<BTreeMap<String, u64>, ObserveError> {
-        let rows = self.rows(
-            "SELECT application_name, count(*) FROM pg_stat_activity \
-             WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() GROUP BY 1",
-        )?;
-        let text = |row: &SimpleQueryRow, column| row.get(column).unwrap_or_default().to_owned();
-        Ok(rows
-            .iter()
-            .map(|row| (text(row, 0), text(row, 1).parse().unwrap_or_default()))
-            .collect())
+    pub(crate) fn backends(&mut self) -> Result<Backends, ObserveError> {
+        let rows = self.rows(&format!(
+            "SELECT application_name, count(*), backend_type FROM pg_stat_activity \
+             WHERE {CLIENTS} GROUP BY 1, 3"
+        ))?;
+        let mut backends = Backends::default();
+        for row in &rows {
+            let count = row.get(1).unwrap_or_default().parse().unwrap_or_default();
+            backends.add(row.get(0).unwrap_or_default(), count, row.get(2).is_none());
+        }
+        Ok(backends)
     }
 
     /// Its version, as in `15.18`.
@@ -64,35 +68,42 @@ impl Server {
     }
 
     /// What secures the backends of clients, by application_name: version and cipher of each kind that
-    /// there is, an empty text for those without TLS (Postgres manual, 28.2.7 "pg_stat_ssl").
+    /// there is, an empty text for those without TLS (Postgres manual, 28.2.7 "pg_stat_ssl"). Names of
+    /// which some are hidden from this role are left out.
     pub(crate) fn tls_by_name(
         &mut self,
     ) -> Result<BTreeMap<String, BTreeSet<String>>, ObserveError> {
-        let rows = self.rows(
-            "SELECT DISTINCT application_name, version || ' ' || cipher \
-             FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) \
-             WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
-        )?;
+        // What is hidden has no row in pg_stat_ssl.
+        let rows = self.rows(&format!(
+            "SELECT DISTINCT application_name, version || ' ' || cipher, backend_type \
+             FROM pg_stat_activity LEFT JOIN pg_stat_ssl USING (pid) WHERE {CLIENTS}"
+        ))?;
         let mut kinds = BTreeMap::<_, BTreeSet<_>>::new();
         for row in &rows {
             let text = |column| row.get(column).unwrap_or_default().to_owned();
             kinds.entry(text(0)).or_default().insert(text(1));
         }
+        let hidden = rows.iter().filter(|row| row.get(2).is_none());
+        hidden.for_each(|row| drop(kinds.remove(row.get(0).unwrap_or_default())));
         Ok(kinds)
     }
 
     /// Which backends of clients use TLS, by application_name: how many there are, and how many of
-    /// them do (Postgres manual, 28.2.7 "pg_stat_ssl").
-    pub(crate) fn encrypted(&mut self) -> Result<BTreeMap<String, (u64, u64)>, ObserveError> {
-        let rows = self.rows(
-            "SELECT application_name, count(*), count(*) FILTER (WHERE ssl) \
-             FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) \
-             WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() GROUP BY 1",
-        )?;
+    /// them do (Postgres manual, 28.2.7 "pg_stat_ssl"); `None` where some are hidden from this role.
+    pub(crate) fn encrypted(
+        &mut self,
+    ) -> Result<Option<BTreeMap<String, (u64, u64)>>, ObserveError> {
+        let rows = self.rows(&format!(
+            "SELECT application_name, count(*), count(*) FILTER (WHERE ssl), backend_type \
+             FROM pg_stat_activity LEFT JOIN pg_stat_ssl USING (pid) WHERE {CLIENTS} GROUP BY 1, 4"
+        ))?;
+        if rows.iter().any(|row| row.get(3).is_none()) {
+            return Ok(None);
+        }
         let count = |row: &SimpleQueryRow, column| row.get(column).unwrap_or_default().parse().ok();
         let named =
             |row: &SimpleQueryRow| Some((row.get(0)?.to_owned(), (count(row, 1)?, count(row, 2)?)));
-        Ok(rows.iter().filter_map(named).collect())
+        Ok(Some(rows.iter().filter_map(named).collect()))
     }
 
     /// In the simple protocol: one round trip and one transaction a question, nothing prepared.
