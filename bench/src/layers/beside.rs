@@ -7,6 +7,7 @@ use engine::Nanos;
 use engine::driver::Clock;
 
 use super::schedule::WATCH_INTERVAL;
+use crate::arm::ArmKind;
 use crate::observe::{Aside, Backends, Counters, ObserveError, PoolLook, Poolers, Server, Watch};
 use crate::scenario::Scenario;
 
@@ -29,7 +30,9 @@ impl Beside {
         say: &mut dyn FnMut(&str),
     ) -> Result<Self, ObserveError> {
         let mut beside = Self { pooler: None, server: None, clock, versions: BTreeMap::new() };
-        if let Some(consoles) = Poolers::consoles(scenario) {
+        // All arms with a pooler go through one.
+        let mut ways = ["pooler", "gateway"].map(ArmKind::of).into_iter();
+        if let Some(consoles) = ways.find_map(|kind| Poolers::consoles(scenario, &kind)) {
             let consoles = consoles.to_vec();
             let mut poolers = Poolers::open(&consoles)?;
             beside.versions.insert("pooler", poolers.version()?);

@@ -40,7 +40,7 @@ impl Server {
         let mut backends = Backends::default();
         for row in &rows {
             let count = row.get(1).unwrap_or_default().parse().unwrap_or_default();
-            backends.add(row.get(0).unwrap_or_default(), count, row.get(2).is_none());
+            backends.add(row.get(0).unwrap_or_default(), count, is_null(row, 2));
         }
         Ok(backends)
     }
@@ -83,7 +83,7 @@ impl Server {
             let text = |column| row.get(column).unwrap_or_default().to_owned();
             kinds.entry(text(0)).or_default().insert(text(1));
         }
-        let hidden = rows.iter().filter(|row| row.get(2).is_none());
+        let hidden = rows.iter().filter(|row| is_null(row, 2));
         hidden.for_each(|row| drop(kinds.remove(row.get(0).unwrap_or_default())));
         Ok(kinds)
     }
@@ -97,7 +97,7 @@ impl Server {
             "SELECT application_name, count(*), count(*) FILTER (WHERE ssl), backend_type \
              FROM pg_stat_activity LEFT JOIN pg_stat_ssl USING (pid) WHERE {CLIENTS} GROUP BY 1, 4"
         ))?;
-        if rows.iter().any(|row| row.get(3).is_none()) {
+        if rows.iter().any(|row| is_null(row, 3)) {
             return Ok(None);
         }
         let count = |row: &SimpleQueryRow, column| row.get(column).unwrap_or_default().parse().ok();
@@ -120,4 +120,9 @@ impl Server {
         let problem = with_sources(error);
         ObserveError::Query { what: WHAT, place: self.place.clone(), problem }
     }
+}
+
+/// Whether a column is there and holds nothing.
+fn is_null(row: &SimpleQueryRow, column: usize) -> bool {
+    matches!(row.try_get(column), Ok(None))
 }

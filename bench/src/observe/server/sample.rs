@@ -211,7 +211,7 @@ impl ServerSample {
             let count = number(row, "backends").unwrap_or_default();
             let state = text(row, "state");
             // NULL is for a role that may not know.
-            let is_hidden = text(row, "backend_type").is_empty();
+            let is_hidden = row.get("backend_type").is_some_and(String::is_empty);
             backends.add(&text(row, "application_name"), count, is_hidden);
             if state == "active" {
                 let wait = match text(row, "wait_event_type").as_str() {

@@ -13,6 +13,7 @@ use tokio::task::LocalSet;
 use self::scripted::{Answer, Console};
 use super::pooler::{CONFIG_EVERY, PoolerSource};
 use super::*;
+use crate::arm::ArmKind;
 use crate::scenario::Scenario;
 use crate::series::LoadSecond;
 
@@ -145,6 +146,37 @@ fn one_process_that_is_started_anew_is_noticed_while_another_counts_on() {
 }
 
 #[test]
+fn of_two_poolers_the_one_on_the_way_is_asked() {
+    let console = |pools: &'static str| {
+        Console::start(vec![
+            ("SHOW VERSION", vec![Answer::Version("PgBouncer 1.18.0")]),
+            ("SHOW POOLS", vec![Answer::Psql(pools)]),
+        ])
+    };
+    let consoles = [
+        console("database|user|cl_active|cl_waiting\nnova|nova|9|40"),
+        console("database|user|cl_active|cl_waiting\nnova|nova|9|2"),
+    ];
+    let targets = ["a", "b"].iter().zip(&consoles).map(|(name, console)| {
+        let conninfo = "host=127.0.0.1 dbname=d user=u";
+        let console = &console.conninfo;
+        format!("[targets.{name}]\nconninfo = \"{conninfo}\"\nconsole = \"{console}\"\n")
+    });
+    let scenario = format!(
+        "name = \"o\"\n{}[targets.postgres]\nconninfo = \"host=127.0.0.1 dbname=d user=u\"\n\
+         [[operations]]\nname = \"a\"\nsql = \"SELECT 1\"\n",
+        targets.collect::<String>()
+    );
+    let scenario = Scenario::parse("observed.toml", &scenario, &|_| None).unwrap();
+    let waiting = |target: &str| {
+        let kind = ArmKind::of(target);
+        let mut pooler = Aside::<Poolers>::connect(&scenario, &kind, &[]).unwrap()?;
+        pooler.ask(Poolers::pools).unwrap().cl_waiting
+    };
+    assert_eq!(["a", "b", "postgres"].map(waiting), [Some(40), Some(2), None]);
+}
+
+#[test]
 fn one_console_of_several_processes_is_told_from_all_of_them() {
     let console = |on: &'static str| {
         Console::start(vec![
@@ -171,7 +203,8 @@ fn observe(scenario: &str) -> Observations {
     // The machine is looked at a second time, whatever the others do.
     while seen < 2 {
         let heard = observer.hear();
-        seen += heard.iter().filter(|look| matches!(look.reading, Reading::Machine(_))).count();
+        seen +=
+            heard.iter().filter(|(_, look)| matches!(look.reading, Reading::Machine(_))).count();
         thread::yield_now();
     }
     observer.finish()
@@ -184,8 +217,8 @@ fn in_a_short_load_everything_is_looked_at_twice_and_between_loads_not_at_all() 
     let scenario = Scenario::parse("observed.toml", scenario, &|_| None).unwrap();
     let clock = Clock::start();
     let mut observer = Observer::open(Source::all(&scenario).unwrap(), clock, &[]);
-    let of_machine = |looks: Vec<Look>| {
-        looks.iter().filter(|look| matches!(look.reading, Reading::Machine(_))).count()
+    let of_machine = |looks: Vec<(String, Look)>| {
+        looks.iter().filter(|(_, look)| matches!(look.reading, Reading::Machine(_))).count()
     };
     assert_eq!(of_machine(observer.hear()), 1, "before anything begins");
     let length_ns = 100 * engine::MILLISECOND;
