@@ -94,7 +94,11 @@ impl<'a> Experiment<'a> {
             },
             rig: None,
             sessions: None,
-            pooler: Aside::<Poolers>::connect(scenario, &plan.generator.decide()?.cores)?,
+            pooler: Aside::<Poolers>::connect(
+                scenario,
+                &ArmKind::of(&target.name),
+                &plan.generator.decide()?.cores,
+            )?,
             connections: plan.connections.0,
             proven: None,
             light_ns: None,

@@ -66,7 +66,7 @@ impl Validity {
 mod tests {
     use super::super::Level;
     use super::*;
-    use crate::observe::{Look, PoolerSample, Reading, Subject, Totals};
+    use crate::observe::{Counters, Look, PoolerSample, Reading, Subject};
 
     /// Looks of a pooler's console, of ten that were due.
     fn judged(looks: usize, change: impl FnOnce(&mut Observed)) -> Validity {
@@ -134,7 +134,7 @@ mod tests {
         let counted = |counts: &[u64]| {
             judged(12, |observed| {
                 for (look, count) in observed.looks.iter_mut().zip(counts) {
-                    let counters = Some(Totals::of(&[("query_count", *count)]));
+                    let counters = Some(Counters::of(&[("query_count", *count)]));
                     let sample = PoolerSample { counters, ..PoolerSample::default() };
                     look.reading = Reading::Pooler(sample);
                 }

@@ -21,7 +21,7 @@ pub(crate) use self::processes::Poolers;
 pub(super) use self::sample::CONFIG_EVERY;
 pub(crate) use self::sample::PoolerSample;
 pub(super) use self::sample::PoolerSource;
-pub(crate) use self::totals::Totals;
+pub(crate) use self::totals::{Counters, Totals};
 use super::ObserveError;
 use super::login::Login;
 use super::session::Answer;
