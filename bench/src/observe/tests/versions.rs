@@ -369,7 +369,7 @@ fn what_secures_clients_is_read_by_their_names_where_the_console_shows_both() {
     assert_eq!(shown(&[CLIENTS]), kinds(1, 2));
     assert_eq!(shown(&[CLIENTS, CLIENTS]), kinds(2, 4), "several processes behind one port");
     for unknown in [CLIENTS_OLD, Answer::Refusal] {
-        assert_eq!(shown(&[unknown.clone()]), None);
+        assert_eq!(shown(std::slice::from_ref(&unknown)), None);
         assert_eq!(shown(&[CLIENTS, unknown]), None, "one of them does not show it");
     }
 }
