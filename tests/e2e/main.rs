@@ -12,6 +12,7 @@ mod faults;
 mod http;
 mod map;
 mod matrix;
+mod observers;
 mod parameters;
 mod pgbench_lines;
 mod pgbench_options;

@@ -7,7 +7,6 @@ mod security;
 mod summary;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use engine::{Nanos, OperationRecording, PhaseReport, Recording, StreamReport};
 use hdrhistogram::Histogram;
@@ -20,6 +19,8 @@ pub(crate) use self::parameters::{
 };
 pub(crate) use self::security::{Securities, difference as security_difference, heading};
 pub(crate) use self::summary::{ArmSummary, Quantiles, ServerTimingSummary};
+use crate::observe::Backends;
+use crate::scenario::Scenario;
 use crate::series::Second;
 use crate::statistics::Sample;
 
@@ -59,6 +60,24 @@ impl ArmKind {
     /// Whether one of the scenario's processes, by its name there, is on the way.
     pub(crate) fn has_process(&self, name: &str) -> bool {
         self.layers.iter().any(|layer| self.process(layer) == name)
+    }
+
+    /// The target whose console shows the pooler on the way: its own; on a way with a pooler, or through
+    /// a gateway that is none of [`ARMS`], the target `pooler`'s or else the only one that there is.
+    /// `None` where no pooler is on the way, or it is not known which.
+    pub(crate) fn pooler<'a>(&self, scenario: &'a Scenario) -> Option<&'a str> {
+        let targets = scenario.targets.iter();
+        let poolers = targets.filter(|(_, target)| !target.consoles.is_empty());
+        let poolers: Vec<_> = poolers.map(|(name, _)| name.as_str()).collect();
+        let called = |name: &str| poolers.iter().copied().find(|pooler| *pooler == name);
+        let is_gateway =
+            || scenario.targets.get(&*self.target).is_some_and(|target| target.url.is_some());
+        let goes_on = || self.has("pooler") || (self.layers.is_empty() && is_gateway());
+        let behind = || match poolers[..] {
+            [only] => Some(only),
+            _ => called("pooler"),
+        };
+        called(&self.target).or_else(|| goes_on().then(behind).flatten())
     }
 
     /// A layer's name among the scenario's processes.
@@ -119,6 +138,8 @@ pub(crate) struct Arm {
     pub(crate) measured_ns: Nanos,
     pub(crate) generator_cpu_ns: Nanos,
     pub(crate) backends: Vec<u64>,
+    /// Whether they were hidden at some instant: the mean of the others would be of those without any.
+    are_backends_hidden: bool,
     /// What was seen beside its load alone; empty where it was not observed, or with others.
     pub(crate) series: Vec<Second>,
 }
@@ -195,14 +216,18 @@ impl Arm {
             measured_ns: 0,
             generator_cpu_ns: 0,
             backends: Vec::new(),
+            are_backends_hidden: false,
             series: Vec::new(),
         }
     }
 
-    /// Adds what Postgres' backends were at one instant, by application_name.
-    pub(crate) fn saw(&mut self, backends: Option<&BTreeMap<String, u64>>) {
+    /// Adds what Postgres' backends were at one instant.
+    pub(crate) fn saw(&mut self, backends: Option<&Backends>) {
         if let (Some(name), Some(backends)) = (&self.backends_name, backends) {
-            self.backends.push(backends.get(name).copied().unwrap_or_default());
+            match backends.named(name) {
+                Some(count) => self.backends.push(count),
+                None => self.are_backends_hidden = true,
+            }
         }
     }
 
@@ -263,9 +288,9 @@ impl Arm {
         self.requests() as f64 * 1e9 / self.measured_ns.max(1) as f64
     }
 
-    /// Its backends in Postgres at the end of each block: mean and maximum.
+    /// Its backends in Postgres at the end of each block: mean and maximum; `None` where some were hidden.
     pub(crate) fn backends(&self) -> Option<(f64, u64)> {
-        let max = *self.backends.iter().max()?;
+        let max = *self.backends.iter().max().filter(|_| !self.are_backends_hidden)?;
         Some((self.backends.iter().sum::<u64>() as f64 / self.backends.len() as f64, max))
     }
 
@@ -303,6 +328,14 @@ impl Arm {
     }
 }
 
+#[cfg(test)]
+impl Arm {
+    /// As if the layer's process had been started anew in a block.
+    pub(crate) fn forget_cpu(&mut self, block: usize, layer: &str) {
+        self.blocks[block].cpu_ns.retain(|(process, _)| process != layer);
+    }
+}
+
 fn connection_errors(whole: &OperationRecording) -> u64 {
     let failures = whole.failures().filter(|(class, ..)| class.is_of_connection());
     failures.map(|(_, count, _)| count).sum()
@@ -314,6 +347,50 @@ mod tests {
     use wire::{Failure, Outcome};
 
     use super::*;
+
+    #[test]
+    fn a_pooler_is_the_measured_targets_own_or_the_one_behind_its_gateway() {
+        let of = |target: &str, poolers: &[&str]| {
+            let pooler = |name: &&str| {
+                format!(
+                    "[targets.{name}]\nconninfo = \"host=h user=u dbname=d\"\n\
+                     console = \"host=h user=u dbname=c\"\n"
+                )
+            };
+            let text = format!(
+                "name = \"t\"\n[targets.gateway]\nurl = \"http://h/\"\n\
+                 [targets.gateway-direct]\nurl = \"http://h/\"\n[targets.api]\nurl = \"http://h/\"\n\
+                 [targets.postgres]\nconninfo = \"host=h user=u dbname=d\"\n{}\
+                 [[operations]]\nname = \"a\"\ngraphql = \"{{a}}\"\nsql = \"SELECT 1\"\n",
+                poolers.iter().map(pooler).collect::<String>()
+            );
+            let scenario = Scenario::parse("t.toml", &text, &|_| None).unwrap();
+            ArmKind::of(target).pooler(&scenario).map(str::to_owned)
+        };
+        let is = |target: &str, poolers: &[&str], expected: Option<&str>| {
+            assert_eq!(of(target, poolers).as_deref(), expected, "{target} with {poolers:?}");
+        };
+        is("b", &["a", "b"], Some("b"));
+        for gateway in ["gateway", "api"] {
+            is(gateway, &["a"], Some("a"));
+            is(gateway, &["a", "pooler"], Some("pooler"));
+            is(gateway, &["a", "b"], None);
+        }
+        for direct in ["postgres", "gateway-direct"] {
+            is(direct, &["pooler"], None);
+        }
+    }
+
+    #[test]
+    fn backends_that_are_hidden_are_unknown_and_no_zero() {
+        let mut arm = Arm::new(&ARMS[2], Some("nova".into()));
+        let mut backends = Backends::of("other", 3);
+        arm.saw(Some(&backends));
+        assert_eq!(arm.backends(), Some((0.0, 0)));
+        backends.add("nova", 20, true);
+        arm.saw(Some(&backends));
+        assert_eq!(arm.backends(), None);
+    }
 
     #[test]
     fn a_block_in_which_a_process_was_not_seen_is_not_of_its_cpu_time() {

@@ -21,7 +21,7 @@ it expires; else JWT_TOKEN, from -e or the environment.
 
 What is observed once a second: the console of each target that has one (a list of consoles where \
 several processes share a port), the views of target postgres (through its `observer`, a role with \
-pg_monitor), the [processes] by pid, pid file or folder of a control group (a container), a list of these where several \
+pg_monitor: what Postgres hides from others is unknown), the [processes] by pid, pid file or folder of a control group (a container), a list of these where several \
 processes are one target, with all that they have started, this machine and this command, and the Prometheus text at the addresses of [observe] prometheus. What does not answer is a gap in \
 the series of --json and changes nothing else.";
 

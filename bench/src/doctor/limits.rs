@@ -64,12 +64,17 @@ fn client_connections(name: &str, wanted: u64, pooler: &PoolerFacts) -> Option<F
 
 fn backends(name: &str, wanted: u64, server: &ServerFacts) -> Option<Finding> {
     let max = server.connections_max()?;
-    let present = server.backends.as_ref().map_or(0, |all| all.values().map(|(n, _)| n).sum());
-    (wanted + present > max).then(|| {
+    let present = server.backends.as_ref().map(|all| all.values().map(|(n, _)| n).sum::<u64>());
+    // It is too many whatever is there.
+    let (least, there) = match present {
+        Some(present) => (present, format!("{present} backends there already")),
+        None => (0, "an unknown number of backends there already".into()),
+    };
+    (wanted + least > max).then(|| {
         Finding::problem(
             "max-connections",
             format!(
-                "{wanted} VUs on {name}, {present} backends there already, and {max} connections \
+                "{wanted} VUs on {name}, {there}, and {max} connections \
                  are left to users who are no superusers"
             ),
             "Postgres refuses clients beyond it: \"too many clients already\"",

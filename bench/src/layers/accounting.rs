@@ -8,7 +8,7 @@ use super::cost::ratio;
 use super::hops::{GENERATOR, Hop, Over};
 use super::level::{Level, PoolBlock};
 use crate::arm::{Arm, Measured};
-use crate::observe::{Pools, Totals};
+use crate::observe::{Counters, Pools, Totals};
 use crate::statistics::{Estimate, estimates, in_system};
 
 /// What the pooler counted for one arm, in the blocks in which it did. Times in ns; what it did not
@@ -57,7 +57,7 @@ pub(super) struct Accounting {
     pub(super) rate: f64,
     pub(super) added: Estimate,
     /// In the pool's queue.
-    pub(super) wait_ns: f64,
+    pub(super) wait_ns: Option<f64>,
     /// CPU time of the pooler, where its process is known.
     pub(super) pooler_cpu_ns: Option<f64>,
     /// One more hop: the round trip to the pooler, where that is TCP.
@@ -84,11 +84,11 @@ impl Assignments {
     /// By what the pooler has counted so far. A client that sends several transactions before the
     /// first reply keeps one server for them all: with `has_pipelines` the one count does not stand
     /// for the other.
-    pub(super) fn new(counted: &Totals, by_transaction: bool, has_pipelines: bool) -> Self {
-        match counted.get(ASSIGNMENTS) {
-            Some(_) => Self::Counted,
-            None if by_transaction && !has_pipelines => Self::Transactions,
-            None => Self::Unknown,
+    pub(super) fn new(counted: &Counters, by_transaction: bool, has_pipelines: bool) -> Self {
+        match counted.have(ASSIGNMENTS) {
+            true => Self::Counted,
+            false if by_transaction && !has_pipelines => Self::Transactions,
+            false => Self::Unknown,
         }
     }
 
@@ -201,13 +201,16 @@ fn services(arm: &Arm) -> Vec<(f64, f64)> {
     arm.blocks.iter().map(|block| (block.service_ns, block.succeeded as f64)).collect()
 }
 
-/// How long Postgres takes for a request of an arm without the pool, as we see it or its gateway does.
+/// How long Postgres takes for a request of an arm without the pool, as we see it or its gateway does;
+/// not where the gateway does not tell it of every request: those that it tells of are others then.
 fn postgres_ns(arm: &Arm) -> Option<f64> {
     if !arm.kind.has("gateway") {
         return ratio(&services(arm), &vec![1; arm.blocks.len()]);
     }
-    let database = arm.whole.as_ref()?.whole().server_times?.database;
-    (!database.is_empty()).then(|| database.mean())
+    let whole = arm.whole.as_ref()?.whole();
+    let database = &whole.server_times.as_ref()?.database;
+    let is_of_each = !database.is_empty() && database.len() == whole.service.len();
+    is_of_each.then(|| database.mean())
 }
 
 /// What the pool adds where nothing but the pool is between two arms: with a gateway in front, and
@@ -230,7 +233,7 @@ fn of_pair(level: &Level, pair: &Pair, hops: &[Hop], seed: u64) -> Option<Accoun
     let added = estimates(rounds, seed, |times| {
         Some(vec![ratio(&through, times)? - ratio(&directly, times)?])
     })?[0];
-    let wait_ns = counted.wait_ns()?;
+    let wait_ns = counted.wait_ns();
     let times = counted.server_ns().zip(postgres_ns(without));
     let postgres_ns = times.map(|(through, directly)| through - directly);
     let pooler_cpu_ns = with.cpu_ns_per_request("pooler");
@@ -240,7 +243,7 @@ fn of_pair(level: &Level, pair: &Pair, hops: &[Hop], seed: u64) -> Option<Accoun
         Over::Tcp { round_trip_ns } => Some(round_trip_ns as f64),
         Over::Unix | Over::Unknown { .. } => None,
     });
-    let known = [Some(wait_ns), postgres_ns, pooler_cpu_ns, round_trip_ns];
+    let known = [wait_ns, postgres_ns, pooler_cpu_ns, round_trip_ns];
     Some(Accounting {
         with: with.kind.name.to_string(),
         without: without.kind.name.to_string(),
@@ -259,6 +262,7 @@ fn of_pair(level: &Level, pair: &Pair, hops: &[Hop], seed: u64) -> Option<Accoun
 mod tests {
     use super::*;
     use crate::arm::ArmKind;
+    use crate::layers::arms::pairs;
     use crate::layers::{Summary, example};
 
     fn is_about(one: f64, other: f64) -> bool {
@@ -270,11 +274,11 @@ mod tests {
         let summary = Summary::example();
         let [behind_gateway, part] = &summary.accounting[..] else { panic!("two pairs") };
         let known = part.pooler_cpu_ns.unwrap() + part.round_trip_ns.unwrap();
-        let all = part.wait_ns + part.postgres_ns.unwrap() + known + part.residual_ns;
+        let all = part.wait_ns.unwrap() + part.postgres_ns.unwrap() + known + part.residual_ns;
         assert!(is_about(all, part.added.value), "{part:?}");
         // Service times are 250 us and as much again through the pool, 200 us and so on directly.
         assert!((part.added.value - 100e3).abs() < 1e3, "{part:?}");
-        assert_eq!((part.wait_ns, part.round_trip_ns), (5000.0, Some(14_000.0)));
+        assert_eq!((part.wait_ns, part.round_trip_ns), (Some(5000.0), Some(14_000.0)));
         // Servers work for 440 us of what takes 400 us without the pool: the wait is in the queue alone.
         assert!((part.postgres_ns.unwrap() - 40e3).abs() < 1e3, "{part:?}");
         assert!((part.residual_ns - 11e3).abs() < 1e3, "{part:?}");
@@ -283,6 +287,38 @@ mod tests {
         assert_eq!((*round_trip_ns, *postgres_ns), (Some(9000.0), None));
         let rest = behind_gateway.added.value - 5000.0 - 30_000.0 - 9000.0;
         assert!(is_about(*residual_ns, rest), "{behind_gateway:?}");
+    }
+
+    fn parts(level: &Level) -> Accounting {
+        let kinds: Vec<_> = level.arms.iter().map(|arm| arm.kind.clone()).collect();
+        accounting(level, &pairs(&kinds), &[], 1).pop().unwrap()
+    }
+
+    #[test]
+    fn where_the_wait_is_not_counted_it_is_within_the_residual() {
+        let mut level = example::level_of(&["pooler", "postgres"].map(ArmKind::of));
+        let totals = Totals::of(&[("query_count", 1000), ("query_time", 440_000)]);
+        level.pool[0].iter_mut().for_each(|block| block.totals = Some(totals.clone()));
+        let part = parts(&level);
+        assert_eq!((part.wait_ns, part.round_trip_ns), (None, None));
+        let known = part.pooler_cpu_ns.unwrap() + part.postgres_ns.unwrap();
+        assert!(is_about(part.residual_ns, part.added.value - known), "{part:?}");
+    }
+
+    #[test]
+    fn what_a_gateway_tells_of_some_requests_is_not_the_mean_of_all() {
+        let mut level = example::level_of(&["gateway", "gateway-direct"].map(ArmKind::of));
+        let requests = level.arms[1].requests();
+        let mut tell = |times: u64| {
+            let timing = wire::http::ServerTiming::new(None, Some(100_000));
+            let whole = level.arms[1].whole.as_mut().unwrap();
+            (0..times).for_each(|_| whole.timed(0, timing));
+            parts(&level).postgres_ns
+        };
+        assert_eq!((tell(0), tell(requests - 1)), (None, None));
+        let told = tell(1);
+        assert!(told.is_some_and(|ns| (ns - 340e3).abs() < 1e3), "{told:?}");
+        assert_eq!(tell(1), None, "some were told twice");
     }
 
     #[test]
@@ -325,12 +361,13 @@ mod tests {
 
     #[test]
     fn assignments_are_transactions_where_each_has_one_and_nobody_counts_them() {
-        let counted = Totals::of(&[("xact_count", 7), ("server_assignment_count", 5)]);
+        let counted = Counters::of(&[("xact_count", 7), ("server_assignment_count", 5)]);
         let assignments = Assignments::new(&counted, true, false);
-        assert_eq!((assignments, assignments.count(&counted)), (Assignments::Counted, Some(5)));
-        let old = Totals::of(&[("xact_count", 7)]);
+        let count = assignments.count(&counted.together());
+        assert_eq!((assignments, count), (Assignments::Counted, Some(5)));
+        let old = Counters::of(&[("xact_count", 7)]);
         let count = |by_transaction, has_pipelines| {
-            Assignments::new(&old, by_transaction, has_pipelines).count(&old)
+            Assignments::new(&old, by_transaction, has_pipelines).count(&old.together())
         };
         assert_eq!(
             (count(true, false), count(true, true), count(false, false)),

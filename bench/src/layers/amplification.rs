@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::accounting::{Assignments, TRANSACTIONS};
 use super::experiment::Experiment;
+use crate::observe::Totals;
 use crate::rig::RigError;
 
 /// What one operation becomes in the pooler, sent alone through the gateway. What the pooler does
@@ -46,7 +47,7 @@ impl Experiment<'_> {
             if operation.weight == 0 {
                 continue;
             }
-            let Some(before) = self.totals() else { continue };
+            let Some(before) = self.counters() else { continue };
             let load = Load::SharedIterations {
                 vus: VUS.min(self.plan.connections),
                 iterations: REQUESTS,
@@ -59,17 +60,46 @@ impl Experiment<'_> {
             let sent = report.streams.iter().map(StreamReport::queries).sum::<u64>();
             self.levels[0].arms[arm].completed += requests;
             self.levels[0].arms[arm].queries += sent;
-            let totals = self.totals().and_then(|after| after.since(&before)).unwrap_or_default();
-            let each =
-                |count: Option<u64>| count.map(|count| count as f64 / requests.max(1) as f64);
-            found.push(Amplification {
-                operation: operation.name.clone(),
-                requests,
-                queries_per_request: each(totals.queries()),
-                transactions_per_request: each(totals.get(TRANSACTIONS)),
-                server_assignments_per_request: each(assignments.count(&totals)),
-            });
+            let totals = self.counters().and_then(|after| after.since(&before)).unwrap_or_default();
+            found.push(Amplification::new(&operation.name, requests, &totals, assignments));
         }
         Ok(found)
+    }
+}
+
+impl Amplification {
+    /// What the pooler counted while so many requests got their outcome.
+    fn new(operation: &str, requests: u64, counted: &Totals, assignments: Assignments) -> Self {
+        let each = |count: Option<u64>| {
+            count.filter(|_| requests > 0).map(|count| count as f64 / requests as f64)
+        };
+        Self {
+            operation: operation.to_owned(),
+            requests,
+            queries_per_request: each(counted.queries()),
+            transactions_per_request: each(counted.get(TRANSACTIONS)),
+            server_assignments_per_request: each(assignments.count(counted)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_is_of_each_request_and_of_none_where_there_was_none() {
+        let counted = Totals::of(&[("query_count", 80), ("xact_count", 40)]);
+        let of = |requests| {
+            let assignments = Assignments::Transactions;
+            let all = Amplification::new("getUser", requests, &counted, assignments);
+            [
+                all.queries_per_request,
+                all.transactions_per_request,
+                all.server_assignments_per_request,
+            ]
+        };
+        assert_eq!(of(40), [Some(2.0), Some(1.0), Some(1.0)]);
+        assert_eq!(of(0), [None; 3]);
     }
 }

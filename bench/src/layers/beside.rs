@@ -5,7 +5,8 @@ use engine::Nanos;
 use engine::driver::Clock;
 
 use super::schedule::WATCH_INTERVAL;
-use crate::observe::{Aside, ObserveError, PoolLook, Poolers, Totals, Watch};
+use crate::arm::ArmKind;
+use crate::observe::{Aside, Counters, ObserveError, PoolLook, Poolers, Watch};
 use crate::scenario::Scenario;
 
 /// Its consoles, if all of its processes can be asked. What is not answered is missing, and disturbs
@@ -23,7 +24,9 @@ impl Beside {
         workers: &[CoreId],
         say: &mut dyn FnMut(&str),
     ) -> Result<Self, ObserveError> {
-        let Some(consoles) = Poolers::consoles(scenario) else {
+        // All arms with a pooler go through one.
+        let mut ways = ["pooler", "gateway"].map(ArmKind::of).into_iter();
+        let Some(consoles) = ways.find_map(|kind| Poolers::consoles(scenario, &kind)) else {
             return Ok(Self { pooler: None, clock });
         };
         let mut poolers = Poolers::open(consoles)?;
@@ -44,8 +47,8 @@ impl Beside {
     }
 
     /// What the pooler has counted.
-    pub(super) fn totals(&mut self) -> Option<Totals> {
-        self.pooler.as_mut()?.ask(Poolers::totals)
+    pub(super) fn counters(&mut self) -> Option<Counters> {
+        self.pooler.as_mut()?.ask(Poolers::counters)
     }
 
     /// Whether each transaction has a server connection assigned to it, in all pools.

@@ -3,6 +3,7 @@
 use super::arms::Pair;
 use crate::arm::Arm;
 use crate::statistics::{Estimate, Merger, estimates, estimates_at};
+use crate::validity::Validity;
 
 /// The quantiles whose differences are told. The 99.9th has too few values in a short run.
 pub(crate) const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
@@ -98,28 +99,50 @@ pub(super) fn merger(arm: &Arm, rounds: usize) -> Merger {
     Merger::new(&samples)
 }
 
-/// The difference of CPU time a request.
+/// The difference of CPU time a request, over the rounds in which both arms' processes were seen.
 fn cpu(with: &Arm, without: &Arm, seed: u64) -> [Option<Estimate>; 1 + CPU_LAYERS.len()] {
     let rounds = with.blocks.len().min(without.blocks.len());
     let of = |layers: &[&str]| {
         if !layers.iter().any(|layer| with.kind.has(layer) || without.kind.has(layer)) {
             return None;
         }
-        let spent = |arm: &Arm| {
-            let block = |number| -> Option<(f64, f64)> {
-                let ns = layers.iter().map(|layer| arm.block_cpu_ns(number, layer));
-                Some((ns.sum::<Option<u64>>()? as f64, arm.blocks[number].requests as f64))
-            };
-            (0..rounds).map(block).collect::<Option<Vec<_>>>()
+        let spent = |arm: &Arm, number: usize| -> Option<(f64, f64)> {
+            let ns = layers.iter().map(|layer| arm.block_cpu_ns(number, layer));
+            Some((ns.sum::<Option<u64>>()? as f64, arm.blocks[number].requests as f64))
         };
-        let (with, without) = (spent(with)?, spent(without)?);
-        let found = estimates(rounds, seed, |times| {
+        let both = |number| Some((spent(with, number)?, spent(without, number)?));
+        let (with, without): (Vec<_>, Vec<_>) = (0..rounds).filter_map(both).unzip();
+        // One round has no spread.
+        if with.len() < 2 {
+            return None;
+        }
+        let found = estimates(with.len(), seed, |times| {
             Some(vec![ratio(&with, times)? - ratio(&without, times)?])
         });
         found.map(|found| found[0])
     };
     let [gateway, pooler, postgres] = CPU_LAYERS;
     [of(&CPU_LAYERS), of(&[gateway]), of(&[pooler]), of(&[postgres])]
+}
+
+/// Tells of blocks in which a process was not seen from the beginning to the end.
+pub(super) fn judge_cpu(arms: &[Arm], validity: &mut Validity) {
+    for arm in arms {
+        for layer in CPU_LAYERS {
+            let blocks = 0..arm.blocks.len();
+            let seen = blocks.filter(|block| arm.block_cpu_ns(*block, layer).is_some()).count();
+            // What is named nowhere is never seen, and is no fault.
+            if seen > 0 && seen < arm.blocks.len() {
+                validity.suspect(format!(
+                    "{}: the processes of {layer} were not the same throughout {} of {} blocks (a \
+                     restart): CPU times leave them out",
+                    arm.label(),
+                    arm.blocks.len() - seen,
+                    arm.blocks.len()
+                ));
+            }
+        }
+    }
 }
 
 /// The ratio of two sums over blocks that were drawn so many times; `None` where it has no
@@ -129,4 +152,41 @@ pub(crate) fn ratio(blocks: &[(f64, f64)], times: &[u32]) -> Option<f64> {
         (sums.0 + above * f64::from(*times), sums.1 + below * f64::from(*times))
     });
     (sums.1 > 0.0).then(|| sums.0 / sums.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arm::ArmKind;
+    use crate::layers::example;
+
+    #[test]
+    fn a_round_in_which_a_process_was_started_anew_is_left_out_and_told() {
+        let level = || example::level_of(&["pooler", "postgres"].map(ArmKind::of)).arms;
+        let figures = |arms: &[Arm]| {
+            let found = cpu(&arms[0], &arms[1], 1).map(|one| one.map(|one| one.value.round()));
+            let mut validity = Validity::default();
+            judge_cpu(arms, &mut validity);
+            (found, validity.reasons)
+        };
+        let (whole, reasons) = figures(&level());
+        // 30 us of the pooler; Postgres takes 110 us instead of 170.
+        assert_eq!(whole, [Some(-30_000.0), None, Some(30_000.0), Some(-60_000.0)]);
+        assert_eq!(reasons, [] as [&str; 0]);
+        let mut arms = level();
+        arms[0].forget_cpu(2, "pooler");
+        let (rest, reasons) = figures(&arms);
+        assert_eq!(rest, whole);
+        assert_eq!(
+            reasons,
+            [
+                "pooler: the processes of pooler were not the same throughout 1 of 4 blocks (a restart): \
+              CPU times leave them out"
+            ]
+        );
+        (0..4).for_each(|block| arms[0].forget_cpu(block, "pooler"));
+        let (unknown, reasons) = figures(&arms);
+        assert_eq!((unknown[2], unknown[3]), (None, whole[3]));
+        assert_eq!(reasons, [] as [&str; 0], "it is not named");
+    }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::level::Level;
-use crate::observe::Totals;
+use crate::observe::Counters;
 use crate::validity::Validity;
 
 /// Queries that were sent through the pooler and that it counted, the warm-up's included. What passed
@@ -19,14 +19,14 @@ pub(super) struct Counts {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     counts: Counts,
-    last: Option<(Totals, u64)>,
+    last: Option<(Counters, u64)>,
 }
 
 impl Tally {
     /// What the pooler has counted by now, and as many queries have been sent through it.
-    pub(super) fn look(&mut self, totals: &Totals, sent: u64) {
-        if let Some((earlier, sent_earlier)) = self.last.replace((totals.clone(), sent))
-            && let Some(queries) = totals.since(&earlier).and_then(|counted| counted.queries())
+    pub(super) fn look(&mut self, counters: &Counters, sent: u64) {
+        if let Some((earlier, sent_earlier)) = self.last.replace((counters.clone(), sent))
+            && let Some(queries) = counters.since(&earlier).and_then(|counted| counted.queries())
         {
             self.counts.completed_through_pooler += sent - sent_earlier;
             self.counts.pooler_queries += queries;
@@ -54,9 +54,13 @@ pub(super) fn judge(level: &Level, validity: &mut Validity) {
         let failed = arm.whole.as_ref().map_or(0, engine::Recording::failed);
         let allowed = DIFFERENCE_MAX * sent as f64 + (failed + arm.resent) as f64;
         if (sent as f64 - counted as f64).abs() > allowed {
+            let why = match counted > sent {
+                true => "somebody else uses it",
+                false => "it does not count each",
+            };
             validity.suspect(format!(
-                "{}: {sent} queries were sent to the pooler and it counted {counted}: somebody else \
-                 uses it, or the console is another pooler's",
+                "{}: {sent} queries were sent to the pooler and it counted {counted}: {why}, or the \
+                 console is another pooler's",
                 arm.label()
             ));
         }
@@ -83,15 +87,16 @@ mod tests {
     use super::*;
     use crate::arm::ArmKind;
     use crate::layers::example;
+    use crate::observe::Totals;
 
     #[test]
     fn what_passes_while_counters_begin_anew_is_on_neither_side() {
         let mut tally = Tally::default();
-        let totals = |queries| Totals::of(&[("query_count", queries)]);
-        tally.look(&totals(100), 0);
+        let counters = |queries| Counters::of(&[("query_count", queries)]);
+        tally.look(&counters(100), 0);
         assert_eq!(tally.counts(), None);
         for (queries, sent) in [(110, 10), (3, 25), (8, 30), (18, 40)] {
-            tally.look(&totals(queries), sent);
+            tally.look(&counters(queries), sent);
         }
         let (completed_through_pooler, pooler_queries) = (25, 25);
         assert_eq!(tally.counts(), Some(Counts { completed_through_pooler, pooler_queries }));
@@ -119,6 +124,14 @@ mod tests {
             |level| queries(level, 1050),
             &["pooler: 4000 queries were sent to the pooler and it counted 4050: somebody else \
                uses it, or the console is another pooler's"],
+        );
+        assert_judged(
+            "pooler",
+            |level| queries(level, 900),
+            &[
+                "pooler: 4000 queries were sent to the pooler and it counted 3900: it does not count \
+               each, or the console is another pooler's",
+            ],
         );
         assert_judged("gateway", |level| queries(level, 9000), &[]);
         assert_judged("pooler", |level| level.pool[0][1].totals = None, &[]);

@@ -20,7 +20,7 @@ use super::summary::{Results, Summary};
 use super::{Plan, schedule};
 use crate::arm::{Arm, ArmKind, Block};
 use crate::generator::GeneratorSummary;
-use crate::observe::{Observations, Pools, Totals};
+use crate::observe::{Backends, Observations, Pools, Totals};
 use crate::series::Second;
 use crate::statistics::FixedWidth;
 
@@ -195,7 +195,7 @@ fn fill(level: &mut Level, index: usize) {
         });
         let cpu = cpu.collect();
         arm.push(Block::new(report, 500 * MILLISECOND, cpu));
-        arm.saw(Some(&BTreeMap::from([("b".to_owned(), backends)])));
+        arm.saw(Some(&Backends::of("b", backends)));
         if arm.kind.has("pooler") {
             let is_watched = schedule::is_watched(round);
             let look = Pools {

@@ -19,7 +19,7 @@ use crate::arm::{Block, differing_names};
 use crate::check::Checks;
 use crate::interrupt;
 use crate::observe::{
-    CpuMeter, Look, Observations, ObserveError, Observer, Sockets, Source, Totals,
+    Counters, CpuMeter, Look, Observations, ObserveError, Observer, Sockets, Source,
 };
 use crate::rig::{Rig, RigError};
 use crate::scenario::{Processes, Scenario};
@@ -103,7 +103,7 @@ impl<'a> Experiment<'a> {
     }
 
     pub(super) fn measure(mut self, say: &mut dyn FnMut(&str)) -> Result<Summary, RigError> {
-        self.totals();
+        self.counters();
         self.warm_up(say)?;
         // Now gateways have connections too.
         self.settings.extend(compare_pooler_clients(self.scenario, &self.rig.arms));
@@ -191,7 +191,7 @@ impl<'a> Experiment<'a> {
         let load = self.plan.load(self.levels[rate].rate, self.plan.block_ns);
         let stream = self.rig.stream(arm, load, (0, 0), self.plan.block_seed(round));
         let is_pooled = self.beside.has_pooler() && self.rig.arms[arm].kind.has("pooler");
-        let before = if is_pooled { self.totals() } else { None };
+        let before = if is_pooled { self.counters() } else { None };
         let kind = self.rig.arms[arm].kind.clone();
         self.metered(|meter| meter.begin(|process| kind.has_process(process)));
         let is_watched = is_pooled && is_watched(round);
@@ -206,7 +206,7 @@ impl<'a> Experiment<'a> {
             let level = &mut self.levels[rate];
             level.observed[arm].push(load);
             let within = |look: &Look| (report.start..=report.end).contains(&look.at_ns);
-            let looks = observer.hear().into_iter().filter(within);
+            let looks = observer.hear().into_iter().map(|(_, look)| look).filter(within);
             looks.for_each(|look| level.arms[arm].saw(look.reading.backends()));
         }
         let looks = self.beside.seen(watch);
@@ -214,7 +214,7 @@ impl<'a> Experiment<'a> {
         let times = report.start..=report.end;
         self.levels[rate].arms[arm].push(Block::new(report, self.plan.block_ns, used));
         if is_pooled {
-            let after = before.as_ref().and_then(|_| self.totals());
+            let after = before.as_ref().and_then(|_| self.counters());
             let totals = after.as_ref().zip(before).map(|(after, before)| after.since(&before));
             // The watch begins a moment before the load, and ends a moment after it.
             let looks = looks.iter().filter(|look| times.contains(&look.at_ns));
@@ -237,15 +237,15 @@ impl<'a> Experiment<'a> {
     }
 
     /// What the pooler has counted, if it says so.
-    pub(super) fn totals(&mut self) -> Option<Totals> {
-        let totals = self.beside.totals()?;
+    pub(super) fn counters(&mut self) -> Option<Counters> {
+        let counters = self.beside.counters()?;
         let arms: Vec<_> = match &self.levels[..] {
             [] => self.rig.arms.iter().collect(),
             levels => levels.iter().flat_map(|level| &level.arms).collect(),
         };
         let pooled = arms.into_iter().filter(|arm| arm.kind.has("pooler"));
-        self.tally.look(&totals, pooled.map(|arm| arm.queries).sum());
-        Some(totals)
+        self.tally.look(&counters, pooled.map(|arm| arm.queries).sum());
+        Some(counters)
     }
 
     /// Whether operations send a statement before the reply to the one before: PgBouncer counts what
@@ -258,7 +258,7 @@ impl<'a> Experiment<'a> {
     /// What is known of server assignments, once there were transactions.
     fn assignments(&mut self, by_transaction: bool) -> Assignments {
         let has_pipelines = self.has_pipelines();
-        self.totals().map_or(Assignments::Unknown, |counted| {
+        self.counters().map_or(Assignments::Unknown, |counted| {
             Assignments::new(&counted, by_transaction, has_pipelines)
         })
     }

@@ -8,7 +8,7 @@ use super::Plan;
 use super::accounting::{Accounting, Assignments, PoolSummary, accounting, pools};
 use super::amplification::Amplification;
 use super::arms::{Pair, square};
-use super::cost::{CPU_LAYERS, Costs};
+use super::cost::{CPU_LAYERS, Costs, judge_cpu};
 use super::counts::{self, Counts};
 use super::curve::{SameLatency, same_latencies};
 use super::experiment::{Experiment, Measured};
@@ -175,6 +175,7 @@ impl Results<'_> {
         validity.judge_looks("the pooler's console", looks as u64, due);
         for level in *levels {
             counts::judge_restarts(level, &mut validity);
+            judge_cpu(&level.arms, &mut validity);
             if !self.has_pipelines {
                 counts::judge(level, &mut validity);
             }

@@ -95,9 +95,6 @@ impl Resource {
 
     /// Whether there was nothing left of it; `None` where that was not seen.
     pub(super) fn has_run_out(&self, second: &Second) -> Option<bool> {
-        let is_spent = |used: Option<u64>, most: Option<u64>| {
-            Some(used? as f64 >= EXHAUSTED * most.filter(|most| *most > 0)? as f64)
-        };
         Some(match self {
             Self::Generator => {
                 let is_at_work = second.load.busiest_worker.map(|share| share >= FILLED);
@@ -118,12 +115,12 @@ impl Resource {
                     && (wanted >= FILLED * machine.idle_by_core.len() as f64
                         || servers.filter_map(|(_, used)| used.as_ref()).any(is_starved))
             }
-            Self::Locks(name) => waits(server(second, name)?, "Lock"),
-            Self::LightweightLocks(name) => waits(server(second, name)?, "LWLock"),
-            Self::Io(name) => waits(server(second, name)?, "IO"),
+            Self::Locks(name) => waits(server(second, name)?, "Lock")?,
+            Self::LightweightLocks(name) => waits(server(second, name)?, "LWLock")?,
+            Self::Io(name) => waits(server(second, name)?, "IO")?,
             Self::Connections(name) => {
                 let server = server(second, name)?;
-                is_spent(Some(server.connections), server.connections_max)?
+                is_spent(server.connections, server.connections_max)?
             }
             Self::Pool(name) => !pooler(second, name)?.full.as_ref()?.is_empty(),
             Self::Clients(name) => {
@@ -131,10 +128,7 @@ impl Resource {
                 is_spent(pooler.clients, pooler.clients_max)?
             }
             Self::DatabaseClients(name) => {
-                let mut limits = pooler(second, name)?.client_limits.iter();
-                limits.any(|limit| {
-                    is_spent(Some(limit.clients), Some(limit.clients_max)) == Some(true)
-                })
+                pooler(second, name)?.client_limits.iter().any(takes_no_more)
             }
             Self::OpenFiles(name) => {
                 let used = second.processes.get(name)?.as_ref()?;
@@ -165,11 +159,11 @@ impl Resource {
                 ])
             }
             Self::Locks(name) | Self::LightweightLocks(name) | Self::Io(name) => {
-                vec![backends(name, seconds)]
+                known([backends(name, seconds)])
             }
             Self::Connections(name) => {
                 let of = |second| server(second, name).and_then(|server| server.connections_max);
-                let used = mean(seconds, |second| Some(server(second, name)?.connections as f64));
+                let used = mean(seconds, |second| Some(server(second, name)?.connections? as f64));
                 spent(used, seconds.iter().find_map(of), "backends", "max_connections allows")
             }
             Self::Pool(name) => pool_evidence(name, seconds),
@@ -179,15 +173,18 @@ impl Resource {
                 spent(used, seconds.iter().find_map(of), "clients", "max_client_conn allows")
             }
             Self::DatabaseClients(name) => {
+                // Each once, as it was last seen to be full.
                 let of = |second| pooler(second, name).map(|pooler| &pooler.client_limits);
-                let limits = seconds.iter().rev().find_map(of).into_iter().flatten();
+                let limits = seconds.iter().filter_map(of).flatten();
+                let full = limits.filter(|limit| takes_no_more(limit));
+                let full = full.map(|limit| (&limit.database, limit)).collect::<BTreeMap<_, _>>();
                 let told = |ClientLimit { database, clients, clients_max }: &ClientLimit| {
                     format!(
                         "{clients} clients of {database} of {clients_max} that \
                          max_db_client_connections allows"
                     )
                 };
-                limits.map(told).collect()
+                full.into_values().map(told).collect()
             }
             Self::OpenFiles(name) => {
                 let of = |second: &Second| second.processes.get(name)?.as_ref()?.open_files_max;
@@ -207,6 +204,16 @@ impl Resource {
             }
         }
     }
+}
+
+/// Whether all is used of what may not be passed; `None` where one of them is not known.
+fn is_spent(used: Option<u64>, most: Option<u64>) -> Option<bool> {
+    Some(used? as f64 >= EXHAUSTED * most.filter(|most| *most > 0)? as f64)
+}
+
+/// Whether the pooler takes no more clients for a database.
+fn takes_no_more(limit: &ClientLimit) -> bool {
+    is_spent(Some(limit.clients), Some(limit.clients_max)) == Some(true)
 }
 
 fn generator(second: &Second) -> Option<&ProcessUse> {
@@ -263,13 +270,15 @@ fn wants_cores_that_are_taken(used: &ProcessUse, second: &Second) -> bool {
         && (wanted(used) >= FILLED * count || (!used.has_children && is_starved(used)))
 }
 
-/// Whether most of the active backends, and more than one, wait for a kind of event.
-fn waits(server: &ServerSecond, kind: &str) -> bool {
+/// Whether most of the active backends, and more than one, wait for a kind of event; `None` where some
+/// are hidden.
+fn waits(server: &ServerSecond, kind: &str) -> Option<bool> {
+    let waits = server.waits.as_ref()?;
     let is_of_kind = |name: &str| name.split(':').next() == Some(kind);
-    let waiting = server.waits.iter().filter(|(name, _)| is_of_kind(name));
+    let waiting = waits.iter().filter(|(name, _)| is_of_kind(name));
     let waiting: u64 = waiting.map(|(_, count)| count).sum();
-    let active: u64 = server.waits.values().sum();
-    waiting > 1 && waiting as f64 >= WAITING * active as f64
+    let active: u64 = waits.values().sum();
+    Some(waiting > 1 && waiting as f64 >= WAITING * active as f64)
 }
 
 fn generator_evidence(seconds: &[Second]) -> Vec<String> {
@@ -340,23 +349,29 @@ fn pool_evidence(name: &str, seconds: &[Second]) -> Vec<String> {
     let waited = mean(seconds, |second| pooler(second, name)?.wait_ns_per_query);
     evidence.extend(waited.map(|ns| format!("clients waited {} for each query", show(ns))));
     let servers: BTreeSet<_> = seconds.iter().flat_map(|second| second.servers.keys()).collect();
-    evidence.extend(servers.into_iter().map(|server| backends(server, seconds)));
+    evidence.extend(servers.into_iter().filter_map(|server| backends(server, seconds)));
     evidence
 }
 
-/// What the backends did, over all looks.
-fn backends(name: &str, seconds: &[Second]) -> String {
+/// What the backends did, over all looks at which none were hidden; `None` where there was no such.
+fn backends(name: &str, seconds: &[Second]) -> Option<String> {
     let mut doing: BTreeMap<&str, u64> = BTreeMap::new();
     let mut all = 0;
-    for server in seconds.iter().filter_map(|second| server(second, name)) {
-        let idle = server.states.iter().filter(|(state, _)| state.starts_with("idle in"));
-        for (what, count) in server.waits.iter().chain(idle) {
+    let looks = seconds.iter().filter_map(|second| server(second, name));
+    let looks = looks.filter_map(|server| server.states.as_ref().zip(server.waits.as_ref()));
+    let looks: Vec<_> = looks.collect();
+    if looks.is_empty() {
+        return None;
+    }
+    for (states, waits) in looks {
+        let idle = states.iter().filter(|(state, _)| state.starts_with("idle in"));
+        for (what, count) in waits.iter().chain(idle) {
             *doing.entry(what).or_default() += count;
             all += count;
         }
     }
     if all == 0 {
-        return format!("the backends of {name} had nothing to do");
+        return Some(format!("the backends of {name} had nothing to do"));
     }
     let mut doing: Vec<_> = doing.into_iter().collect();
     doing.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
@@ -364,7 +379,7 @@ fn backends(name: &str, seconds: &[Second]) -> String {
         format!("{} {what}", percent(count as f64 / f64::max(all as f64, 1.0)))
     };
     let shown: Vec<_> = doing.into_iter().take(3).map(share).collect();
-    format!("backends of {name} that were not idle: {}", shown.join(", "))
+    Some(format!("backends of {name} that were not idle: {}", shown.join(", ")))
 }
 
 /// Over the seconds in which it is known; `None` where it never is.

@@ -32,7 +32,8 @@ fn starve(second: &mut Second, name: &str) {
 }
 
 fn wait(second: &mut Second, event: &str) {
-    server(second).waits = BTreeMap::from([(event.to_owned(), 6), ("running".to_owned(), 2)]);
+    let waits = BTreeMap::from([(event.to_owned(), 6), ("running".to_owned(), 2)]);
+    server(second).waits = Some(waits);
 }
 
 /// Who is to be named where this happens.
@@ -93,7 +94,7 @@ fn each_resource_is_named_when_it_runs_out() {
         ("locks in postgres", |second| wait(second, "Lock:tuple")),
         ("lightweight locks in postgres", |second| wait(second, "LWLock:WALWrite")),
         ("I/O of postgres", |second| wait(second, "IO:DataFileRead")),
-        ("max_connections of postgres", |second| server(second).connections = 98),
+        ("max_connections of postgres", |second| server(second).connections = Some(98)),
         ("pool of pooler", Second::fill_pool),
         ("max_client_conn of pooler", |second| pooler(second).clients = Some(100)),
         ("max_db_client_connections of pooler", |second| {
@@ -109,6 +110,21 @@ fn each_resource_is_named_when_it_runs_out() {
     for (name, change) in cases {
         assert_eq!(named(change).as_deref(), Some(name));
     }
+}
+
+#[test]
+fn what_hidden_backends_do_is_neither_a_limit_nor_evidence() {
+    let hide = |second: &mut Second| {
+        let server = server(second);
+        (server.connections, server.states, server.waits) = (None, None, None);
+    };
+    assert_eq!(named(hide), None);
+    let limiter = Limiter::find(&run((3, 10), |second| {
+        Second::fill_pool(second);
+        hide(second);
+    }));
+    let evidence = limiter.unwrap().evidence;
+    assert!(evidence.iter().all(|words| !words.contains("backends")), "{evidence:?}");
 }
 
 #[test]
@@ -256,4 +272,17 @@ fn the_evidence_is_told_in_figures() {
         used.throttled_cores = Some(2.25);
     }));
     insta::assert_snapshot!(limiter.unwrap(), @"postgres CPU, from the beginning to 10.0 s: it used 0.50 of 0.50 cores that its control group allows; its threads were throttled for 2.25 s a second; its threads waited for a core for 0.02 s a second, and the busiest one ran or waited for 20 % of the time");
+}
+
+#[test]
+fn of_databases_whose_clients_are_limited_the_full_ones_are_the_evidence() {
+    let limiter = Limiter::find(&run((3, 10), |second| {
+        let limit = |(database, clients): (&str, u64)| ClientLimit {
+            database: database.into(),
+            clients,
+            clients_max: 40,
+        };
+        pooler(second).client_limits = [("idle", 3), ("nova", 40), ("unused", 0)].map(limit).into();
+    }));
+    insta::assert_snapshot!(limiter.unwrap(), @"max_db_client_connections of pooler, from 3.00 s to 10.0 s: 40 clients of nova of 40 that max_db_client_connections allows");
 }

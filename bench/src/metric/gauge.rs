@@ -49,6 +49,11 @@ impl Gauges {
             .or_insert_with(|| Gauge::new(value));
     }
 
+    /// It is not known any more, nor was it before.
+    pub(crate) fn forget(&mut self, metric: Metric) {
+        self.0.remove(&metric);
+    }
+
     pub(crate) fn get(&self, metric: Metric) -> Option<Gauge> {
         self.0.get(&metric).copied()
     }

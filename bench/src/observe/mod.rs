@@ -33,12 +33,12 @@ pub(crate) use machine::{MachineSample, MachineUse};
 pub(crate) use network::{Network, NetworkSample};
 pub(crate) use observer::{Look, Observations, Observed, Observer, keep_off};
 pub(crate) use pooler::{
-    ClientLimit, ClientTls, Figures, FullPool, PoolLook, Pooler, PoolerSample, Poolers, Pools,
-    Totals, pool_mode,
+    ClientLimit, ClientTls, Counters, Figures, FullPool, PoolLook, Pooler, PoolerSample, Poolers,
+    Pools, Totals, pool_mode,
 };
 pub(crate) use process::{ProcessSample, ProcessSource, ProcessUse};
 pub(crate) use prometheus::Exposition;
-pub(crate) use server::{Server, ServerSample};
+pub(crate) use server::{Backends, Server, ServerSample};
 pub(crate) use sockets::{Caller, RoundTrip, Sockets};
 pub(crate) use source::{GENERATOR, Reading, Source, Subject};
 pub(crate) use summary::ObserversSummary;

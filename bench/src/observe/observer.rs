@@ -27,8 +27,8 @@ pub(crate) struct Observer {
     since: Option<Instant>,
     news: Receiver<News>,
     observations: Observations,
-    /// What was heard since it was last asked for.
-    fresh: Vec<Look>,
+    /// What was heard since it was last asked for, with the source's name.
+    fresh: Vec<(String, Look)>,
 }
 
 /// All that was seen.
@@ -158,8 +158,8 @@ impl Observer {
         let _ = self.turns.send(Turn::Several(Looks { next: Some(first), interval, left: count }));
     }
 
-    /// What was seen since this was last asked.
-    pub(crate) fn hear(&mut self) -> Vec<Look> {
+    /// What was seen since this was last asked, with the source's name.
+    pub(crate) fn hear(&mut self) -> Vec<(String, Look)> {
         while let Ok(news) = self.news.try_recv() {
             self.take(news);
         }
@@ -191,7 +191,7 @@ impl Observer {
                 observed.about = about;
                 observed.late += u64::from(delay.is_late);
                 observed.delay_ns_max = observed.delay_ns_max.max(delay.ns);
-                self.fresh.push(*look);
+                self.fresh.push((observed.name.clone(), *look));
             }
             News::Failure { source, error } => {
                 let observed = &mut self.observations.sources[source];

@@ -171,6 +171,11 @@ fn groups_of(pids: &[u32]) -> Option<Vec<Cgroup>> {
 }
 
 impl ProcessSample {
+    /// Whether other processes stand for the family than did `earlier`: one was started anew.
+    pub(crate) fn has_begun_anew(&self, earlier: &Self) -> bool {
+        self.leaders != earlier.leaders
+    }
+
     /// What was taken in the `elapsed_ns` since `earlier`; `None` where there are other processes. Of
     /// threads in `worked` another account says how much of their time they worked, 0 to 1.
     pub(crate) fn since(
@@ -179,7 +184,7 @@ impl ProcessSample {
         elapsed_ns: Nanos,
         worked: &BTreeMap<u32, f64>,
     ) -> Option<ProcessUse> {
-        if self.leaders != earlier.leaders || elapsed_ns == 0 {
+        if self.has_begun_anew(earlier) || elapsed_ns == 0 {
             return None;
         }
         let in_cores = |ns: Nanos| ns as f64 / elapsed_ns as f64;
@@ -274,6 +279,7 @@ mod tests {
     use engine::SECOND;
 
     use super::*;
+    use crate::observe::Reading;
 
     fn since(now: &ProcessSample, then: &ProcessSample) -> Option<ProcessUse> {
         now.since(then, SECOND, &BTreeMap::new())
@@ -289,6 +295,8 @@ mod tests {
         assert_eq!((used.usable_cores, used.context_switches), (3.0, Some(550.0)));
         let other = ProcessSample { leaders: vec![2], ..before };
         assert_eq!(since(&after, &other), None, "another process");
+        let [before, after] = [other, after].map(Reading::Process);
+        assert!(after.has_begun_anew(&before) && !after.has_begun_anew(&after));
     }
 
     #[test]

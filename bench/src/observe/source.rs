@@ -1,6 +1,5 @@
 //! What is looked at, and what it shows.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::Nanos;
@@ -10,7 +9,7 @@ use super::pooler::PoolerSource;
 use super::process::ProcessSource;
 use super::prometheus::PrometheusSource;
 use super::server::ServerSource;
-use super::{Exposition, ObserveError, PoolerSample, ProcessSample, Row, ServerSample};
+use super::{Backends, Exposition, ObserveError, PoolerSample, ProcessSample, Row, ServerSample};
 use crate::scenario::Scenario;
 
 /// One thing to look at, called by a name: a target's, or its own.
@@ -48,12 +47,13 @@ impl Reading {
             }
             (Self::Server(now), Self::Server(then)) => now.counters.has_begun_anew(&then.counters),
             (Self::Exposition(now), Self::Exposition(then)) => now.has_begun_anew(then),
+            (Self::Process(now), Self::Process(then)) => now.has_begun_anew(then),
             _ => false,
         }
     }
 
-    /// Postgres' backends by application_name, if it is about those.
-    pub(crate) fn backends(&self) -> Option<&BTreeMap<String, u64>> {
+    /// Postgres' backends, if it is about those.
+    pub(crate) fn backends(&self) -> Option<&Backends> {
         match self {
             Self::Server(server) => Some(&server.backends),
             _ => None,
@@ -147,9 +147,11 @@ impl Source {
                 settings: pooler.settings(),
                 notes: pooler.notes(),
             },
-            Kind::Server(server) => {
-                About { version: server.version().map(str::to_owned), ..About::default() }
-            }
+            Kind::Server(server) => About {
+                version: server.version().map(str::to_owned),
+                notes: server.note().into_iter().collect(),
+                ..About::default()
+            },
             Kind::Prometheus(prometheus) => {
                 About { notes: prometheus.note().into_iter().collect(), ..About::default() }
             }

@@ -11,6 +11,7 @@ mod table;
 mod verdicts;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use engine::{Load, Nanos, PhaseReport, Random, SECOND, Stream, StreamReport};
@@ -20,7 +21,7 @@ pub(crate) use self::progress::Progress;
 pub(crate) use self::summary::Summary;
 pub(crate) use self::table::{STATS, Seconds, text};
 pub(crate) use self::verdicts::Verdicts;
-use self::watch::{Told, Watch};
+use self::watch::{Gauged, Told, Watch};
 use crate::arm::{ArmKind, Block};
 use crate::generator::GeneratorOptions;
 use crate::interrupt;
@@ -104,6 +105,8 @@ struct Asked {
 /// What was seen beside the arms.
 struct Seen<'a> {
     observations: &'a Observations,
+    /// The target of the only pooler that the loads go through.
+    pooler: Option<&'a str>,
     /// When the load ended, on the workers' clock.
     end_ns: Nanos,
     series: Vec<Second>,
@@ -166,13 +169,17 @@ pub(crate) fn run(
         operations: scenario.operations.iter().map(|operation| operation.name.clone()).collect(),
         checks: rules.checks.names().to_vec(),
     };
-    let backends: Vec<_> = rig.arms.iter().filter_map(|arm| arm.backends_name.clone()).collect();
-    let mut watch = Watch::new(rules, &loads, progress, duration_ns);
+    let gauged = Gauged {
+        pooler: only_pooler(scenario, &kinds, say),
+        backends: rig.arms.iter().filter_map(|arm| arm.backends_name.clone()).collect(),
+    };
+    let pooler = gauged.pooler;
+    let mut watch = Watch::new(rules, &loads, progress, gauged, duration_ns);
     let started = SystemTime::now();
     let mut observer = Observer::start(sources, rig.fleet.clock(), rig.cores());
     let mut load = Vec::new();
     let report = rig.watch(streams, |interval| {
-        observer.hear().iter().for_each(|look| watch.see(&look.reading, &backends));
+        observer.hear().iter().for_each(|(name, look)| watch.see(name, &look.reading));
         load.push(LoadSecond::new(interval));
         let tallies: Vec<_> = interval.streams.iter().map(tally).collect();
         let sum = |count: fn(&StreamReport) -> u32| interval.streams.iter().map(count).sum();
@@ -183,7 +190,7 @@ pub(crate) fn run(
             tallies: &tallies,
         })
     })?;
-    observer.hear().iter().for_each(|look| watch.see(&look.reading, &backends));
+    observer.hear().iter().for_each(|(name, look)| watch.see(name, &look.reading));
     let observations = observer.finish();
     interrupt::check()?;
     let (start_ns, end_ns) = (report.start, report.end);
@@ -204,8 +211,26 @@ pub(crate) fn run(
     let elapsed_ns = rig.arms.iter().map(|arm| arm.measured_ns).max().unwrap_or(duration_ns);
     let metrics = loads.metrics(elapsed_ns, &tallies, &watch.gauges);
     let verdicts = Verdicts::new(rules, &metrics, watch.aborted_by);
-    let seen = Seen { observations: &observations, end_ns, series, asked };
+    let seen = Seen { observations: &observations, pooler, end_ns, series, asked };
     Ok(Summary::new(scenario, plan, &rig, started, seen, verdicts))
+}
+
+/// The target of the pooler that the loads go through, if it is one; `say` is told where it is not.
+fn only_pooler<'a>(
+    scenario: &'a Scenario,
+    kinds: &[ArmKind],
+    say: &mut dyn FnMut(&str),
+) -> Option<&'a str> {
+    let poolers: BTreeSet<_> = kinds.iter().filter_map(|kind| kind.pooler(scenario)).collect();
+    if poolers.len() > 1 {
+        let names: Vec<_> = poolers.iter().copied().collect();
+        say(&format!(
+            "the loads go through several poolers ({}): what each had is told second by second, and \
+             cl_waiting and the like have no values",
+            names.join(", ")
+        ));
+    }
+    poolers.first().copied().filter(|_| poolers.len() == 1)
 }
 
 /// What makes tallies of the loads metrics. `arms` has each load's arm.

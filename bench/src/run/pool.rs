@@ -3,7 +3,7 @@
 use engine::Nanos;
 use serde::Serialize;
 
-use crate::observe::{Look, PoolerSample, Pools, Reading};
+use crate::observe::{Observations, PoolerSample, Pools, Reading};
 
 /// The pooler's connections over the run, as its console showed them once a second. What it did not
 /// show is null.
@@ -39,12 +39,15 @@ impl Extent {
 }
 
 impl PoolSummary {
-    /// None where no look was at a pooler.
-    pub(super) fn new<'a>(looks: impl Iterator<Item = &'a Look>) -> Option<Self> {
-        let pools = looks.filter_map(|look| match look.reading {
-            Reading::Pooler(PoolerSample { pools, .. }) => pools,
-            _ => None,
-        });
+    /// What the pooler of this name showed until the load ended; none where it showed nothing.
+    pub(super) fn new(observations: &Observations, name: &str, end_ns: Nanos) -> Option<Self> {
+        let sources = observations.sources.iter().filter(|source| source.name == name);
+        let looks = sources.flat_map(|source| &source.looks);
+        let pools =
+            looks.filter(|look| look.at_ns <= end_ns).filter_map(|look| match look.reading {
+                Reading::Pooler(PoolerSample { pools, .. }) => pools,
+                _ => None,
+            });
         let pools: Vec<Pools> = pools.collect();
         if pools.is_empty() {
             return None;
@@ -66,6 +69,7 @@ impl PoolSummary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::{Look, Observed, Subject};
 
     fn seen(cl_waiting: Option<u64>, sv_idle: u64) -> Look {
         let pools = Pools {
@@ -81,14 +85,22 @@ mod tests {
 
     #[test]
     fn the_mean_and_the_most_over_what_was_seen() {
+        let of = |looks: Vec<Look>| {
+            let observed =
+                |name: &str, looks| Observed { looks, ..Observed::new(name, Subject::Pooler) };
+            // Another pooler has the same clients and more of them waiting.
+            let sources =
+                vec![observed("other", vec![seen(Some(90), 1)]), observed("pooler", looks)];
+            PoolSummary::new(&Observations { sources, ..Observations::default() }, "pooler", 10)
+        };
         let blind = Look { at_ns: 0, reading: Reading::Pooler(PoolerSample::default()) };
-        assert_eq!(PoolSummary::new([&blind].into_iter()), None);
-        let looks = [blind, seen(Some(0), 2), seen(Some(20), 4)];
-        let pool = PoolSummary::new(looks.iter()).unwrap();
+        assert_eq!(of(vec![blind.clone()]), None);
+        let after = Look { at_ns: 11, ..seen(Some(70), 3) };
+        let pool = of(vec![blind, seen(Some(0), 2), seen(Some(20), 4), after]).unwrap();
         assert_eq!(pool.cl_waiting, Some(Extent { mean: 10.0, max: 20.0 }));
         assert_eq!(pool.multiplexing_ratio, Some(Extent { mean: 5.5, max: 6.0 }));
         assert_eq!(pool.maxwait_ns, None);
-        let pool = PoolSummary::new([&seen(None, 2)].into_iter()).unwrap();
+        let pool = of(vec![seen(None, 2)]).unwrap();
         assert_eq!((pool.cl_waiting, pool.multiplexing_ratio), (None, None));
     }
 }

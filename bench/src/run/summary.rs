@@ -29,7 +29,8 @@ pub(crate) struct Summary {
     #[serde(flatten)]
     pub(crate) verdicts: Verdicts,
     pub(super) arms: Vec<ArmSummary>,
-    /// The pooler's connections, where its console could be read.
+    /// The connections of the pooler that all loads go through, where its console could be read. Of
+    /// several poolers the series tells.
     pool: Option<PoolSummary>,
     pub(super) observers: ObserversSummary,
     /// The resource that ran out first; null where nothing of what was seen ran out.
@@ -48,7 +49,7 @@ impl Summary {
         seen: Seen<'_>,
         verdicts: Verdicts,
     ) -> Self {
-        let Seen { observations, end_ns, series, asked } = seen;
+        let Seen { observations, pooler, end_ns, series, asked } = seen;
         let names: Vec<_> = scenario.operations.iter().map(|op| op.name.as_str()).collect();
         let duration_ns = rig.arms.iter().map(|arm| arm.measured_ns).max().unwrap_or(0);
         let phase = (plan.duration_ns(), plan.seed);
@@ -77,7 +78,7 @@ impl Summary {
             validity,
             verdicts,
             arms: rig.arms.iter().map(|arm| ArmSummary::new(arm, &names)).collect(),
-            pool: PoolSummary::new(observations.looks().filter(|look| look.at_ns <= end_ns)),
+            pool: pooler.and_then(|name| PoolSummary::new(observations, name, end_ns)),
             observers: ObserversSummary::new(observations),
             limiter: Limiter::find(&series),
             series,

@@ -1,5 +1,6 @@
 //! Looking at a run while it goes on.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use engine::{Nanos, SECOND};
@@ -15,6 +16,8 @@ pub(crate) struct Watch<'a> {
     rules: &'a Rules,
     loads: &'a Loads,
     progress: &'a mut Progress,
+    gauged: Gauged<'a>,
+    are_backends_hidden: bool,
     /// As long as the run will be.
     total_ns: Nanos,
     /// Per load, all that was told; only where a threshold can end the run.
@@ -24,6 +27,15 @@ pub(crate) struct Watch<'a> {
     /// Virtual users, and what was seen of the servers.
     pub(crate) gauges: Gauges,
     pub(crate) aborted_by: Option<ThresholdResult>,
+}
+
+/// Which of the servers the gauges are of.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gauged<'a> {
+    /// The target of the only pooler that the loads go through: what several had is no one figure.
+    pub(crate) pooler: Option<&'a str>,
+    /// Of Postgres' backends those with one of these names count, or all of them where none is known.
+    pub(crate) backends: BTreeSet<String>,
 }
 
 /// What happened since it was last told.
@@ -44,12 +56,15 @@ impl<'a> Watch<'a> {
         rules: &'a Rules,
         loads: &'a Loads,
         progress: &'a mut Progress,
+        gauged: Gauged<'a>,
         total_ns: Nanos,
     ) -> Self {
         Self {
             rules,
             loads,
             progress,
+            gauged,
+            are_backends_hidden: false,
             total_ns,
             so_far: Vec::new(),
             requests: 0,
@@ -59,10 +74,11 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// This was seen of the servers. Of Postgres' backends those with one of these names count, or
-    /// all of them where no name is known.
-    pub(crate) fn see(&mut self, seen: &Reading, backends: &[String]) {
-        if let Reading::Pooler(PoolerSample { pools: Some(pools), .. }) = seen {
+    /// This was seen of the server that is called by this name.
+    pub(crate) fn see(&mut self, name: &str, seen: &Reading) {
+        if let Reading::Pooler(PoolerSample { pools: Some(pools), .. }) = seen
+            && self.gauged.pooler == Some(name)
+        {
             let values = [
                 (Metric::ClWaiting, pools.cl_waiting),
                 (Metric::ClActive, pools.cl_active),
@@ -75,9 +91,17 @@ impl<'a> Watch<'a> {
             ratio.into_iter().for_each(|ratio| self.gauges.push(Metric::MultiplexingRatio, ratio));
         }
         if let Some(all) = seen.backends() {
-            let ours = |name: &String| backends.is_empty() || backends.contains(name);
-            let count: u64 = all.iter().filter(|(name, _)| ours(name)).map(|(_, n)| n).sum();
-            self.gauges.push(Metric::BackendConnections, count as f64);
+            let names = &self.gauged.backends;
+            let count: Option<u64> = match names.is_empty() {
+                true => all.all(),
+                false => names.iter().map(|name| all.named(name)).sum(),
+            };
+            self.are_backends_hidden |= count.is_none();
+            match count.filter(|_| !self.are_backends_hidden) {
+                Some(count) => self.gauges.push(Metric::BackendConnections, count as f64),
+                // Those looks alone at which there were none would be left.
+                None => self.gauges.forget(Metric::BackendConnections),
+            }
         }
     }
 
@@ -130,6 +154,7 @@ mod tests {
 
     use super::*;
     use crate::metric::{Layer, Load};
+    use crate::observe::{Backends, Pools, ServerSample};
     use crate::scenario::Scenario;
 
     fn rules(thresholds: &str) -> Rules {
@@ -162,7 +187,7 @@ mod tests {
             connect: None,
         };
         let loads = Loads { loads: vec![load], operations: vec!["a".into()], checks: Vec::new() };
-        let mut watch = Watch::new(&rules, &loads, &mut progress, 60 * SECOND);
+        let mut watch = Watch::new(&rules, &loads, &mut progress, Gauged::default(), 60 * SECOND);
         (1..=60).find(|second| {
             let told = Told {
                 elapsed_ns: second * SECOND,
@@ -172,6 +197,35 @@ mod tests {
             };
             watch.tell(&told).is_break()
         })
+    }
+
+    #[test]
+    fn gauges_are_of_one_pooler_and_of_backends_that_are_seen() {
+        let gauges = |pooler, backends: &[&str]| {
+            let (rules, mut progress) = (rules(""), Progress::quiet());
+            let loads = Loads { loads: Vec::new(), operations: Vec::new(), checks: Vec::new() };
+            let backends = backends.iter().map(|name| (*name).to_owned()).collect();
+            let gauged = Gauged { pooler, backends };
+            let mut watch = Watch::new(&rules, &loads, &mut progress, gauged, SECOND);
+            for (name, waiting) in [("a", 40), ("b", 2)] {
+                let pools = Pools { cl_waiting: Some(waiting), ..Pools::default() };
+                let sample = PoolerSample { pools: Some(pools), ..PoolerSample::default() };
+                watch.see(name, &Reading::Pooler(sample));
+            }
+            let (nova, mut all) = (Backends::of("nova", 5), Backends::of("nova", 5));
+            all.add("secret", 9, true);
+            for backends in [nova.clone(), all, nova] {
+                let sample = ServerSample { backends, ..ServerSample::default() };
+                watch.see("postgres", &Reading::Server(sample));
+            }
+            [Metric::ClWaiting, Metric::BackendConnections].map(|metric| {
+                let seen = watch.gauges.get(metric);
+                seen.map(|seen| (seen.min, seen.max))
+            })
+        };
+        assert_eq!(gauges(Some("b"), &["nova"]), [Some((2.0, 2.0)), Some((5.0, 5.0))]);
+        assert_eq!(gauges(None, &[]), [None, None], "several, and not all are seen");
+        assert_eq!(gauges(None, &["nova", "secret"]), [None, None]);
     }
 
     #[test]

@@ -74,10 +74,10 @@ impl Second {
             servers: BTreeMap::from([(
                 "postgres".to_owned(),
                 Some(ServerSecond {
-                    connections: 8,
+                    connections: Some(8),
                     connections_max: Some(100),
-                    states: counts(&[("active", 4), ("idle", 4)]),
-                    waits: counts(&[("running", 2), ("Client:ClientRead", 2)]),
+                    states: Some(counts(&[("active", 4), ("idle", 4)])),
+                    waits: Some(counts(&[("running", 2), ("Client:ClientRead", 2)])),
                     counted_per_second: None,
                 }),
             )]),

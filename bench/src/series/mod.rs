@@ -95,13 +95,14 @@ pub(crate) struct PoolerSecond {
 /// A Postgres server.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct ServerSecond {
-    /// Backends of clients.
-    pub(crate) connections: u64,
+    /// Backends of clients. This, states and waits are null where other roles' backends are hidden from
+    /// the observer's.
+    pub(crate) connections: Option<u64>,
     pub(crate) connections_max: Option<u64>,
     /// Backends of clients by state.
-    pub(crate) states: BTreeMap<String, u64>,
+    pub(crate) states: Option<BTreeMap<String, u64>>,
     /// What active ones wait for.
-    pub(crate) waits: BTreeMap<String, u64>,
+    pub(crate) waits: Option<BTreeMap<String, u64>>,
     /// By view and column; null where it was not seen before. Views that were reset are left out,
     /// and counters that counted nothing.
     pub(crate) counted_per_second: Option<BTreeMap<String, f64>>,
@@ -271,12 +272,14 @@ fn server((look, before): (&Look, Option<&Look>)) -> Option<ServerSecond> {
         let risen = counted.iter().filter(|(_, count)| *count > 0);
         Some(per_second(risen, look.at_ns - before.at_ns))
     });
-    let ServerSample { states, waits, connections_max, .. } = now;
+    let ServerSample { backends, activity, connections_max, .. } = now;
+    let activity = activity.clone().map(|activity| (activity.states, activity.waits));
+    let (states, waits) = activity.unzip();
     Some(ServerSecond {
-        connections: now.connections(),
+        connections: backends.all(),
         connections_max: *connections_max,
-        states: states.clone(),
-        waits: waits.clone(),
+        states,
+        waits,
         counted_per_second: counted,
     })
 }
@@ -331,6 +334,7 @@ mod tests {
     use wire::http::ServerTiming;
 
     use super::*;
+    use crate::observe::Counters;
 
     /// A pooler that was looked at after so many ms, and had counted as many queries each time.
     fn observations(looks_ms: &[u64]) -> Observations {
@@ -338,7 +342,7 @@ mod tests {
         let look = |ms: &u64| {
             let sample = PoolerSample {
                 pools: Some(Pools { cl_waiting: Some(*ms), ..Pools::default() }),
-                counters: Some(Totals::of(&[("query_count", *ms)])),
+                counters: Some(Counters::of(&[("query_count", *ms)])),
                 ..PoolerSample::default()
             };
             Look { at_ns: ms * MILLISECOND, reading: Reading::Pooler(sample) }

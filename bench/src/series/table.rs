@@ -89,7 +89,7 @@ impl<'a> Sights<'a> {
         for name in &self.servers {
             cells.push(count(mean(&|second| {
                 let seen: &ServerSecond = second.servers.get(*name)?.as_ref()?;
-                Some(seen.waits.values().sum::<u64>() as f64)
+                Some(seen.waits.as_ref()?.values().sum::<u64>() as f64)
             })));
         }
         for name in &self.processes {

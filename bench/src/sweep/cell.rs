@@ -235,8 +235,10 @@ impl Cell {
         self.operations = operations
             .map(|(name, recording)| (name.clone(), Quantiles::new(&recording.response)))
             .collect();
-        let each = |ns: Nanos| ns as f64 / self.requests.max(1) as f64;
-        self.cpu_ns_per_request.insert("generator".into(), each(report.cpu_ns));
+        if self.requests > 0 {
+            let each = report.cpu_ns as f64 / self.requests as f64;
+            self.cpu_ns_per_request.insert("generator".into(), each);
+        }
     }
 
     /// Widens the interval by how much the same cell differs from one time to the next: a standard

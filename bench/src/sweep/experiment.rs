@@ -156,7 +156,7 @@ impl<'a> Experiment<'a> {
         }
         let control = self.control.as_ref().filter(|_| setting.pool_size.is_some());
         let mut pooler = control.map(|control| control.aside(rig.cores()));
-        let before = pooler.as_mut().and_then(|pooler| pooler.ask(Poolers::totals));
+        let before = pooler.as_mut().and_then(|pooler| pooler.ask(Poolers::counters));
         let mut cpu = CpuMeter::new(&self.processes);
         cpu.begin(|_| true);
         let names: Vec<_> = self.scenario.operations.iter().map(|op| op.name.clone()).collect();
@@ -188,7 +188,7 @@ impl<'a> Experiment<'a> {
         // Those after the cell's own time are of what was left over.
         let own = looks.iter().filter(|look| look.at_ns <= report.start + plan.cell_ns);
         let own: Vec<_> = own.map(|look| look.pools).collect();
-        let after = pooler.as_mut().and_then(|pooler| pooler.ask(Poolers::totals));
+        let after = pooler.as_mut().and_then(|pooler| pooler.ask(Poolers::counters));
         let length_ns = plan.cell_ns.max(report.end.saturating_sub(report.start));
         // Where clients were stuck nothing came after the cell's own time.
         let is_drained = length_ns < plan.cell_ns + GRACEFUL_STOP_NS;
@@ -200,8 +200,8 @@ impl<'a> Experiment<'a> {
         if pooler.is_some() {
             cell.pool = Some(PoolFigures::new(&setting, &own, counted.as_ref(), length_ns));
         }
-        let requests = cell.requests.max(1) as f64;
-        for (name, ns) in cpu.used() {
+        let requests = cell.requests as f64;
+        for (name, ns) in cpu.used().into_iter().filter(|_| requests > 0.0) {
             if name == "postgres" || (name == plan.pooler && setting.pool_size.is_some()) {
                 cell.cpu_ns_per_request.insert(name, ns as f64 / requests);
             }

@@ -193,7 +193,6 @@ fn stall(arms: &[Arm]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use engine::{MILLISECOND, PhaseReport, Random, Recording, StreamReport};
     use wire::postgres::Protocol;
@@ -202,6 +201,7 @@ mod tests {
     use super::super::Level;
     use super::*;
     use crate::arm::{ARMS, ArmKind, Block};
+    use crate::observe::Backends;
 
     /// An arm with 24 blocks of 100 requests; `time_us` is what one takes in a block.
     fn arm(index: usize, time_us: impl Fn(u64) -> f64, failing: u64) -> Arm {
@@ -227,7 +227,7 @@ mod tests {
                 is_aborted: false,
             };
             arm.push(Block::new(report, 100 * MILLISECOND, Vec::new()));
-            arm.saw(Some(&BTreeMap::from([("b".to_owned(), 10)])));
+            arm.saw(Some(&Backends::of("b", 10)));
         }
         arm
     }
@@ -382,7 +382,11 @@ mod tests {
         let twice = [arm(2, |_| 200.0, 0), arm(2, |_| 200.0, 0), arm(2, |_| 200.0, 0)];
         assert_eq!(reasons(&twice), [] as [&str; 0], "the same layers");
         let named = |names: [&'static str; 3]| {
-            names.map(|name| Arm { kind: ArmKind::named(name), ..arm(2, |_| 40_000.0, 0) })
+            names.map(|name| {
+                let mut arm = arm(2, |_| 40_000.0, 0);
+                arm.kind = ArmKind::named(name);
+                arm
+            })
         };
         assert_one(&named(["one", "two", "three"]), "every arm has the same median");
         assert_eq!(reasons(&named(["one", "two", "one"])), [] as [&str; 0], "one of them twice");

@@ -66,7 +66,7 @@ impl Validity {
 mod tests {
     use super::super::Level;
     use super::*;
-    use crate::observe::{Look, PoolerSample, Reading, Subject, Totals};
+    use crate::observe::{Counters, Look, PoolerSample, Reading, Subject};
 
     /// Looks of a pooler's console, of ten that were due.
     fn judged(looks: usize, change: impl FnOnce(&mut Observed)) -> Validity {
@@ -134,7 +134,7 @@ mod tests {
         let counted = |counts: &[u64]| {
             judged(12, |observed| {
                 for (look, count) in observed.looks.iter_mut().zip(counts) {
-                    let counters = Some(Totals::of(&[("query_count", *count)]));
+                    let counters = Some(Counters::of(&[("query_count", *count)]));
                     let sample = PoolerSample { counters, ..PoolerSample::default() };
                     look.reading = Reading::Pooler(sample);
                 }
@@ -148,5 +148,19 @@ mod tests {
             ["what pooler counts began anew 2 times meanwhile (a restart, or a reset of its \
               statistics): its counts of those seconds are missing"]
         );
+    }
+
+    #[test]
+    fn looks_that_are_missing_are_counted_with_their_reason_and_late_ones_where_they_are_many() {
+        let told = |failures, error: Option<&str>| {
+            let mut validity = Validity::default();
+            let gaps = Gaps { questions: 40, failures, error: error.map(str::to_owned) };
+            validity.judge_gaps("the console", &gaps);
+            validity.reasons
+        };
+        assert_eq!(told(1, Some("it is gone")), ["it is gone: 1 of 40 looks at it are missing"]);
+        let few = "the console answered 10 of 40 looks: what is shown of it is from a few instants";
+        assert_eq!(told(30, None), [few]);
+        assert!(told(4, None).is_empty());
     }
 }

@@ -76,7 +76,7 @@ pub(super) fn accounting(summary: &Summary) -> Option<String> {
         table.row(vec![
             at_rate(name("pooler", &accounting.given), *rate, summary),
             show_interval(added.value, [added.low, added.high]),
-            time(Some(*wait_ns)),
+            time(*wait_ns),
             time(*pooler_cpu_ns),
             time(*round_trip_ns),
             time(accounting.postgres_ns),

@@ -8,6 +8,7 @@ use engine::Nanos;
 use engine::driver::Clock;
 
 use super::{Poolers, Pools, WHAT};
+use crate::arm::ArmKind;
 use crate::observe::{Aside, ObserveError, Watch};
 use crate::scenario::Scenario;
 
@@ -28,13 +29,14 @@ impl PoolLook {
 }
 
 impl Aside<Poolers> {
-    /// Logs in where the scenario says; nothing where it gives no console. The thread keeps off the
-    /// cores of `workers`.
+    /// Logs in to the pooler on the way of an arm; nothing where the scenario gives no console of it.
+    /// The thread keeps off the cores of `workers`.
     pub(crate) fn connect(
         scenario: &Scenario,
+        kind: &ArmKind,
         workers: &[CoreId],
     ) -> Result<Option<Self>, ObserveError> {
-        let Some(consoles) = Poolers::consoles(scenario) else { return Ok(None) };
+        let Some(consoles) = Poolers::consoles(scenario, kind) else { return Ok(None) };
         let opened = Poolers::open(consoles)?;
         Ok(Some(Self::of(consoles.to_vec(), Some(opened), workers)))
     }

@@ -1,6 +1,7 @@
 //! The processes of one pooler behind one port (PgBouncer manual, "so_reuseport").
 
-use super::{ClientTls, Pooler, Pools, Totals};
+use super::{ClientTls, Counters, Pooler, Pools};
+use crate::arm::ArmKind;
 use crate::observe::ObserveError;
 use crate::scenario::Scenario;
 
@@ -8,10 +9,9 @@ use crate::scenario::Scenario;
 pub(crate) struct Poolers(Vec<Pooler>);
 
 impl Poolers {
-    /// Where the scenario says that the consoles are, if it does.
-    pub(crate) fn consoles(scenario: &Scenario) -> Option<&[String]> {
-        let mut consoles = scenario.targets.values().map(|target| &*target.consoles);
-        consoles.find(|consoles| !consoles.is_empty())
+    /// The consoles of the pooler on the way of an arm, if the scenario has one.
+    pub(crate) fn consoles<'a>(scenario: &'a Scenario, kind: &ArmKind) -> Option<&'a [String]> {
+        Some(&scenario.targets.get(kind.pooler(scenario)?)?.consoles)
     }
 
     /// Logs in to the console of each process; there is one at least.
@@ -28,10 +28,10 @@ impl Poolers {
         }
     }
 
-    /// What they have counted, together.
-    pub(crate) fn totals(&mut self) -> Result<Totals, ObserveError> {
-        let each = self.0.iter_mut().map(Pooler::totals).collect::<Result<Vec<_>, _>>()?;
-        Ok(Totals::sum(&each))
+    /// What each of them has counted.
+    pub(crate) fn counters(&mut self) -> Result<Counters, ObserveError> {
+        let each = self.0.iter_mut().map(Pooler::totals).collect::<Result<_, _>>()?;
+        Ok(Counters::of_each(each))
     }
 
     /// Their connections at this instant, together.

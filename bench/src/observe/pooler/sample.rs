@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::dialect::Dialect;
 use super::{
-    ClientLimit, Figures, FullPool, Pools, REMEDY, Totals, WHAT, figures, settings, version,
+    ClientLimit, Counters, Figures, FullPool, Pools, REMEDY, Totals, WHAT, figures, settings,
+    version,
 };
 use crate::observe::ObserveError;
 use crate::observe::session::{Answer, Session};
@@ -17,7 +18,8 @@ pub(crate) struct PoolerSample {
     pub(crate) pools: Option<Pools>,
     /// Those that have no connection left for the clients that wait.
     pub(crate) full: Option<Vec<FullPool>>,
-    pub(crate) counters: Option<Totals>,
+    /// Of each of its processes.
+    pub(crate) counters: Option<Counters>,
     /// Everything else that SHOW POOLS, DATABASES and LISTS count.
     pub(crate) figures: Figures,
     /// How many clients it takes.
@@ -75,10 +77,14 @@ impl PoolerSource {
     /// Looks once. Where one of several processes does not answer, the sum is unknown.
     pub(crate) async fn look(&mut self) -> Result<PoolerSample, ObserveError> {
         let mut all = Vec::with_capacity(self.consoles.len());
+        let mut counted = Vec::with_capacity(self.consoles.len());
         for console in &mut self.consoles {
-            all.push(console.look().await?);
+            let (sample, totals) = console.look().await?;
+            all.push(sample);
+            counted.push(totals);
         }
-        Ok(PoolerSample::sum(all))
+        let counters = counted.into_iter().collect::<Option<_>>().map(Counters::of_each);
+        Ok(PoolerSample { counters, ..PoolerSample::sum(all) })
     }
 
     /// Its version, as it says it, once it was looked at.
@@ -119,7 +125,8 @@ impl PoolerSource {
 }
 
 impl Console {
-    async fn look(&mut self) -> Result<PoolerSample, ObserveError> {
+    /// What it shows, and apart from that what its process has counted.
+    async fn look(&mut self) -> Result<(PoolerSample, Option<Totals>), ObserveError> {
         if self.session.open().await? {
             self.refused.clear();
             self.looks = 0;
@@ -134,7 +141,7 @@ impl Console {
         let mut pools = self.show("SHOW POOLS").await?;
         let databases = self.show("SHOW DATABASES").await?;
         self.dialect.count_clients(&mut pools, &databases);
-        let counters = self.show("SHOW STATS").await?;
+        let stats = self.show("SHOW STATS").await?;
         // How many clients and servers there are; SHOW CLIENTS would be a row for each of them.
         let lists = self.show("SHOW LISTS").await?;
         // With an auth_query it may have a row for each of many users.
@@ -146,14 +153,15 @@ impl Console {
         let mut figures = figures::of_view("pools", &pools);
         figures.extend(figures::of_view("databases", &databases));
         figures.extend(figures::of_lists(&lists));
-        Ok(PoolerSample {
+        let sample = PoolerSample {
             pools: (!pools.is_empty()).then(|| Pools::new(&pools)),
             full: FullPool::find(&pools, &databases, &users, &self.settings),
-            counters: (!counters.is_empty()).then(|| Totals::new(&counters)),
+            counters: None,
             figures,
             clients_max: number(&self.settings, "max_client_conn"),
             client_limits: ClientLimit::all(&databases),
-        })
+        };
+        Ok((sample, (!stats.is_empty()).then(|| Totals::new(&stats))))
     }
 
     fn set(&mut self, settings: Row) {
@@ -198,7 +206,7 @@ impl Console {
 }
 
 impl PoolerSample {
-    /// Several processes together.
+    /// Several processes together, without what each has counted.
     fn sum(mut all: Vec<Self>) -> Self {
         if all.len() == 1
             && let Some(only) = all.pop()
@@ -206,12 +214,11 @@ impl PoolerSample {
             return only;
         }
         let pools: Option<Vec<_>> = all.iter().map(|one| one.pools).collect();
-        let counters: Option<Vec<_>> = all.iter().map(|one| one.counters.clone()).collect();
         let full: Option<Vec<_>> = all.iter().map(|one| one.full.clone()).collect();
         Self {
             pools: pools.map(|pools| Pools::sum(&pools)),
             full: full.map(|full| full.concat()),
-            counters: counters.map(|counters| Totals::sum(&counters)),
+            counters: None,
             figures: sum(all.iter().map(|one| &one.figures)),
             clients_max: all.iter().map(|one| one.clients_max).sum(),
             client_limits: all.into_iter().flat_map(|one| one.client_limits).collect(),

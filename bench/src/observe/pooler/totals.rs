@@ -8,12 +8,38 @@ use serde::Serialize;
 use super::is_own;
 use crate::observe::table::{Row, risen, sum};
 
-/// What a pooler has counted since it started, or between two instants ([`Totals::since`]), over
-/// all databases but its own: by the names of SHOW STATS without their `total_` (PgBouncer manual,
+/// What a pooler has counted between two instants ([`Counters::since`]), or one of its processes since
+/// it started, over all databases but its own: by the names of SHOW STATS without their `total_` (PgBouncer manual,
 /// "SHOW STATS"). Times are in us there. A counter that this pooler does not have is unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Totals(BTreeMap<String, u64>);
+
+/// What each process of a pooler has counted since it started. Only differences are added up: in a sum
+/// what one lost by a restart would be covered by what others counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Counters(Vec<Totals>);
+
+impl Counters {
+    /// Those of one process each.
+    pub(super) fn of_each(processes: Vec<Totals>) -> Self {
+        Self(processes)
+    }
+
+    /// What all of them counted since `earlier`. `None` where a counter of one of them has fallen: it
+    /// was started anew in between, or its statistics were reset.
+    pub(crate) fn since(&self, earlier: &Self) -> Option<Totals> {
+        let (now, then) = (&self.0, &earlier.0);
+        let risen = now.iter().zip(then).map(|(now, then)| now.since(then));
+        let risen = risen.collect::<Option<Vec<_>>>()?;
+        (now.len() == then.len()).then(|| Totals::sum(&risen))
+    }
+
+    /// Whether all of them have a counter of this name.
+    pub(crate) fn have(&self, name: &str) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|totals| totals.get(name).is_some())
+    }
+}
 
 impl Totals {
     /// The rows of SHOW STATS, or of SHOW STATS_TOTALS.
@@ -37,15 +63,14 @@ impl Totals {
         Self(counters)
     }
 
-    /// Those of several processes of one pooler, or of several stretches of time; what not all of
-    /// them have is unknown.
+    /// What several processes of one pooler counted in the same time, or one in several stretches of
+    /// it; what not all of them have is unknown.
     pub(crate) fn sum(all: &[Self]) -> Self {
         Self(sum(all.iter().map(|totals| &totals.0)))
     }
 
-    /// What was counted since `earlier`. `None` where a counter has fallen: the pooler was started
-    /// anew in between, or its statistics were reset.
-    pub(crate) fn since(&self, earlier: &Self) -> Option<Self> {
+    /// What a process counted since `earlier`. `None` where a counter has fallen.
+    fn since(&self, earlier: &Self) -> Option<Self> {
         risen(&self.0, &earlier.0).map(Self)
     }
 
@@ -87,6 +112,19 @@ impl Totals {
 impl Totals {
     pub(crate) fn of(counters: &[(&str, u64)]) -> Self {
         Self(counters.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect())
+    }
+}
+
+#[cfg(test)]
+impl Counters {
+    /// Those of a pooler of one process.
+    pub(crate) fn of(counters: &[(&str, u64)]) -> Self {
+        Self(vec![Totals::of(counters)])
+    }
+
+    /// What they have counted by now.
+    pub(crate) fn together(&self) -> Totals {
+        Totals::sum(&self.0)
     }
 }
 
@@ -153,6 +191,19 @@ mod tests {
         let after = at("130", &[]).since(&before).unwrap();
         assert_eq!((after.queries(), after.get("xact_count")), (Some(30), None));
         assert_eq!(at("20", &[]).since(&before), None);
+    }
+
+    #[test]
+    fn one_process_that_begins_anew_is_not_covered_by_what_another_counts() {
+        let at = |counts: &[u64]| {
+            let totals = |count: &u64| Totals::of(&[("query_count", *count)]);
+            Counters::of_each(counts.iter().map(totals).collect())
+        };
+        let queries = |now: &[u64], then: &[u64]| Some(at(now).since(&at(then))?.queries());
+        assert_eq!(queries(&[130, 20], &[100, 0]), Some(Some(50)));
+        assert_eq!(queries(&[3, 1000], &[100, 0]), None);
+        assert_eq!(queries(&[130], &[100, 0]), None, "one is missing");
+        assert!(at(&[1, 2]).have("query_count") && !at(&[1]).have("xact_count"));
     }
 
     #[test]

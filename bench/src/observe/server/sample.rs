@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{REMEDY, WHAT};
+use super::{Backends, CLIENTS, REMEDY, WHAT};
 use crate::observe::ObserveError;
 use crate::observe::session::{Answer, Session};
 use crate::observe::table::{Row, number, risen};
@@ -10,17 +10,23 @@ use crate::observe::table::{Row, number, risen};
 /// Postgres at one instant. What this version does not show, or not to this role, is unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ServerSample {
-    /// Backends of clients by application_name, the observer's own left out.
-    pub(crate) backends: BTreeMap<String, u64>,
-    /// The same by state: `active`, `idle`, `idle in transaction`, ….
-    pub(crate) states: BTreeMap<String, u64>,
-    /// What active backends wait for, as in `Lock:tuple`; `running` for those that do not wait
-    /// (Postgres manual, 28.2.3 "pg_stat_activity", table "Wait Event Types").
-    pub(crate) waits: BTreeMap<String, u64>,
+    pub(crate) backends: Backends,
+    /// What those do; `None` where some of them are hidden.
+    pub(crate) activity: Option<Activity>,
     /// What Postgres has counted, by view and column as in `wal.wal_bytes`.
     pub(crate) counters: Counted,
     /// How many backends there may be.
     pub(crate) connections_max: Option<u64>,
+}
+
+/// What backends of clients do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Activity {
+    /// Backends by state: `active`, `idle`, `idle in transaction`, ….
+    pub(crate) states: BTreeMap<String, u64>,
+    /// What active ones wait for, as in `Lock:tuple`; `running` for those that do not wait (Postgres
+    /// manual, 28.2.3 "pg_stat_activity", table "Wait Event Types").
+    pub(crate) waits: BTreeMap<String, u64>,
 }
 
 /// What the cumulative statistics system has counted (Postgres manual, 28.2), by view and column.
@@ -69,9 +75,12 @@ struct View {
     query: &'static str,
 }
 
-const ACTIVITY: &str = "SELECT application_name, state, wait_event_type, wait_event, \
-     count(*) AS backends FROM pg_stat_activity \
-     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() GROUP BY 1, 2, 3, 4";
+fn activity_query() -> String {
+    format!(
+        "SELECT application_name, state, wait_event_type, wait_event, backend_type, \
+         count(*) AS backends FROM pg_stat_activity WHERE {CLIENTS} GROUP BY 1, 2, 3, 4, 5"
+    )
+}
 
 const VIEWS: [View; 5] = [
     View {
@@ -102,13 +111,29 @@ pub(crate) struct ServerSource {
     views: Option<Vec<&'static View>>,
     version: Option<String>,
     connections_max: Option<u64>,
+    /// Who looks.
+    role: Option<String>,
+    /// Whether backends were hidden from that role.
+    has_hidden: bool,
 }
 
 impl ServerSource {
     /// Nothing is opened yet.
     pub(crate) fn new(conninfo: &str) -> Result<Self, ObserveError> {
         let session = Session::new(WHAT, conninfo, REMEDY)?;
-        Ok(Self { session, views: None, version: None, connections_max: None })
+        let (version, connections_max, role) = (None, None, None);
+        Ok(Self { session, views: None, version, connections_max, role, has_hidden: false })
+    }
+
+    /// What is to be known of its figures.
+    pub(crate) fn note(&self) -> Option<String> {
+        let role = self.role.as_deref().unwrap_or("the observer's role");
+        self.has_hidden.then(|| {
+            format!(
+                "other roles' backends are hidden from {role}: how many there are and what they do is \
+                 not known (GRANT pg_read_all_stats TO {role}, or pg_monitor)"
+            )
+        })
     }
 
     /// Its version, as in `15.18`, once it was looked at.
@@ -127,7 +152,8 @@ impl ServerSource {
             None => self.learn().await?,
         };
         let queries = views.iter().map(|view| view.query);
-        let query = [ACTIVITY].into_iter().chain(queries).collect::<Vec<_>>().join("; ");
+        let activity = activity_query();
+        let query = [&*activity].into_iter().chain(queries).collect::<Vec<_>>().join("; ");
         let mut tables = match self.session.ask(&query).await? {
             Answer::Tables(tables) => tables.into_iter(),
             Answer::Refusal { message, .. } => return Err(self.session.fault(message)),
@@ -139,6 +165,7 @@ impl ServerSource {
             rows.iter().for_each(|row| sample.count(view.name, row));
         }
         self.views = Some(views);
+        self.has_hidden |= sample.backends.has_hidden();
         Ok(sample)
     }
 
@@ -153,7 +180,8 @@ impl ServerSource {
             }
         }
         let settings = "SELECT current_setting('server_version') AS version, \
-                        current_setting('max_connections') AS max_connections";
+                        current_setting('max_connections') AS max_connections, \
+                        quote_ident(current_user) AS role";
         let tables = match self.session.ask(settings).await? {
             Answer::Tables(tables) => tables,
             Answer::Refusal { message, .. } => return Err(self.session.fault(message)),
@@ -162,6 +190,7 @@ impl ServerSource {
         let version = row.and_then(|row| row.get("version"));
         self.version = version.map(|text| text.split(' ').next().unwrap_or_default().to_owned());
         self.connections_max = row.and_then(|row| number(row, "max_connections"));
+        self.role = row.and_then(|row| row.get("role").cloned());
         Ok(views)
     }
 }
@@ -174,27 +203,30 @@ fn is_of_absence(code: &str) -> bool {
 }
 
 impl ServerSample {
-    /// The rows of [`ACTIVITY`].
+    /// The rows of [`activity_query`].
     fn of(activity: &[Row]) -> Self {
-        let mut sample = Self::default();
+        let (mut backends, mut doing) = (Backends::default(), Activity::default());
         let text = |row: &Row, name: &str| row.get(name).cloned().unwrap_or_default();
         for row in activity {
             let count = number(row, "backends").unwrap_or_default();
             let state = text(row, "state");
-            *sample.backends.entry(text(row, "application_name")).or_default() += count;
+            // NULL is for a role that may not know.
+            let is_hidden = row.get("backend_type").is_some_and(String::is_empty);
+            backends.add(&text(row, "application_name"), count, is_hidden);
             if state == "active" {
                 let wait = match text(row, "wait_event_type").as_str() {
                     "" => "running".to_owned(),
                     kind => format!("{kind}:{}", text(row, "wait_event")),
                 };
-                *sample.waits.entry(wait).or_default() += count;
+                *doing.waits.entry(wait).or_default() += count;
             }
-            // It is not shown to a role that may not know.
+            // There is none while a backend starts, and with track_activities off.
             if !state.is_empty() {
-                *sample.states.entry(state).or_default() += count;
+                *doing.states.entry(state).or_default() += count;
             }
         }
-        sample
+        let activity = (!backends.has_hidden()).then_some(doing);
+        Self { backends, activity, ..Self::default() }
     }
 
     fn count(&mut self, view: &str, row: &Row) {
@@ -206,11 +238,6 @@ impl ServerSample {
                 *self.counters.0.entry(name).or_default() += number as u64;
             }
         }
-    }
-
-    /// Backends of clients.
-    pub(crate) fn connections(&self) -> u64 {
-        self.backends.values().sum()
     }
 }
 
@@ -226,6 +253,7 @@ mod tests {
     fn activity_is_counted_by_name_by_state_and_by_what_is_waited_for() {
         let backend = |name, state, kind, event, count| {
             row(&[
+                ("backend_type", "client backend"),
                 ("backends", count),
                 ("state", state),
                 ("wait_event", event),
@@ -233,19 +261,27 @@ mod tests {
                 ("wait_event_type", kind),
             ])
         };
-        let sample = ServerSample::of(&[
+        let mut rows = vec![
             backend("nova", "active", "Lock", "tuple", "3"),
             backend("nova", "active", "", "", "2"),
             backend("psql", "idle", "Client", "ClientRead", "1"),
-            backend("secret", "", "", "", "4"),
-        ]);
+            backend("starting", "", "", "", "4"),
+        ];
+        let sample = ServerSample::of(&rows);
         let map = |pairs: &[(&str, u64)]| -> BTreeMap<String, u64> {
             pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
         };
-        assert_eq!(sample.backends, map(&[("nova", 5), ("psql", 1), ("secret", 4)]));
-        assert_eq!(sample.states, map(&[("active", 5), ("idle", 1)]));
-        assert_eq!(sample.waits, map(&[("Lock:tuple", 3), ("running", 2)]));
-        assert_eq!(sample.connections(), 10);
+        let named = ["nova", "psql", "starting"].map(|name| sample.backends.named(name));
+        assert_eq!((named, sample.backends.all()), ([Some(5), Some(1), Some(4)], Some(10)));
+        let activity = sample.activity.unwrap();
+        assert_eq!(activity.states, map(&[("active", 5), ("idle", 1)]));
+        assert_eq!(activity.waits, map(&[("Lock:tuple", 3), ("running", 2)]));
+        // As Postgres shows another role's to one without pg_read_all_stats.
+        let hidden = [("application_name", "secret"), ("state", ""), ("backend_type", "")];
+        rows.push(row(&[&hidden[..], &[("backends", "2")]].concat()));
+        let sample = ServerSample::of(&rows);
+        assert_eq!((sample.backends.all(), sample.activity), (None, None));
+        assert_eq!(sample.backends.named("nova"), Some(5));
     }
 
     #[test]

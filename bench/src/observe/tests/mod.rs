@@ -1,5 +1,7 @@
 //! Observers on consoles that answer by a script.
 
+mod aside;
+mod login;
 mod scripted;
 mod servers;
 mod versions;
@@ -13,6 +15,7 @@ use tokio::task::LocalSet;
 use self::scripted::{Answer, Console};
 use super::pooler::{CONFIG_EVERY, PoolerSource};
 use super::*;
+use crate::arm::ArmKind;
 use crate::scenario::Scenario;
 use crate::series::LoadSecond;
 
@@ -60,7 +63,7 @@ fn a_console_is_read_by_name_and_what_it_refuses_is_not_asked_again() {
     assert_eq!((pools.sv_used, pools.maxwait_ns), (None, None), "not shown is unknown");
     let full = seen.full.unwrap();
     assert_eq!((full.len(), full[0].size), (1, 2));
-    let counted = seen.counters.unwrap();
+    let counted = seen.counters.unwrap().together();
     assert_eq!((counted.queries(), counted.get("novelties")), (Some(100), Some(7)));
     assert_eq!((seen.clients_max, seen.figures.get("lists.used_clients")), (None, None));
     assert_eq!(seen.figures["databases.pool_size"], 4);
@@ -89,7 +92,7 @@ fn another_poolers_times_lists_and_settings_are_understood() {
         ("SHOW LISTS", vec![Answer::Rows(&[&["pools", "used_clients"], &["2", "9"]])]),
     ]);
     let seen = looks(&[&console], 1).pop().unwrap().unwrap();
-    let counted = seen.counters.unwrap();
+    let counted = seen.counters.unwrap().together();
     assert_eq!((counted.queries(), counted.wait_ns()), (Some(110), Some(12_350_000)));
     assert_eq!((seen.figures["lists.used_clients"], seen.clients_max), (9, Some(77)));
 }
@@ -109,11 +112,88 @@ fn several_processes_add_up_and_one_that_is_missing_leaves_the_sum_unknown() {
     let [first, second, third] = &looks[..] else { panic!("three") };
     let first = first.as_ref().unwrap();
     assert_eq!(first.pools.unwrap().cl_waiting, Some(6));
-    assert_eq!(first.counters.as_ref().unwrap().queries(), Some(200));
+    assert_eq!(first.counters.as_ref().unwrap().together().queries(), Some(200));
     assert_eq!(first.full.as_ref().unwrap().len(), 2);
     let error = second.as_ref().unwrap_err().to_string();
     assert!(error.starts_with("the pooler's console at 127.0.0.1:"), "{error}");
     assert!(third.is_ok(), "it is opened again: {third:?}");
+}
+
+const BEFORE: Answer = Answer::Psql("database|total_query_count\nnova|100");
+const AFTER: Answer = Answer::Psql("database|total_query_count\nnova|3");
+const UNUSED: Answer = Answer::Psql("database|total_query_count\nnova|0");
+const BUSY: Answer = Answer::Psql("database|total_query_count\nnova|1000");
+
+#[test]
+fn one_process_that_is_started_anew_is_noticed_while_another_counts_on() {
+    let script = |stats: Vec<Answer>| {
+        vec![
+            ("SHOW VERSION", vec![Answer::Version("PgBouncer 1.18.0")]),
+            ("SHOW POOLS", vec![POOLS]),
+            ("SHOW DATABASES", vec![DATABASES]),
+            ("SHOW STATS", stats),
+        ]
+    };
+    let consoles = || [vec![BEFORE, AFTER], vec![UNUSED, BUSY]].map(script).map(Console::start);
+    let [anew, on] = consoles();
+    let seen: Vec<_> = looks(&[&anew, &on], 2).into_iter().map(Result::unwrap).collect();
+    let [before, after] = [&seen[0], &seen[1]].map(|seen| Reading::Pooler(seen.clone()));
+    assert!(after.has_begun_anew(&before));
+    assert!(!after.has_begun_anew(&after));
+    // Those that are asked between blocks too.
+    let conninfos = consoles().map(|console| console.conninfo);
+    let mut poolers = Poolers::open(&conninfos).unwrap();
+    let before = poolers.counters().unwrap();
+    assert_eq!(poolers.counters().unwrap().since(&before), None);
+}
+
+#[test]
+fn of_two_poolers_the_one_on_the_way_is_asked() {
+    let console = |pools: &'static str| {
+        Console::start(vec![
+            ("SHOW VERSION", vec![Answer::Version("PgBouncer 1.18.0")]),
+            ("SHOW POOLS", vec![Answer::Psql(pools)]),
+        ])
+    };
+    let consoles = [
+        console("database|user|cl_active|cl_waiting\nnova|nova|9|40"),
+        console("database|user|cl_active|cl_waiting\nnova|nova|9|2"),
+    ];
+    let targets = ["a", "b"].iter().zip(&consoles).map(|(name, console)| {
+        let conninfo = "host=127.0.0.1 dbname=d user=u";
+        let console = &console.conninfo;
+        format!("[targets.{name}]\nconninfo = \"{conninfo}\"\nconsole = \"{console}\"\n")
+    });
+    let scenario = format!(
+        "name = \"o\"\n{}[targets.postgres]\nconninfo = \"host=127.0.0.1 dbname=d user=u\"\n\
+         [[operations]]\nname = \"a\"\nsql = \"SELECT 1\"\n",
+        targets.collect::<String>()
+    );
+    let scenario = Scenario::parse("observed.toml", &scenario, &|_| None).unwrap();
+    let waiting = |target: &str| {
+        let kind = ArmKind::of(target);
+        let mut pooler = Aside::<Poolers>::connect(&scenario, &kind, &[]).unwrap()?;
+        pooler.ask(Poolers::pools).unwrap().cl_waiting
+    };
+    assert_eq!(["a", "b", "postgres"].map(waiting), [Some(40), Some(2), None]);
+}
+
+#[test]
+fn one_console_of_several_processes_is_told_from_all_of_them() {
+    let console = |on: &'static str| {
+        Console::start(vec![
+            ("SHOW VERSION", vec![Answer::Version("PgBouncer 1.18.0")]),
+            ("SHOW CONFIG", vec![Answer::Psql(on)]),
+        ])
+    };
+    let is_one_of_several = |all: &[&Console]| {
+        let conninfos: Vec<_> = all.iter().map(|console| console.conninfo.clone()).collect();
+        Poolers::open(&conninfos).unwrap().is_one_of_several().unwrap()
+    };
+    let [one, other] = [(); 2].map(|()| console("key|value\nso_reuseport|1"));
+    assert!(is_one_of_several(&[&one]));
+    assert!(!is_one_of_several(&[&one, &other]), "both are listed");
+    assert!(!is_one_of_several(&[&console("key|value\nso_reuseport|0")]));
 }
 
 /// All that an observer saw of this scenario in a bit more than a second.
@@ -125,7 +205,8 @@ fn observe(scenario: &str) -> Observations {
     // The machine is looked at a second time, whatever the others do.
     while seen < 2 {
         let heard = observer.hear();
-        seen += heard.iter().filter(|look| matches!(look.reading, Reading::Machine(_))).count();
+        seen +=
+            heard.iter().filter(|(_, look)| matches!(look.reading, Reading::Machine(_))).count();
         thread::yield_now();
     }
     observer.finish()
@@ -138,8 +219,8 @@ fn in_a_short_load_everything_is_looked_at_twice_and_between_loads_not_at_all() 
     let scenario = Scenario::parse("observed.toml", scenario, &|_| None).unwrap();
     let clock = Clock::start();
     let mut observer = Observer::open(Source::all(&scenario).unwrap(), clock, &[]);
-    let of_machine = |looks: Vec<Look>| {
-        looks.iter().filter(|look| matches!(look.reading, Reading::Machine(_))).count()
+    let of_machine = |looks: Vec<(String, Look)>| {
+        looks.iter().filter(|(_, look)| matches!(look.reading, Reading::Machine(_))).count()
     };
     assert_eq!(of_machine(observer.hear()), 1, "before anything begins");
     let length_ns = 100 * engine::MILLISECOND;

@@ -8,22 +8,19 @@ use super::server::ServerSource;
 use super::*;
 
 const ACTIVITY: &[&[&str]] = &[
-    &["application_name", "state", "wait_event_type", "wait_event", "backends"],
-    &["nova", "active", "NULL", "NULL", "3"],
+    &["application_name", "state", "wait_event_type", "wait_event", "backend_type", "backends"],
+    &["nova", "active", "NULL", "NULL", "client backend", "3"],
 ];
-const SETTINGS: &[&[&str]] = &[&["version", "max_connections"], &["15.18 (Debian)", "100"]];
+const SETTINGS: &[&[&str]] =
+    &[&["version", "max_connections", "role"], &["15.18 (Debian)", "100", "plain"]];
 const DATABASE: &[&[&str]] = &[&["datname", "xact_commit"], &["nova", "120"]];
 const WAL: &[&[&str]] = &[&["wal_bytes"], &["7"]];
 const STATEMENTS: &[&[&str]] = &[&["calls", "rows"], &["40", "80"]];
 
-/// What so many looks at a server show that has what these answers say, and no other views.
-fn server_looks(
-    wal: Vec<Answer>,
-    all: Vec<Answer>,
-    count: usize,
-) -> Vec<Result<ServerSample, ObserveError>> {
+/// A server that has what these answers say, and no other views.
+fn server(wal: Vec<Answer>, all: Vec<Answer>) -> Console {
     let absent = || vec![Answer::RefusalOf("42P01")];
-    let server = Console::start(vec![
+    Console::start(vec![
         ("SELECT current_setting", vec![Answer::Rows(SETTINGS)]),
         ("SELECT * FROM pg_stat_database", vec![Answer::Rows(DATABASE)]),
         ("SELECT * FROM pg_stat_bgwriter", absent()),
@@ -32,7 +29,16 @@ fn server_looks(
         // Its library is not loaded, or it has a row.
         ("SELECT sum(calls)", vec![Answer::RefusalOf("55000"), Answer::Rows(STATEMENTS)]),
         ("SELECT application_name", all),
-    ]);
+    ])
+}
+
+/// What so many looks at such a server show.
+fn server_looks(
+    wal: Vec<Answer>,
+    all: Vec<Answer>,
+    count: usize,
+) -> Vec<Result<ServerSample, ObserveError>> {
+    let server = server(wal, all);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async {
         let mut source = ServerSource::new(&server.conninfo).unwrap();
@@ -59,15 +65,46 @@ fn what_postgres_refuses_of_a_sudden_is_a_gap_and_no_empty_server() {
     let [first, second, third] = &looks[..] else { panic!("three: {looks:?}") };
     let names = |sample: &ServerSample| {
         let names = sample.counters.iter().map(|(name, _)| name.to_owned());
-        (sample.connections(), names.collect::<Vec<_>>())
+        (sample.backends.all(), names.collect::<Vec<_>>())
     };
     let first = first.as_ref().unwrap();
     assert_eq!(first.connections_max, Some(100));
-    assert_eq!(names(first), (3, vec!["database.xact_commit".into(), "wal.wal_bytes".into()]));
+    assert_eq!(
+        names(first),
+        (Some(3), vec!["database.xact_commit".into(), "wal.wal_bytes".into()])
+    );
     let problem = second.as_ref().unwrap_err().to_string();
     assert!(problem.starts_with("the observer's connection to Postgres at "), "{problem}");
     let expected = ["database.xact_commit", "statements.calls", "statements.rows"];
-    assert_eq!(names(third.as_ref().unwrap()), (3, expected.map(str::to_owned).to_vec()));
+    assert_eq!(names(third.as_ref().unwrap()), (Some(3), expected.map(str::to_owned).to_vec()));
+}
+
+const HIDDEN: &[&[&str]] = &[
+    &["application_name", "state", "wait_event_type", "wait_event", "backend_type", "backends"],
+    &["nova", "NULL", "NULL", "NULL", "NULL", "20"],
+    &["psql", "active", "NULL", "NULL", "client backend", "1"],
+];
+
+#[test]
+fn what_postgres_hides_from_the_observers_role_is_unknown_and_the_remedy_is_told() {
+    let server = server(vec![Answer::Rows(WAL)], vec![Answer::Tables(&[HIDDEN, DATABASE, WAL])]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (seen, note) = LocalSet::new().block_on(&runtime, async {
+        let mut source = ServerSource::new(&server.conninfo).unwrap();
+        (source.look().await.unwrap(), source.note())
+    });
+    assert_eq!(
+        (seen.backends.all(), seen.backends.named("nova"), seen.activity),
+        (None, None, None)
+    );
+    assert_eq!(seen.backends.named("psql"), Some(1));
+    assert_eq!(
+        note.as_deref(),
+        Some(
+            "other roles' backends are hidden from plain: how many there are and what they do is not \
+             known (GRANT pg_read_all_stats TO plain, or pg_monitor)"
+        )
+    );
 }
 
 #[test]

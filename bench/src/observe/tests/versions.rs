@@ -240,7 +240,7 @@ fn each_version_of_pgbouncer_is_read_by_the_columns_that_it_has() {
         let full = seen.full.unwrap();
         let full = full.first().map(|full| (full.size, full.setting));
         assert_eq!(full, version.full, "{name}");
-        let counted = seen.counters.unwrap();
+        let counted = seen.counters.unwrap().together();
         assert_eq!((counted.queries(), counted.wait_ns()), (Some(100), Some(50_000)), "{name}");
         assert_eq!(
             (counted.get("server_assignment_count"), counted.get("bind_count")),
@@ -317,7 +317,7 @@ fn odyssey_is_read_by_what_its_columns_mean() {
     assert_eq!(seen.pools, Some(pools));
     let full = seen.full.unwrap();
     assert_eq!((full[0].size, full[0].setting, full[0].cl_waiting), (3, "pool_size", 6));
-    let counted = seen.counters.unwrap();
+    let counted = seen.counters.unwrap().together();
     assert_eq!((counted.queries(), counted.wait_ns()), (Some(18530), Some(79_766_000_000)));
     assert_eq!(counted.get("query_time"), Some(26_409_865 + 79_766_000), "with the wait");
     assert_eq!(counted.get("sent"), None, "it does not count them");
