@@ -14,7 +14,7 @@ fn scenario(stack: &Stack, change: impl Fn(&str) -> String) -> String {
     let (console, observer) = (stack.target("console"), stack.target("observer"));
     let text = format!(
         "name = \"tls\"\n\
-         [targets.gateway]\nurl = \"{}\"\n[targets.gateway-direct]\nurl = \"{}\"\n\
+         [targets.gateway]\nurl = \"{}\"\nbackends = \"nova\"\n[targets.gateway-direct]\nurl = \"{}\"\n\
          backends = \"nova-direct\"\n[targets.pooler]\nconninfo = \"{pooler}\"\nconsole = \"{console}\"\n\
          [targets.postgres]\nconninfo = \"{postgres}\"\nobserver = \"{observer}\"\n\
          {OPERATION}",
@@ -105,7 +105,7 @@ fn both_legs_are_secured_and_told() {
     assert!(table.contains("pooler and direct differ in TLS (TLSv1.2 "), "{table}");
     // The gateway's way to it has not changed.
     let told = table.lines().find(|line| line.contains("clients of the pooler differ in TLS"));
-    let told = told.expect("the console shows both");
+    let told = told.unwrap_or_else(|| panic!("the console shows both: {table}"));
     assert!(told.contains("(nova TLSv1.2/") && told.contains(" and TLSv1.3/"), "{told}");
 
     refusals(&stack);

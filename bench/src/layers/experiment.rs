@@ -24,7 +24,7 @@ use crate::observe::{
 use crate::rig::{Rig, RigError};
 use crate::scenario::{Processes, Scenario};
 use crate::series::LoadSecond;
-use crate::validity::compare_settings;
+use crate::validity::{compare_pooler_clients, compare_settings};
 
 /// Before the first round, on each arm; not counted.
 const WARM_UP_NS: Nanos = 500 * MILLISECOND;
@@ -105,6 +105,8 @@ impl<'a> Experiment<'a> {
     pub(super) fn measure(mut self, say: &mut dyn FnMut(&str)) -> Result<Summary, RigError> {
         self.counters();
         self.warm_up(say)?;
+        // Now gateways have connections too.
+        self.settings.extend(compare_pooler_clients(self.scenario, &self.rig.arms));
         self.levels = self.empty_levels();
         let arms = self.rig.arms.len();
         let rounds = self.plan.rounds(arms);

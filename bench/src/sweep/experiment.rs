@@ -3,10 +3,11 @@
 use std::ops::{ControlFlow, Range};
 use std::time::{Duration, SystemTime};
 
-use engine::{Gaps, Load, MILLISECOND, Nanos, PhaseReport, Random, Stream, StreamReport};
+use engine::{Gaps, Load, MILLISECOND, Nanos, Random, Stream, StreamReport};
 
 use super::cell::{Cell, CellGoal, Piece, PoolFigures};
 use super::configuration::Control;
+use super::evidence::CellEvidence;
 use super::grid::{Mode, Place, Setting};
 use super::{Plan, Summary, table};
 use crate::arm::{Arm, ArmKind, Block};
@@ -18,13 +19,12 @@ use crate::observe::{CpuMeter, Family, PoolLook, Pooler, Poolers};
 use crate::rig::{Rig, RigError};
 use crate::rules;
 use crate::scenario::{Processes, Scenario};
-use crate::validity::{Comparison, Evidence, Offered, Purpose, Validity};
 
 const WARM_UP_NS: Nanos = 300 * MILLISECOND;
 /// Requests in flight at a cell's end have so long: in session mode some wait for ever.
 const GRACEFUL_STOP_NS: Nanos = 500 * MILLISECOND;
 /// How arrivals are spaced.
-const GAPS: Gaps = Gaps::Uniform;
+pub(super) const GAPS: Gaps = Gaps::Uniform;
 /// A cell's throughput is compared over so many parts of it.
 const PIECES: u64 = 10;
 
@@ -208,47 +208,17 @@ impl<'a> Experiment<'a> {
         }
         let stream = &report.streams[0];
         cell.goals = judge.goals(stream, length_ns, &judged);
-        cell.validity = self.validity(cell, &rig, report);
-        if let Some(pooler) = pooler {
-            cell.validity.judge_gaps("the pooler's console", &pooler.gaps);
-        }
-        if has_counted && counted.is_none() {
-            cell.validity.suspect(
-                "what the pooler counted began anew meanwhile (a restart, or a reset of its \
-                 statistics): its counts are missing"
-                    .into(),
-            );
-        }
-        Ok(())
-    }
-
-    /// Whether a cell can be trusted. Where its pool was too slow for its goals with what was sent, that
-    /// is its result. Else, where a rate was too much for its clients, it was not offered, and the cell
-    /// is not about it.
-    fn validity(&self, cell: &mut Cell, rig: &Rig, report: PhaseReport) -> Validity {
-        let (plan, generator) = (self.plan, rig.generator());
-        cell.generator_share = generator.busiest.share;
         let mut arm = rig.arms[0].clone();
-        arm.kind.name = table::label(&cell.setting).into();
         arm.push(Block::new(report, plan.cell_ns, Vec::new()));
-        let offered = cell.setting.rate.map(|rate| Offered::new(rate, GAPS, plan.cell_ns));
-        let arms = [arm];
-        Validity::of(&Evidence {
-            busiest: &generator.busiest,
-            machine: &generator.machine,
-            arms: &arms,
-            offered: vec![offered],
-            comparison: Comparison::Apart,
-            // The reference point shows what changes from cell to cell; one alone is too short.
-            steady: Vec::new(),
-            // The console is asked by the cell itself.
-            observations: Vec::new(),
-            lost_names: rig.lost_names(&arms[0]).into_iter().collect(),
-            purpose: match cell.goals.iter().all(|goal| goal.result.is_met_by_service) {
-                true => Purpose::PoolSizes,
-                false => Purpose::Overload,
-            },
-        })
+        cell.judge(CellEvidence {
+            generator: &rig.generator(),
+            lost_names: rig.lost_names(&arm),
+            arm,
+            cell_ns: plan.cell_ns,
+            gaps: pooler.as_ref().map(|pooler| &pooler.gaps),
+            has_begun_anew: has_counted && counted.is_none(),
+        });
+        Ok(())
     }
 
     fn judge(&self, target: &str) -> Result<Judge<'a>, RigError> {

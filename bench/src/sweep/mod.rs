@@ -3,6 +3,7 @@
 mod advice;
 mod cell;
 mod configuration;
+mod evidence;
 mod experiment;
 mod export;
 mod grid;

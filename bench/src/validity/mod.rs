@@ -20,7 +20,7 @@ use self::artefact::{comb, looks_like_delayed_ack};
 pub(crate) use self::evidence::{Blocks, Comparison, Evidence, Offered, Purpose};
 pub(crate) use self::machine::{Machine, MachineWatch};
 pub(crate) use self::multiplexing::Sharing;
-pub(crate) use self::settings::compare_settings;
+pub(crate) use self::settings::{compare_pooler_clients, compare_settings};
 pub(crate) use self::steadiness::Steady;
 use crate::arm::Arm;
 use crate::generator::Busiest;

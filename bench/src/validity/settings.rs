@@ -19,20 +19,18 @@ struct Session {
 /// What secures connections to Postgres: version and cipher of each kind, an empty text for none.
 type Tls = BTreeSet<String>;
 
-/// Asks Postgres for a session on each of two ways, and Postgres and the pooler for the gateways'
-/// connections to them; says why what lies between ways may hold more than a layer's cost. Differences in
-/// the settings that are `told` are known already.
+/// Asks Postgres for a session on each of two ways, and for the gateways' connections to it; says why
+/// what lies between ways may hold more than a layer's cost. Differences in the settings that are `told`
+/// are known already.
 pub(crate) fn compare_settings(
     scenario: &Scenario,
     arms: &[Arm],
     told: &BTreeSet<String>,
 ) -> Vec<String> {
-    let mut reasons = find_differences(scenario, arms, told).unwrap_or_else(|error| {
+    find_differences(scenario, arms, told).unwrap_or_else(|error| {
         let words = "whether Postgres has the same sessions on all ways was not found out";
         vec![format!("{words}: {error}")]
-    });
-    reasons.extend(pooler_clients(scenario, arms));
-    reasons
+    })
 }
 
 fn find_differences(
@@ -107,9 +105,9 @@ fn gateways(
     Ok(own.into_iter().map(|(target, name)| (target, of_gateway(name))).collect())
 }
 
-/// What is wrong between the pooler's clients: ours on the way to the pooler alone, and the gateways'.
-/// Nothing where not both are measured.
-fn pooler_clients(scenario: &Scenario, arms: &[Arm]) -> Vec<String> {
+/// Asks the pooler's console for its clients; says why what lies between our way to it and the gateways'
+/// may hold more than a gateway. Nothing where not both are measured.
+pub(crate) fn compare_pooler_clients(scenario: &Scenario, arms: &[Arm]) -> Vec<String> {
     let ours = arms.iter().find(|arm| arm.kind.has("pooler") && !arm.kind.has("gateway"));
     let behind = arms.iter().filter(|arm| arm.kind.has("gateway") && arm.kind.has("pooler"));
     let gateways: BTreeMap<_, _> =
@@ -290,7 +288,7 @@ mod tests {
         let arms = |targets: &[&str], name: Option<&str>| -> Vec<_> {
             targets.iter().map(|one| Arm::new(&ArmKind::of(one), name.map(String::from))).collect()
         };
-        let told = pooler_clients(&scenario, &arms(&["gateway", "pooler"], Some("g")));
+        let told = compare_pooler_clients(&scenario, &arms(&["gateway", "pooler"], Some("g")));
         assert_eq!(
             told,
             [
@@ -298,8 +296,8 @@ mod tests {
               compared: targets.pooler has no `console`"
             ]
         );
-        assert_eq!(pooler_clients(&scenario, &arms(&["gateway"], None)), [] as [&str; 0]);
-        assert_eq!(pooler_clients(&scenario, &arms(&["pooler"], None)), [] as [&str; 0]);
+        assert_eq!(compare_pooler_clients(&scenario, &arms(&["gateway"], None)), [] as [&str; 0]);
+        assert_eq!(compare_pooler_clients(&scenario, &arms(&["pooler"], None)), [] as [&str; 0]);
         let known = |name| {
             let all = gateways(&scenario, &arms(&["gateway", "gateway-direct"], name)).unwrap();
             all.into_iter().map(|(target, tls)| (target, tls.unwrap_err())).collect::<Vec<_>>()

@@ -368,3 +368,27 @@ fn a_console_that_goes_away_on_the_way_leaves_a_gap_from_then_on() {
     let machine = observations.sources.iter().find(|source| source.subject == Subject::Machine);
     assert!(machine.unwrap().looks.len() >= 2, "the others go on");
 }
+
+/// The cores that each thread which observes may run on.
+fn cores_of_observers() -> Vec<rustix::thread::CpuSet> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let cores = tasks.filter_map(|task| {
+        let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
+        let number = task.file_name().to_str()?.parse().ok()?;
+        let thread = rustix::thread::Pid::from_raw(number)?;
+        let is_it = name.trim_end() == "observer";
+        rustix::thread::sched_getaffinity(Some(thread)).ok().filter(|_| is_it)
+    });
+    cores.collect()
+}
+
+#[test]
+fn the_observers_thread_keeps_off_the_workers_cores_where_there_are_others() {
+    // No other test has its workers here.
+    let worker = core_affinity::get_core_ids().unwrap()[0];
+    let keep_off = || cores_of_observers().iter().filter(|cores| !cores.is_set(worker.id)).count();
+    let has_others = rustix::thread::sched_getaffinity(None).unwrap().count() > 1;
+    let observer = Observer::open(Vec::new(), Clock::start(), &[worker]);
+    assert_eq!(keep_off(), usize::from(has_others));
+    observer.finish();
+}
