@@ -135,11 +135,12 @@ fn every_hop_has_its_round_trip_and_transactions_stand_for_assignments() {
     let mut said = BufReader::new(comparison.stderr.take().expect("it is piped")).lines();
     let has_begun = said.any(|line| line.expect("text").contains("measuring"));
     assert!(has_begun);
-    superuser.batch_execute(END_OBSERVERS).expect("it may");
+    let lost = superuser.query(END_OBSERVERS, &[]).expect("it may");
+    assert!(!lost.is_empty(), "there was a connection to lose");
     let ended = Ended::from(comparison.wait_with_output().expect("it ends"));
     assert!([0, 111].contains(&ended.code), "{ended:?}");
     let summary = ended.json();
-    assert_observer_was_missed_once(&summary);
+    assert_a_lost_observer_costs_one_look(&summary);
     assert_compared_at(&[200.0, 400.0], &summary);
     let hops = summary["hops"].as_array().expect("hops");
     let told: Vec<_> = hops
@@ -176,11 +177,17 @@ fn every_hop_has_its_round_trip_and_transactions_stand_for_assignments() {
 const END_OBSERVERS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
      WHERE application_name = 'poolbench-observer'";
 
-/// A look that came to nothing is told, and neither the comparison nor the next look is lost.
-fn assert_observer_was_missed_once(summary: &Value) {
+/// It comes back with the next look. Where the loss was met by a question, that look is a gap, and told.
+fn assert_a_lost_observer_costs_one_look(summary: &Value) {
+    let sources = summary["observers"]["sources"].as_array().expect("sources");
+    let server = sources.iter().find(|source| source["name"] == "postgres").expect("the server");
+    let [looks, failures] = ["looks", "failures"].map(|field| server[field].as_u64().unwrap());
+    // Of 18: the first and the last, and two for each of four arms at both rates in the observed
+    // round. While it logs in again it may miss a turn.
+    assert!(looks + failures >= 16 && failures <= 1, "{server}");
     let reasons = summary["reasons"].as_array().expect("reasons").iter().filter_map(Value::as_str);
-    let gaps: Vec<_> = reasons.filter(|reason| reason.contains("beside the blocks")).collect();
-    assert!(matches!(gaps[..], [gap] if gap.contains(": 1 of ")), "{gaps:?}");
+    let gaps = reasons.filter(|reason| reason.contains("looks at it are missing"));
+    assert_eq!(gaps.count() as u64, failures, "{summary}");
     for arm in summary["arms"].as_array().expect("arms") {
         assert!(arm["backend_connections"]["mean"].as_f64() > Some(0.0), "{arm}");
     }
@@ -249,11 +256,16 @@ fn a_pooler_does_not_differ_from_itself_in_nearly_all_of_twenty_runs() {
         figures,
         ["0.5", "0.9", "0.95", "0.99", "\"servers\"", "\"pooler\"", "\"postgres\""]
     );
-    for (place, name) in figures.iter().enumerate() {
+    let holding_zero = |place: usize| {
         let ends = runs.iter().map(|run| (run[place].2, run[place].3));
-        let holding_zero = ends.filter(|(low, high)| *low <= 0.0 && *high >= 0.0).count();
-        assert!(holding_zero >= HOLDING_MIN, "{name}: {holding_zero} of 20: {runs:?}");
-    }
+        ends.filter(|(low, high)| *low <= 0.0 && *high >= 0.0).count()
+    };
+    let each: Vec<_> = (0..figures.len()).map(holding_zero).collect();
+    assert!(each.iter().all(|count| *count >= HOLDING_MIN), "{each:?} of 20: {runs:?}");
+    // All together, 133 of 140 where they hold it with 95 %. Those of one run hang together: as many as
+    // 60 that do not would be fewer than 118 once in a thousand times, but with 80 % eight times in ten.
+    const ALL_HOLDING_MIN: usize = 118;
+    assert!(each.iter().sum::<usize>() >= ALL_HOLDING_MIN, "{each:?} of 20: {runs:?}");
 }
 
 #[test]

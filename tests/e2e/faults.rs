@@ -2,8 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::process::Stdio;
 
+use poolbench_tests::relay::Relay;
 use poolbench_tests::{Ended, Home, Stack};
+use postgres::SimpleQueryMessage;
 
 /// One line to stderr that holds all of `words`, exit code 104, and nothing on stdout.
 fn assert_one_line(ended: &Ended, words: &[&str]) {
@@ -115,6 +118,67 @@ fn a_wrong_password_and_a_closed_console_are_named() {
         let ended = stack.home.run(&["layers", &file, "--duration", "1s"]);
         assert_one_line(&ended, &["the pooler's console", words[0], words[1]]);
     }
+}
+
+#[test]
+fn a_console_that_stands_still_is_a_gap_and_holds_no_load_up() {
+    let stack = Stack::small(&["--pool-size", "2"]);
+    let relay = Relay::start(stack.place("console").port);
+    let text = format!(
+        "name = \"still\"\n[targets.pooler]\nconninfo = \"{}\"\nconsole = \"{}\"\n\
+         [[operations]]\nname = \"sleep\"\nsql = \"SELECT pg_sleep(0.01)\"\n",
+        stack.target("pooler"),
+        stack.relayed("console", &relay)
+    );
+    let file = stack.home.write("still.toml", &text);
+    let step = ["--step=20:300", "--step-duration=1s", "--connections=400", "--json=-"];
+    let mut command = stack.home.command(&[&["limit", &file][..], &step].concat());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let looks = || {
+        let asked = relay.recordings().into_iter().flat_map(|recorded| recorded.client);
+        String::from_utf8_lossy(&asked.collect::<Vec<_>>()).matches("SHOW POOLS").count()
+    };
+    let mut console = stack.connect("console");
+    let mut is_queueing = || {
+        let rows = console.simple_query("SHOW POOLS").unwrap();
+        rows.iter().any(|message| match message {
+            SimpleQueryMessage::Row(row) => {
+                row.get("cl_waiting").is_some_and(|count| count.parse::<u64>().unwrap() > 20)
+            }
+            _ => false,
+        })
+    };
+    let mut wait_until = |holds: &mut dyn FnMut() -> bool| {
+        while !holds() {
+            assert!(child.try_wait().unwrap().is_none(), "the load goes on meanwhile");
+            std::thread::yield_now();
+        }
+    };
+    wait_until(&mut || looks() >= 2);
+    relay.stand_still();
+    wait_until(&mut is_queueing);
+    let before = looks();
+    relay.go_on();
+    wait_until(&mut || looks() >= before + 3);
+    relay.stand_still();
+    let ended = Ended::from(child.wait_with_output().unwrap());
+    // Beside other tests it may have had too little of the machine.
+    assert!([0, 111].contains(&ended.code), "{ended:?}");
+    let summary = ended.json();
+    let gaps = "the pooler's console did not answer for 2s: ";
+    let reasons = summary["reasons"].as_array().unwrap();
+    assert!(reasons.iter().any(|reason| reason.as_str().unwrap().starts_with(gaps)), "{reasons:?}");
+    let step = &summary["steps"][0];
+    assert_eq!((&step["unsent"], &step["errors"]), (&0.into(), &serde_json::json!({})), "{step}");
+    let moments = step["moments"].as_array().unwrap();
+    let waiting: Vec<_> = moments.iter().map(|moment| moment["cl_waiting"].as_u64()).collect();
+    let seen: Vec<_> = waiting.chunk_by(|one, other| one.is_some() == other.is_some()).collect();
+    // Before the step, and in it; between them, and at the end, nothing.
+    let longest_gap = seen[..seen.len() - 1].iter().filter(|chunk| chunk[0].is_none());
+    assert!(longest_gap.map(|chunk| chunk.len()).max() > Some(3), "{waiting:?}");
+    assert!(waiting.iter().flatten().any(|count| *count > 20), "{waiting:?}");
+    let first = waiting.iter().flatten().next();
+    assert!(first < Some(&20) && waiting.last() == Some(&None), "{waiting:?}");
 }
 
 #[test]

@@ -210,19 +210,12 @@ fn a_run_counts_what_passes_on_the_wire() {
         for pipeline in &pipelines[..safe] {
             let Place { port, .. } = stack.place(target);
             let relay = Relay::start(port);
-            let conninfo = stack.target(target);
-            let recorded =
-                conninfo.replace(&format!("port={port}"), &format!("port={}", relay.port));
-            let (conninfo, passfile) = recorded.split_once(" passfile=").unwrap();
-            // The relay has no line of its own there.
-            let lines = std::fs::read_to_string(passfile).unwrap();
-            let lines = lines.replace(&format!(":{port}:"), &format!(":{}:", relay.port));
-            let passfile = stack.home.write_private("relayed", &lines);
+            let conninfo = stack.relayed(target, &relay);
             let text = format!(
                 r#"
 name = "recorded"
 [targets.a]
-conninfo = "{conninfo} passfile={passfile}"
+conninfo = "{conninfo}"
 [[operations]]
 name = "noisy"
 variables = {{ id = {{ uniform = [1, 100] }} }}

@@ -16,6 +16,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use relay::Relay;
 use session::Place;
 
 /// A program that was built beside the tests.
@@ -153,6 +154,19 @@ impl Stack {
     /// How to reach a target, as `stack status` tells it: `gateway_pooled`, `pooler`, ….
     pub fn target(&self, name: &str) -> &str {
         self.description["targets"][name].as_str().expect("a target of the stack")
+    }
+
+    /// The same as [`Self::target`], through a relay in front of its server.
+    pub fn relayed(&self, name: &str, relay: &Relay) -> String {
+        let Place { port, .. } = self.place(name);
+        let conninfo = self.target(name);
+        let relayed = conninfo.replace(&format!("port={port}"), &format!("port={}", relay.port));
+        let (conninfo, passfile) = relayed.split_once(" passfile=").expect("a password file");
+        // The relay has no line of its own there.
+        let lines = std::fs::read_to_string(passfile).expect("the stack's file");
+        let lines = lines.replace(&format!(":{port}:"), &format!(":{}:", relay.port));
+        let passfile = self.home.write_private(&format!("relayed.{}", relay.port), &lines);
+        format!("{conninfo} passfile={passfile}")
     }
 
     /// A connection of the blocking client, with the password from the stack's file.

@@ -1,6 +1,4 @@
-//! The servers that are asked between blocks: what the pooler has counted, and Postgres' backends.
-
-use std::collections::BTreeMap;
+//! The pooler, which is asked between blocks what it has counted, and watched while they run.
 
 use core_affinity::CoreId;
 use engine::Nanos;
@@ -8,51 +6,39 @@ use engine::driver::Clock;
 
 use super::schedule::WATCH_INTERVAL;
 use crate::arm::ArmKind;
-use crate::observe::{Aside, Backends, Counters, ObserveError, PoolLook, Poolers, Server, Watch};
+use crate::observe::{Aside, Counters, ObserveError, PoolLook, Poolers, Watch};
 use crate::scenario::Scenario;
 
-/// Their connections. What one of them does not answer is missing, and disturbs nothing.
+/// Its consoles, if all of its processes can be asked. What is not answered is missing, and disturbs
+/// nothing.
 pub(super) struct Beside {
-    /// If all of its processes can be asked.
     pooler: Option<Aside<Poolers>>,
-    server: Option<Aside<Server>>,
     clock: Clock,
-    /// As they say them.
-    pub(super) versions: BTreeMap<&'static str, String>,
 }
 
 impl Beside {
-    /// Opens what the scenario gives to look through. Its threads keep off the cores of `workers`.
+    /// Opens what the scenario gives to look through. Its thread keeps off the cores of `workers`.
     pub(super) fn open(
         scenario: &Scenario,
         clock: Clock,
         workers: &[CoreId],
         say: &mut dyn FnMut(&str),
     ) -> Result<Self, ObserveError> {
-        let mut beside = Self { pooler: None, server: None, clock, versions: BTreeMap::new() };
         // All arms with a pooler go through one.
         let mut ways = ["pooler", "gateway"].map(ArmKind::of).into_iter();
-        if let Some(consoles) = ways.find_map(|kind| Poolers::consoles(scenario, &kind)) {
-            let consoles = consoles.to_vec();
-            let mut poolers = Poolers::open(&consoles)?;
-            beside.versions.insert("pooler", poolers.version()?);
-            if poolers.is_one_of_several()? {
-                say("so_reuseport is on, and the console shows one pooler process of several: \
-                     nothing is counted there (list the socket of each in `console`)");
-            } else {
-                beside.pooler = Some(Aside::of(consoles, Some(poolers), workers));
-            }
+        let Some(consoles) = ways.find_map(|kind| Poolers::consoles(scenario, &kind)) else {
+            return Ok(Self { pooler: None, clock });
+        };
+        let mut poolers = Poolers::open(consoles)?;
+        if poolers.is_one_of_several()? {
+            say(
+                "so_reuseport is on, and the console shows one pooler process of several: nothing is \
+                 counted there (list the socket of each in `console`)",
+            );
+            return Ok(Self { pooler: None, clock });
         }
-        if let Some(target) = scenario.targets.get("postgres")
-            && let Some(conninfo) = target.observer.clone().or(target.conninfo.clone())
-        {
-            let mut server = Server::connect(&conninfo)?;
-            beside.versions.insert("postgres", server.version()?);
-            let open = move || Server::connect(&conninfo);
-            let what = "the observer's connection to Postgres";
-            beside.server = Some(Aside::start(what, Some(server), open, workers));
-        }
-        Ok(beside)
+        let pooler = Aside::of(consoles.to_vec(), Some(poolers), workers);
+        Ok(Self { pooler: Some(pooler), clock })
     }
 
     /// Whether there is a console of the whole pooler.
@@ -70,11 +56,6 @@ impl Beside {
         self.pooler.as_mut()?.ask(Poolers::assign_by_transaction)
     }
 
-    /// Backends of clients, by application_name.
-    pub(super) fn backends(&mut self) -> Option<Backends> {
-        self.server.as_mut()?.ask(Server::backends)
-    }
-
     /// Watches the pooler's connections from now on.
     pub(super) fn watch(&mut self) -> Option<Watch<PoolLook>> {
         let clock = self.clock;
@@ -87,17 +68,13 @@ impl Beside {
         pooler.map(|(pooler, watch)| pooler.seen(watch)).unwrap_or_default()
     }
 
-    /// CPU time of all of it so far, in ns.
+    /// CPU time of its thread so far, in ns.
     pub(super) fn cpu_ns(&self) -> Nanos {
-        let pooler = self.pooler.as_ref().map_or(0, Aside::cpu_ns);
-        pooler + self.server.as_ref().map_or(0, Aside::cpu_ns)
+        self.pooler.as_ref().map_or(0, Aside::cpu_ns)
     }
 
-    /// What is missing, in a sentence for each of them.
-    pub(super) fn gaps(&self) -> Vec<String> {
-        let pooler = self.pooler.as_ref().map(|pooler| &pooler.gaps);
-        let server = self.server.as_ref().map(|server| &server.gaps);
-        let gaps = [pooler, server].into_iter().flatten();
-        gaps.filter_map(|gaps| gaps.told("beside the blocks")).collect()
+    /// What is missing, in a sentence.
+    pub(super) fn gaps(&self) -> Option<String> {
+        self.pooler.as_ref()?.gaps.told("beside the blocks")
     }
 }

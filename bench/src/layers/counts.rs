@@ -54,9 +54,13 @@ pub(super) fn judge(level: &Level, validity: &mut Validity) {
         let failed = arm.whole.as_ref().map_or(0, engine::Recording::failed);
         let allowed = DIFFERENCE_MAX * sent as f64 + (failed + arm.resent) as f64;
         if (sent as f64 - counted as f64).abs() > allowed {
+            let why = match counted > sent {
+                true => "somebody else uses it",
+                false => "it does not count each",
+            };
             validity.suspect(format!(
-                "{}: {sent} queries were sent to the pooler and it counted {counted}: somebody else \
-                 uses it, or the console is another pooler's",
+                "{}: {sent} queries were sent to the pooler and it counted {counted}: {why}, or the \
+                 console is another pooler's",
                 arm.label()
             ));
         }
@@ -120,6 +124,14 @@ mod tests {
             |level| queries(level, 1050),
             &["pooler: 4000 queries were sent to the pooler and it counted 4050: somebody else \
                uses it, or the console is another pooler's"],
+        );
+        assert_judged(
+            "pooler",
+            |level| queries(level, 900),
+            &[
+                "pooler: 4000 queries were sent to the pooler and it counted 3900: it does not count \
+               each, or the console is another pooler's",
+            ],
         );
         assert_judged("gateway", |level| queries(level, 9000), &[]);
         assert_judged("pooler", |level| level.pool[0][1].totals = None, &[]);

@@ -92,7 +92,7 @@ impl Summary {
         let long = plan.rates.iter().map(|rate| {
             let mut level = level(&kinds, *rate, plan);
             (0..kinds.len()).for_each(|arm| (0..7).for_each(|_| fill(&mut level, arm)));
-            observer_costs(&level, &QUANTILES, plan.seed)
+            observer_costs(&level, &QUANTILES)
         });
         // Of four rounds they would not be known.
         Self { observer_costs: long.flatten().collect(), ..summary }

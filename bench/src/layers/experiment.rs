@@ -107,14 +107,14 @@ impl<'a> Experiment<'a> {
         let arms = self.rig.arms.len();
         let rounds = self.plan.rounds(arms);
         let rates: Vec<_> = self.plan.rates.iter().map(ToString::to_string).collect();
+        let sources = Source::all(self.scenario)?;
+        let mut observer = Observer::open(sources, self.rig.fleet.clock(), self.rig.cores());
         say(&format!(
             "measuring: {arms} arms, {rounds} blocks of {} ms each, {} requests a second",
             self.plan.block_ns / MILLISECOND,
             rates.join(", ")
         ));
         let started = SystemTime::now();
-        let sources = Source::all(self.scenario)?;
-        let mut observer = Observer::open(sources, self.rig.fleet.clock(), self.rig.cores());
         self.start_ns = self.rig.fleet.clock().now();
         let beside_cpu_ns = self.beside.cpu_ns();
         let mut ended = None;
@@ -199,7 +199,11 @@ impl<'a> Experiment<'a> {
         if is_observed(round) {
             let times = (report.start - self.start_ns, report.end - self.start_ns);
             let load = LoadSecond::of(times, &report.streams);
-            self.levels[rate].observed[arm].push((load, self.rig.spun_share(&report)));
+            let level = &mut self.levels[rate];
+            level.observed[arm].push((load, self.rig.spun_share(&report)));
+            let looks = observer.hear().into_iter().map(|(_, look)| look);
+            let looks = looks.filter(|look| (report.start..=report.end).contains(&look.at_ns));
+            looks.for_each(|look| level.arms[arm].saw(look.reading.backends()));
         }
         let looks = self.beside.seen(watch);
         let used = self.metered(CpuMeter::used);
@@ -217,8 +221,6 @@ impl<'a> Experiment<'a> {
                 is_watched,
             });
         }
-        let backends = self.beside.backends();
-        self.levels[rate].arms[arm].saw(backends.as_ref());
         Ok(())
     }
 

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use super::cost::merger;
 use super::level::{Level, PoolBlock};
 use super::schedule::is_observed;
 use crate::arm::Arm;
-use crate::statistics::{Estimate, estimates};
+use crate::statistics::{Estimate, difference};
 
-/// How much longer an arm's requests took in blocks that were looked at than in those that were not.
+/// How much longer an arm's requests took in blocks that were looked at than in those that were not: the
+/// difference of a quantile of each block, in the mean.
 #[derive(Debug, Serialize)]
 pub(super) struct ObserverCost {
     pub(super) arm: String,
@@ -30,19 +30,21 @@ pub(super) enum Looking {
 }
 
 /// For each arm both of them at each of these quantiles, the watching where there was some.
-pub(super) fn observer_costs(level: &Level, quantiles: &[f64], seed: u64) -> Vec<ObserverCost> {
+pub(super) fn observer_costs(level: &Level, quantiles: &[f64]) -> Vec<ObserverCost> {
     let mut costs = Vec::new();
     for (arm, pool) in level.arms.iter().zip(&level.pool) {
         for of in [Looking::Watching, Looking::Observing] {
             let sides: Vec<_> = (0..arm.blocks.len()).map(|round| of.side(round, pool)).collect();
-            let found = differences(arm, &sides, quantiles, seed).into_iter().flatten();
-            costs.extend(found.zip(quantiles).map(|(found, quantile)| ObserverCost {
-                arm: arm.kind.name.to_string(),
-                rate: level.rate,
-                of,
-                quantile: *quantile,
-                ns: found.value,
-                ci_ns: [found.low, found.high],
+            costs.extend(quantiles.iter().filter_map(|quantile| {
+                let found = found(arm, &sides, *quantile)?;
+                Some(ObserverCost {
+                    arm: arm.kind.name.to_string(),
+                    rate: level.rate,
+                    of,
+                    quantile: *quantile,
+                    ns: found.value,
+                    ci_ns: [found.low, found.high],
+                })
             }));
         }
     }
@@ -63,29 +65,18 @@ impl Looking {
 }
 
 /// Fewer rounds with it, or without, say no more than which of the machine's moods they fell into.
-const ROUNDS_MIN: usize = 4;
+const ROUNDS_MIN: usize = 3;
 
-/// The quantiles' differences between the rounds with it and without; `None` of too few of either.
-fn differences(
-    arm: &Arm,
-    sides: &[Option<bool>],
-    quantiles: &[f64],
-    seed: u64,
-) -> Option<Vec<Estimate>> {
-    let rounds = |wanted| sides.iter().filter(|side| **side == Some(wanted)).count();
-    if rounds(true).min(rounds(false)) < ROUNDS_MIN {
-        return None;
-    }
-    let merger = merger(arm, sides.len());
-    estimates(sides.len(), seed, |times| {
-        let of = |wanted: bool| {
-            let chosen = times.iter().zip(sides);
-            let chosen = chosen.map(|(times, side)| times * u32::from(*side == Some(wanted)));
-            merger.quantiles(&chosen.collect::<Vec<_>>(), quantiles)
-        };
-        let pairs = of(true)?.into_iter().zip(of(false)?);
-        Some(pairs.map(|(with, without)| with as f64 - without as f64).collect())
-    })
+/// The difference between rounds with it and without; `None` of too few of either.
+fn found(arm: &Arm, sides: &[Option<bool>], quantile: f64) -> Option<Estimate> {
+    let of = |wanted: bool| {
+        let blocks = arm.blocks.iter().zip(sides).filter(|(_, side)| **side == Some(wanted));
+        let each = blocks.filter_map(|(block, _)| block.response.quantile(quantile));
+        each.map(|ns| ns as f64).collect::<Vec<_>>()
+    };
+    let (with, without) = (of(true), of(false));
+    let is_enough = with.len().min(without.len()) >= ROUNDS_MIN;
+    is_enough.then(|| difference(&with, &without)).flatten()
 }
 
 #[cfg(test)]

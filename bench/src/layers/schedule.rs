@@ -88,6 +88,8 @@ mod tests {
         assert_eq!((0..40).filter(|round| is_observed(*round)).count(), 4);
         assert!((0..40).all(|round| is_watched(round) || !is_observed(round)));
         assert!(is_observed(0), "the shortest comparison has two rounds");
+        // Four arms in 30 s, the default: so many are needed to tell what that costs.
+        assert_eq!((0..23).filter(|round| is_observed(*round)).count(), 3);
     }
 
     #[test]

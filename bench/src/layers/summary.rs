@@ -118,7 +118,7 @@ impl Experiment<'_> {
                 let arms = self.levels.iter().flat_map(|level| &level.arms);
                 arms.filter_map(|arm| self.rig.lost_names(arm)).collect()
             },
-            servers: self.beside.versions.clone(),
+            servers: measured.observations.versions(),
             pairs: &self.pairs,
             levels: &self.levels,
         };
@@ -239,7 +239,7 @@ impl Results<'_> {
             observers: ObserversSummary::new(&measured.observations),
             observer_costs: levels
                 .iter()
-                .flat_map(|level| observer_costs(level, &quantiles, seed))
+                .flat_map(|level| observer_costs(level, &quantiles))
                 .collect(),
             counts: measured.counts,
         }

@@ -29,8 +29,8 @@ pub(super) struct Outcome {
     pub(super) generator: Option<GeneratorSummary>,
     /// How its connections are: nothing was measured on it. `None` where all trials are of a log.
     pub(super) sessions: Option<Arm>,
-    /// Why the pooler's queue was not seen, where it should have been.
-    pub(super) console_error: Option<String>,
+    /// What was not seen of the pooler's queue, in a sentence.
+    pub(super) pool_gaps: Option<String>,
     /// The latency of one request at a time, in ns.
     pub(super) light_ns: Option<u64>,
     /// Whether the search ended for want of time.
@@ -138,7 +138,9 @@ impl<'a> Experiment<'a> {
         Ok(Outcome {
             generator: self.rig.as_ref().map(Rig::generator),
             sessions: self.sessions,
-            console_error: self.pooler.and_then(|pooler| pooler.gaps.error),
+            pool_gaps: self
+                .pooler
+                .and_then(|pooler| pooler.gaps.told("at who still waited in the pool")),
             trials: self.trials,
             search,
             light_ns: self.light_ns,

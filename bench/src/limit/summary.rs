@@ -91,8 +91,8 @@ impl Summary {
     ) -> Self {
         let generator = outcomes.iter_mut().rev().find_map(|outcome| outcome.generator.take());
         let sessions: Vec<_> = outcomes.iter_mut().filter_map(|one| one.sessions.take()).collect();
-        let errors: Vec<_> =
-            outcomes.iter_mut().filter_map(|outcome| outcome.console_error.take()).collect();
+        let gaps: Vec<_> =
+            outcomes.iter_mut().filter_map(|outcome| outcome.pool_gaps.take()).collect();
         let limits: Vec<_> = plan
             .targets
             .iter()
@@ -104,9 +104,7 @@ impl Summary {
         let trials = limits.iter().flat_map(|limit| &limit.trials);
         validity.merge_parts(trials.map(|trial| &trial.validity), "trials");
         validity.compare_sessions(&sessions);
-        for error in errors {
-            validity.suspect(format!("{error}: whether clients still waited was not seen"));
-        }
+        gaps.into_iter().for_each(|gap| validity.suspect(gap));
         Self {
             schema: 1,
             command: "limit",
@@ -291,7 +289,7 @@ impl Summary {
                 search: Search::new(search, 1),
                 generator: Some(GeneratorSummary::example()),
                 sessions: None,
-                console_error: None,
+                pool_gaps: None,
                 light_ns: Some(2_000_000),
                 is_out_of_time: false,
             };

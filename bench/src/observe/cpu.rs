@@ -32,11 +32,19 @@ impl CpuSample {
     /// Reads the clocks of all (Postgres' backends are the postmaster's children). `None` where one
     /// of the leaders has gone.
     pub(super) fn of(members: &Members) -> Option<Self> {
-        let reaps = |pid| members.parents.contains(&pid) || members.leaders.contains(&pid);
-        let taken = |pid| {
-            let reaped_ns = reaps(pid).then(|| reaped_ns(pid)).flatten();
-            Some((pid, Taken { own_ns: cpu_ns(pid)?, reaped_ns }))
-        };
+        Self::taken(members, |pid| Taken::read(pid, members))
+    }
+
+    /// Reads the clocks of all but those of a crowd, who are as they were.
+    pub(super) fn again(members: &Members, earlier: &Self) -> Option<Self> {
+        Self::taken(members, |pid| match members.crowd.contains(&pid) {
+            true => earlier.processes.get(&pid).copied(),
+            false => Taken::read(pid, members),
+        })
+    }
+
+    fn taken(members: &Members, taken: impl Fn(u32) -> Option<Taken>) -> Option<Self> {
+        let taken = |pid| Some((pid, taken(pid)?));
         let processes: BTreeMap<_, _> = members.all().filter_map(taken).collect();
         let are_there = members.leaders.iter().all(|leader| processes.contains_key(leader));
         let leaders = members.leaders.clone();
@@ -77,6 +85,14 @@ impl CpuSample {
         let known: u64 =
             gone.map(|(_, then)| then.own_ns + then.reaped_ns.unwrap_or_default()).sum();
         Some(running + reaped.saturating_sub(known))
+    }
+}
+
+impl Taken {
+    fn read(pid: u32, members: &Members) -> Option<Self> {
+        let reaps = members.parents.contains(&pid) || members.leaders.contains(&pid);
+        let reaped_ns = reaps.then(|| reaped_ns(pid)).flatten();
+        Some(Self { own_ns: cpu_ns(pid)?, reaped_ns })
     }
 }
 
@@ -169,6 +185,30 @@ mod tests {
         assert!(after.since(&before) > Some(TICK_NS), "{after:?}");
         drop(to);
         parent.wait().unwrap();
+    }
+
+    #[test]
+    fn of_a_crowd_nobody_is_read_again() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let (own, crowd) = (std::process::id(), child.id());
+        let members = |crowd: &[u32]| Members {
+            leaders: vec![own],
+            others: vec![child.id()],
+            crowd: crowd.iter().copied().collect(),
+            ..Members::default()
+        };
+        let mut earlier = CpuSample::of(&members(&[])).unwrap();
+        let invented = Taken { own_ns: 7, reaped_ns: None };
+        for taken in earlier.processes.values_mut() {
+            *taken = invented;
+        }
+        let again = |crowd: &[u32]| {
+            let sample = CpuSample::again(&members(crowd), &earlier).unwrap();
+            [own, child.id()].map(|pid| sample.processes[&pid].own_ns == invented.own_ns)
+        };
+        assert_eq!((again(&[crowd]), again(&[])), ([false, true], [false, false]));
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

@@ -13,9 +13,10 @@ pub(crate) struct CpuMeter(Vec<Metered>);
 struct Metered {
     target: String,
     family: Family,
-    /// At the end of the last time. Who belongs to a family takes as long to find out as what they
-    /// used: those who have come since then are found at the next end, and count in full.
-    members: Option<Members>,
+    /// At the end of the last time, if that was for this target. Who belongs to a family takes as long
+    /// to find out as what they used: those who have come since then are found at the next end, and
+    /// count in full.
+    ended: Option<(Members, CpuSample)>,
     /// At the beginning; `None` where one of the processes was not there, or was not wanted.
     before: Option<CpuSample>,
 }
@@ -25,18 +26,20 @@ impl CpuMeter {
         let metered = |(target, family): (&String, &Family)| Metered {
             target: target.clone(),
             family: family.clone(),
-            members: None,
+            ended: None,
             before: None,
         };
         Self(processes.iter().map(metered).collect())
     }
 
-    /// From now on, for these targets.
+    /// From now on, for these targets. Where one time follows another, what many children of one
+    /// process did in between (nothing, where nobody asks them for anything) is taken for a part of the
+    /// second: hundreds of clocks are not read twice for that.
     pub(crate) fn begin(&mut self, is_wanted: impl Fn(&str) -> bool) {
-        for Metered { target, family, members, before } in &mut self.0 {
-            let known = members.take();
-            let read =
-                || known.and_then(|members| family.cpu_of(&members)).or_else(|| family.cpu());
+        for Metered { target, family, ended, before } in &mut self.0 {
+            let ended = ended.take();
+            let again = || ended.and_then(|(members, sample)| family.cpu_again(&members, &sample));
+            let read = || again().or_else(|| family.cpu());
             *before = is_wanted(target).then(read).flatten();
         }
     }
@@ -44,11 +47,13 @@ impl CpuMeter {
     /// CPU time that was used since, by target, in ns. A target whose process has gone, or is another
     /// one now, is left out: nobody knows what it used.
     pub(crate) fn used(&mut self) -> Vec<(String, Nanos)> {
-        let used = |Metered { target, family, members, before }: &mut Metered| {
+        let used = |Metered { target, family, ended, before }: &mut Metered| {
             let before = before.take()?;
-            *members = family.members();
-            let now = family.cpu_of(members.as_ref()?)?;
-            Some((target.clone(), now.since(&before)?))
+            let members = family.members()?;
+            let now = family.cpu_of(&members)?;
+            let used = now.since(&before);
+            *ended = Some((members, now));
+            Some((target.clone(), used?))
         };
         self.0.iter_mut().filter_map(used).collect()
     }

@@ -88,10 +88,18 @@ impl Family {
         self.cpu_of(&self.members()?)
     }
 
+    /// The same of these.
     pub(super) fn cpu_of(&self, members: &Members) -> Option<CpuSample> {
-        let group_ns = |place: &Place| place.group()?.usage().cpu_ns;
-        let group_ns = self.0.iter().map(group_ns).sum();
-        Some(CpuSample::of(members)?.within(group_ns))
+        Some(CpuSample::of(members)?.within(self.group_ns()))
+    }
+
+    /// The same, where those of a crowd have taken nothing since an earlier sample of all of them.
+    pub(super) fn cpu_again(&self, members: &Members, earlier: &CpuSample) -> Option<CpuSample> {
+        Some(CpuSample::again(members, earlier)?.within(self.group_ns()))
+    }
+
+    fn group_ns(&self) -> Option<u64> {
+        self.0.iter().map(|place| place.group()?.usage().cpu_ns).sum()
     }
 
     /// The control groups that are named.

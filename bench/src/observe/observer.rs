@@ -4,6 +4,7 @@
 //! does not answer misses its turns and delays no other, and the run not at all.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -231,6 +232,19 @@ impl Observations {
     /// What every source showed, in no order.
     pub(crate) fn looks(&self) -> impl Iterator<Item = &Look> {
         self.sources.iter().flat_map(|source| &source.looks)
+    }
+
+    /// Of the servers, as they say them.
+    pub(crate) fn versions(&self) -> BTreeMap<&'static str, String> {
+        let versions = self.sources.iter().filter_map(|observed| {
+            let server = match observed.subject {
+                Subject::Pooler => "pooler",
+                Subject::Server => "postgres",
+                Subject::Process | Subject::Machine | Subject::Exposition => return None,
+            };
+            Some((server, observed.about.version.clone()?))
+        });
+        versions.collect()
     }
 
     /// The observer's CPU time as a share of one core.

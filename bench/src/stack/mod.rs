@@ -4,7 +4,7 @@
 //! All of it lies in one folder below `$TMPDIR` or `/tmp` and listens on loopback ports that were free; no
 //! server of the machine is touched and nothing is installed. Whatever was started is stopped, and its
 //! folder removed: when the [`Stack`] is dropped, be it after success, an error or a signal; and after a
-//! `kill -9`, by the next command that starts or stops a stack (see [`homes`]).
+//! `kill -9`, by the next command that starts or stops a stack (see [`home`]).
 
 mod account;
 mod certificate;
@@ -12,7 +12,7 @@ mod conninfo;
 mod error;
 mod folder;
 mod gateway;
-mod homes;
+mod home;
 mod info;
 mod login;
 mod options;
@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 use crate::interrupt;
 use account::Account;
 pub(crate) use error::StackError;
-use homes::{Homes, Persistent};
+use home::{Home, Persistent};
 pub(crate) use info::StackInfo;
 pub(crate) use options::Options;
 use programs::Programs;
@@ -57,7 +57,6 @@ pub(crate) enum Up {
     Started(StackInfo),
 }
 
-#[allow(dead_code, reason = "demo will start one of its own")]
 impl Stack {
     /// Starts a stack of this command's own; `say` gets a line of progress now and then.
     ///
@@ -66,10 +65,10 @@ impl Stack {
     pub(crate) fn start(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Self, StackError> {
         let account = Account::current()?;
         let programs = Programs::find()?;
-        let homes = Homes::create(account)?;
-        homes.sweep(say)?;
-        let running = Running::new(homes.new_folder()?);
-        drop(homes);
+        let home = Home::create(account)?;
+        home.sweep(say)?;
+        let running = Running::new(home.new_folder()?);
+        drop(home);
         Self::launch(running, &programs, &account, options, say)
     }
 
@@ -110,11 +109,11 @@ pub(crate) fn up(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Up, Sta
     let programs = Programs::find()?;
     let started = Instant::now();
     loop {
-        let homes = Homes::create(account)?;
-        homes.sweep(say)?;
-        match homes.persistent()? {
+        let home = Home::create(account)?;
+        home.sweep(say)?;
+        match home.persistent()? {
             Persistent::Busy(path) => {
-                drop(homes);
+                drop(home);
                 wait_for_other(path, started)?;
             }
             Persistent::Recorded(folder, text) => {
@@ -131,10 +130,10 @@ pub(crate) fn up(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Up, Sta
                 Running::new(folder).stop()?;
             }
             Persistent::None => {
-                let folder = homes.new_folder()?;
+                let folder = home.new_folder()?;
                 let marked = folder.mark_persistent();
                 let running = Running::new(folder);
-                drop(homes);
+                drop(home);
                 marked?;
                 let stack = Stack::launch(running, &programs, &account, options, say)?;
                 return stack.keep().map(Up::Started);
@@ -148,17 +147,17 @@ pub(crate) fn down(say: &mut dyn FnMut(&str)) -> Result<Option<PathBuf>, StackEr
     let account = Account::current()?;
     let started = Instant::now();
     loop {
-        let homes = Homes::existing(account)?;
-        homes.sweep(say)?;
-        match homes.persistent()? {
+        let Some(home) = Home::existing(account)? else { return Ok(None) };
+        home.sweep(say)?;
+        match home.persistent()? {
             Persistent::None => return Ok(None),
             Persistent::Busy(path) => {
-                drop(homes);
+                drop(home);
                 wait_for_other(path, started)?;
             }
             Persistent::Recorded(folder, _) => {
                 let path = folder.path().to_path_buf();
-                drop(homes);
+                drop(home);
                 Running::new(folder).stop()?;
                 return Ok(Some(path));
             }
@@ -169,7 +168,8 @@ pub(crate) fn down(say: &mut dyn FnMut(&str)) -> Result<Option<PathBuf>, StackEr
 /// The stack that [`up`] started, if there is one. Some of its servers may have ended meanwhile: see
 /// [`StackInfo::missing`].
 pub(crate) fn attach() -> Result<Option<StackInfo>, StackError> {
-    match Homes::existing(Account::current()?)?.persistent()? {
+    let Some(home) = Home::existing(Account::current()?)? else { return Ok(None) };
+    match home.persistent()? {
         Persistent::Recorded(_, text) => Ok(StackInfo::parse(&text)),
         Persistent::Busy(_) | Persistent::None => Ok(None),
     }

@@ -8,6 +8,7 @@
 //! | how many are in a system | [`in_system`] | Little, "A proof for the queuing formula L = λW", Operations Research 9, 1961 |
 //! | where a curve reaches a value | [`rate_at`] | isotonic regression: Barlow, Bartholomew, Bremner and Brunk, "Statistical Inference under Order Restrictions", 1972, section 1.2 |
 //! | a mean's interval, also over equal stretches of time; how far values lie from their mean | [`half_interval`], [`relative_deviation`] | Student, "The probable error of a mean", Biometrika 6, 1908; batch means: Law, "Simulation Modeling and Analysis", section 9.5.3 |
+//! | how far the means of a few and of many are apart | [`difference`] | Mickey and Brown, "Bounds on the distribution functions of the Behrens-Fisher statistic", Annals of Mathematical Statistics 37, 1966 |
 //! | how fast something grows | [`slope`] | least squares: Draper and Smith, "Applied Regression Analysis", 1998, section 1.2 |
 //! | where a search has put its limit | [`Posterior`] | Kontsevich and Tyler, "Bayesian adaptive estimation of psychometric slope and threshold", Vision Research 39, 1999 |
 //! | where a latency curve bends | [`knee()`] | Kneedle: Satopaa, Albrecht, Irwin and Raghavan, "Finding a 'Kneedle' in a haystack", ICDCS workshops 2011 |
@@ -34,7 +35,7 @@ pub(crate) use fairness::jain;
 pub(crate) use knee::knee;
 pub(crate) use line::slope;
 pub(crate) use little::in_system;
-pub(crate) use mean::{half_interval, relative_deviation};
+pub(crate) use mean::{difference, half_interval, relative_deviation};
 pub(crate) use posterior::Posterior;
 pub(crate) use sample::{Merger, Sample};
 pub(crate) use sequential::FixedWidth;

@@ -135,4 +135,18 @@ mod tests {
               statistics): its counts of those seconds are missing"]
         );
     }
+
+    #[test]
+    fn looks_that_are_missing_are_counted_with_their_reason_and_late_ones_where_they_are_many() {
+        let told = |failures, error: Option<&str>| {
+            let mut validity = Validity::default();
+            let gaps = Gaps { questions: 40, failures, error: error.map(str::to_owned) };
+            validity.judge_gaps("the console", &gaps);
+            validity.reasons
+        };
+        assert_eq!(told(1, Some("it is gone")), ["it is gone: 1 of 40 looks at it are missing"]);
+        let few = "the console answered 10 of 40 looks: what is shown of it is from a few instants";
+        assert_eq!(told(30, None), [few]);
+        assert!(told(4, None).is_empty());
+    }
 }

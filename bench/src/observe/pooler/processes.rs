@@ -45,9 +45,4 @@ impl Poolers {
         let mut each = self.0.iter_mut().map(Pooler::assigns_by_transaction);
         each.try_fold(true, |all, one| Ok(all && one?))
     }
-
-    /// Their version, as they say it.
-    pub(crate) fn version(&mut self) -> Result<String, ObserveError> {
-        self.0[0].version()
-    }
 }

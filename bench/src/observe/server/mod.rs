@@ -31,27 +31,6 @@ impl Server {
         Ok(Self { client, place })
     }
 
-    /// Backends of clients, by application_name (Postgres manual, 28.2.3 "pg_stat_activity").
-    pub(crate) fn backends(&mut self) -> Result<Backends, ObserveError> {
-        let rows = self.rows(&format!(
-            "SELECT application_name, count(*), backend_type FROM pg_stat_activity \
-             WHERE {CLIENTS} GROUP BY 1, 3"
-        ))?;
-        let mut backends = Backends::default();
-        for row in &rows {
-            let count = row.get(1).unwrap_or_default().parse().unwrap_or_default();
-            backends.add(row.get(0).unwrap_or_default(), count, is_null(row, 2));
-        }
-        Ok(backends)
-    }
-
-    /// Its version, as in `15.18`.
-    pub(crate) fn version(&mut self) -> Result<String, ObserveError> {
-        let rows = self.rows("SHOW server_version")?;
-        let version = rows.first().and_then(|row| row.get(0)).unwrap_or_default();
-        Ok(version.split(' ').next().unwrap_or_default().to_owned())
-    }
-
     /// Its settings by name (Postgres manual, 54.24 "pg_settings").
     pub(crate) fn settings(&mut self) -> Result<BTreeMap<String, String>, ObserveError> {
         let rows = self.rows("SELECT name, setting FROM pg_settings")?;
@@ -89,21 +68,21 @@ impl Server {
     }
 
     /// Which backends of clients use TLS, by application_name: how many there are, and how many of
-    /// them do (Postgres manual, 28.2.7 "pg_stat_ssl"); `None` where some are hidden from this role.
-    pub(crate) fn encrypted(
-        &mut self,
-    ) -> Result<Option<BTreeMap<String, (u64, u64)>>, ObserveError> {
+    /// them do (Postgres manual, 28.2.7 "pg_stat_ssl"); `None` where it
+    /// does not say, and where some are hidden from this role.
+    pub(crate) fn encrypted(&mut self) -> Option<BTreeMap<String, (u64, u64)>> {
         let rows = self.rows(&format!(
             "SELECT application_name, count(*), count(*) FILTER (WHERE ssl), backend_type \
              FROM pg_stat_activity LEFT JOIN pg_stat_ssl USING (pid) WHERE {CLIENTS} GROUP BY 1, 4"
-        ))?;
+        ));
+        let rows = rows.ok()?;
         if rows.iter().any(|row| is_null(row, 3)) {
-            return Ok(None);
+            return None;
         }
         let count = |row: &SimpleQueryRow, column| row.get(column).unwrap_or_default().parse().ok();
         let named =
             |row: &SimpleQueryRow| Some((row.get(0)?.to_owned(), (count(row, 1)?, count(row, 2)?)));
-        Ok(Some(rows.iter().filter_map(named).collect()))
+        Some(rows.iter().filter_map(named).collect())
     }
 
     /// In the simple protocol: one round trip and one transaction a question, nothing prepared.

@@ -1,5 +1,6 @@
 //! Observers on consoles that answer by a script.
 
+mod aside;
 mod scripted;
 mod servers;
 mod versions;

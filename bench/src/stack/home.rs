@@ -1,4 +1,4 @@
-//! The folders that hold a user's stacks: where they may be, and what is found in them.
+//! The folder that holds a user's stacks: where it is, and what is found in it.
 
 use std::env;
 use std::fs::{self, File, TryLockError};
@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use rustix::fs::{Access, access};
 
 use super::account::Account;
 use super::error::StackError;
@@ -19,11 +21,13 @@ const SOCKET_PATH_MAX: usize = 107;
 /// How long another command may hold the lock: it stops a left-over stack at most.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The user's folders of stacks, each locked, so that no other command looks, sweeps or creates meanwhile.
+/// `<base>/poolbench-<uid>`, the user's folder of stacks, locked, so that no other command looks, sweeps or
+/// creates meanwhile; removed when the lock is given up and it is empty.
 #[derive(Debug)]
-pub(crate) struct Homes {
-    homes: Vec<Home>,
+pub(crate) struct Home {
+    path: PathBuf,
     account: Account,
+    _lock: File,
 }
 
 /// What became of the one stack that outlives its command.
@@ -37,39 +41,15 @@ pub(crate) enum Persistent {
     Recorded(Folder, String),
 }
 
-impl Homes {
-    /// Locks them all, and creates one to make stacks in, which is the first.
+impl Home {
+    /// Creates it if it is not there.
     pub(crate) fn create(account: Account) -> Result<Self, StackError> {
-        let mut tried = Vec::new();
-        let mut homes = Vec::new();
-        for base in bases() {
-            if !homes.is_empty() {
-                homes.extend(Home::existing(&base, &account)?);
-            } else if let Some(why) = unusable(&base, &account) {
-                tried.push(why);
-            } else {
-                match Home::create(&base, &account) {
-                    Ok(home) => homes.push(home),
-                    Err(error @ (StackError::NotOurs { .. } | StackError::File { .. })) => {
-                        tried.push(error.to_string());
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        if homes.is_empty() {
-            return Err(StackError::NoPlace { tried });
-        }
-        Ok(Self { homes, account })
+        Self::create_in(&base(&account)?, account)
     }
 
-    /// Locks those that there are.
-    pub(crate) fn existing(account: Account) -> Result<Self, StackError> {
-        let mut homes = Vec::new();
-        for base in bases() {
-            homes.extend(Home::existing(&base, &account)?);
-        }
-        Ok(Self { homes, account })
+    /// None if it is not there.
+    pub(crate) fn existing(account: Account) -> Result<Option<Self>, StackError> {
+        Self::existing_in(&base(&account)?, account)
     }
 
     /// Stops and removes what killed commands left over, and says so.
@@ -104,30 +84,19 @@ impl Homes {
 
     /// Creates the folder of a new stack.
     pub(crate) fn new_folder(&self) -> Result<Folder, StackError> {
-        let home = self.homes.first().ok_or(StackError::NoPlace { tried: Vec::new() })?;
-        Folder::create(&home.path, &self.account)
+        Folder::create(&self.path, &self.account)
     }
 
     fn folders(&self) -> impl Iterator<Item = PathBuf> {
-        let entries =
-            self.homes.iter().flat_map(|home| fs::read_dir(&home.path)).flatten().flatten();
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
         let uid = self.account.uid();
         entries
             .map(|entry| entry.path())
             .filter(move |path| folder::is_stack_name(path) && folder::is_own_folder(path, uid))
     }
-}
 
-/// `<base>/poolbench-<uid>`, locked; removed when the lock is given up and it is empty.
-#[derive(Debug)]
-struct Home {
-    path: PathBuf,
-    _lock: File,
-}
-
-impl Home {
-    fn create(base: &Path, account: &Account) -> Result<Self, StackError> {
-        let path = home_path(base, account);
+    fn create_in(base: &Path, account: Account) -> Result<Self, StackError> {
+        let path = home_path(base, &account);
         loop {
             if path.symlink_metadata().is_err() {
                 match folder::create_dir(&path, account.passage_mode()) {
@@ -143,15 +112,14 @@ impl Home {
                     why: "is there but is not a folder that only you can write to",
                 });
             }
-            if let Some(home) = Self::existing(base, account)? {
+            if let Some(home) = Self::existing_in(base, account)? {
                 return Ok(home);
             }
         }
     }
 
-    /// None if there is none.
-    fn existing(base: &Path, account: &Account) -> Result<Option<Self>, StackError> {
-        let path = home_path(base, account);
+    fn existing_in(base: &Path, account: Account) -> Result<Option<Self>, StackError> {
+        let path = home_path(base, &account);
         let started = Instant::now();
         while folder::is_own_folder(&path, account.uid()) {
             let lock = match File::open(&path) {
@@ -160,7 +128,9 @@ impl Home {
             };
             match lock.try_lock() {
                 // The command that held the lock may have removed the folder.
-                Ok(()) if is_at(&lock, &path) => return Ok(Some(Self { path, _lock: lock })),
+                Ok(()) if is_at(&lock, &path) => {
+                    return Ok(Some(Self { path, account, _lock: lock }));
+                }
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => interrupt::sleep(Duration::from_millis(20))?,
                 Err(TryLockError::Error(source)) => {
@@ -192,31 +162,45 @@ fn is_at(file: &File, path: &Path) -> bool {
     (open.dev(), open.ino()) == (found.dev(), found.ino())
 }
 
-/// The folders for temporary files, resolved, as processes' current folders are.
-fn bases() -> Vec<PathBuf> {
+/// The folder for temporary files, resolved, as processes' current folders are: `$TMPDIR`, or `/tmp` where
+/// there can be no stack in that. One of them only: what is started with a TMPDIR of its own, as tests are,
+/// neither uses nor stops the stack of others.
+fn base(account: &Account) -> Result<PathBuf, StackError> {
     let own = env::var_os("TMPDIR").map(PathBuf::from).filter(|path| path.is_absolute());
-    let mut bases: Vec<PathBuf> = own
-        .into_iter()
-        .chain([PathBuf::from("/tmp")])
-        .filter_map(|base| base.canonicalize().ok())
-        .collect();
-    bases.dedup();
-    bases
+    first_usable(own.into_iter().chain([PathBuf::from("/tmp")]), account)
+}
+
+fn first_usable(
+    bases: impl Iterator<Item = PathBuf>,
+    account: &Account,
+) -> Result<PathBuf, StackError> {
+    let mut tried = Vec::new();
+    for base in bases.filter_map(|base| base.canonicalize().ok()) {
+        match unusable(&base, account) {
+            None => return Ok(base),
+            Some(why) => tried.push(why),
+        }
+    }
+    Err(StackError::NoPlace { tried })
 }
 
 /// Why no stack can be made below `base`.
-fn unusable(base: &Path, account: &Account) -> Option<String> {
+fn unusable(base_path: &Path, account: &Account) -> Option<String> {
     let plain = |c: u8| c.is_ascii_alphanumeric() || b"/._-+".contains(&c);
-    let socket = folder::run(&home_path(base, account).join("01234567")).join(".s.PGSQL.65535");
-    let closed = || base.ancestors().find(|path| is_closed(path));
+    let home = home_path(base_path, account);
+    let socket = folder::run(&home.join("01234567")).join(".s.PGSQL.65535");
+    let closed = || base_path.ancestors().find(|path| is_closed(path));
     let closed = account.is_split().then(closed).flatten();
-    let base = base.display();
+    let base = base_path.display();
     if socket.as_os_str().len() > SOCKET_PATH_MAX {
         return Some(format!("{base} is too long for the path of a unix socket"));
     }
     // The path gets into the settings of servers that disagree on how to quote.
     if !socket.as_os_str().as_encoded_bytes().iter().copied().all(plain) {
         return Some(format!("{base} has other characters than letters, digits and ._-+ in it"));
+    }
+    if access(base_path, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+        return Some(format!("{base} is no folder that you can write to"));
     }
     let closed = closed?.display();
     Some(format!("{closed} is closed to the user that has to run the servers"))
@@ -240,15 +224,35 @@ mod tests {
     }
 
     #[test]
+    fn a_stack_is_looked_for_where_it_can_be_and_nowhere_else() {
+        let account = Account::current().unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let own = temporary.path().canonicalize().unwrap();
+        // Open to the user that has to run the servers, as /tmp is.
+        fs::set_permissions(&own, fs::Permissions::from_mode(0o711)).unwrap();
+        let usable =
+            |bases: &[&Path]| first_usable(bases.iter().map(|base| base.to_path_buf()), &account);
+        assert_eq!(usable(&[&own, Path::new("/tmp")]).unwrap(), own);
+        let (odd, missing) = (own.join("a b"), own.join("missing"));
+        fs::create_dir(&odd).unwrap();
+        assert_eq!(usable(&[&missing, &odd, &own]).unwrap(), own);
+        let error = usable(&[&missing, &odd]).unwrap_err().to_string();
+        assert!(error.contains("characters") && error.contains("set TMPDIR"), "{error}");
+        let file = own.join("file");
+        fs::write(&file, "").unwrap();
+        assert!(unusable(&file, &account).unwrap().contains("no folder that you can write to"));
+    }
+
+    #[test]
     fn an_empty_home_goes_away_and_a_waiting_command_notices() {
         let temporary = tempfile::tempdir().unwrap();
         let base = temporary.path().canonicalize().unwrap();
         let account = Account::current().unwrap();
-        assert!(Home::existing(&base, &account).unwrap().is_none());
-        let first = Home::create(&base, &account).unwrap();
+        assert!(Home::existing_in(&base, account).unwrap().is_none());
+        let first = Home::create_in(&base, account).unwrap();
         let path = first.path.clone();
         std::thread::scope(|scope| {
-            let second = scope.spawn(|| Home::create(&base, &account).unwrap());
+            let second = scope.spawn(|| Home::create_in(&base, account).unwrap());
             std::thread::sleep(Duration::from_millis(50));
             drop(first);
             assert!(is_at(&second.join().unwrap()._lock, &path) || !path.exists());
@@ -261,9 +265,9 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let base = temporary.path().canonicalize().unwrap();
         let account = Account::current().unwrap();
-        let homes = Homes { homes: vec![Home::create(&base, &account).unwrap()], account };
+        let home = Home::create_in(&base, account).unwrap();
         let folder = |record: bool| {
-            let folder = homes.new_folder().unwrap();
+            let folder = home.new_folder().unwrap();
             if record {
                 folder.mark_persistent().unwrap();
                 folder.record("{}").unwrap();
@@ -273,7 +277,7 @@ mod tests {
         let owned = folder(false);
         let [left, dead, alive] =
             [false, true, true].map(|record| folder(record).path().to_path_buf());
-        let foreign = homes.homes[0].path.join("notes");
+        let foreign = home.path.join("notes");
         fs::create_dir(&foreign).unwrap();
         let sleep = |path: &Path| {
             let mut command = std::process::Command::new("sleep");
@@ -282,7 +286,7 @@ mod tests {
         let (mut doomed, mut spared) = (sleep(&left), sleep(&alive));
 
         let mut said = Vec::new();
-        homes.sweep(&mut |line| said.push(line.to_owned())).unwrap();
+        home.sweep(&mut |line| said.push(line.to_owned())).unwrap();
 
         assert_eq!(said.len(), 2);
         assert!(!left.exists() && !dead.exists());
@@ -290,7 +294,7 @@ mod tests {
         assert!(doomed.try_wait().unwrap().is_some());
         assert!(spared.try_wait().unwrap().is_none());
         assert!(
-            matches!(homes.persistent().unwrap(), Persistent::Recorded(found, _) if found.path() == alive)
+            matches!(home.persistent().unwrap(), Persistent::Recorded(found, _) if found.path() == alive)
         );
         spared.kill().unwrap();
         spared.wait().unwrap();
