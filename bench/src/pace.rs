@@ -50,7 +50,7 @@ impl Pace {
     /// What each target is asked for in so many ns, of an open loop.
     pub(crate) fn offered(self, duration_ns: Nanos) -> Option<Offered> {
         match self {
-            Self::Rate { rate, .. } => Some(Offered { rate, block_ns: duration_ns }),
+            Self::Rate { rate, gaps, .. } => Some(Offered::new(rate, gaps, duration_ns)),
             Self::Clients(_) => None,
         }
     }

@@ -16,7 +16,9 @@ use wire::postgres::Fallback;
 use crate::arm::{Arm, ArmKind, Logins, Securities, SessionParameters};
 use crate::check::Checks;
 use crate::conninfo::Conninfo;
-use crate::generator::{Generator, GeneratorError, GeneratorOptions, GeneratorSummary, Work};
+use crate::generator::{
+    BusySeconds, Generator, GeneratorError, GeneratorOptions, GeneratorSummary, Work,
+};
 use crate::interrupt::{self, Interrupted};
 use crate::observe::{Observations, ObserveError, Observer, Source};
 use crate::remedy;
@@ -82,6 +84,8 @@ pub(crate) struct ObservedPhase {
     pub(crate) report: PhaseReport,
     pub(crate) observations: Observations,
     pub(crate) series: Vec<Second>,
+    /// How much of its time the generator's busiest worker worked in its busiest second, 0 to 1.
+    pub(crate) generator_share: f64,
 }
 
 /// As long as arrivals wait after their phase, where nothing else is said.
@@ -196,12 +200,6 @@ impl Rig {
         &self.generator.cores
     }
 
-    /// The share of the workers' time in a phase that was no work but spinning, 0 to 1.
-    pub(crate) fn spun_share(&self, report: &PhaseReport) -> f64 {
-        let available_ns = (report.end.saturating_sub(report.start)) * self.cores().len() as u64;
-        report.spun_ns as f64 / available_ns.max(1) as f64
-    }
-
     /// How the generator ran.
     pub(crate) fn generator(&self) -> GeneratorSummary {
         let machine = self.machine.as_ref().map(MachineWatch::machine).unwrap_or_default();
@@ -257,16 +255,17 @@ impl Rig {
     ) -> Result<ObservedPhase, RigError> {
         let sources = Source::all(scenario)?;
         let observer = Observer::start(sources, self.fleet.clock(), self.cores());
-        let mut seconds = Vec::new();
+        let (mut seconds, mut busy) = (Vec::new(), BusySeconds::default());
         let report = self.watch(streams, |interval| {
+            busy.push(interval);
             seconds.push(LoadSecond::new(interval));
             ControlFlow::Continue(())
         })?;
         let observations = observer.finish();
         interrupt::check()?;
-        let spun_share = self.spun_share(&report);
-        let series = series::lay(seconds, &observations, report.start, spun_share);
-        Ok(ObservedPhase { report, observations, series })
+        let series = series::lay(seconds, &observations, report.start);
+        let generator_share = busy.share(&report);
+        Ok(ObservedPhase { report, observations, series, generator_share })
     }
 
     /// As [`Self::watch`], told every `interval_ns`.
@@ -288,13 +287,15 @@ impl Rig {
         let mut machine = self.machine.take().unwrap_or_else(MachineWatch::begin);
         machine.look();
         let what = self.label(&streams);
+        let mut seconds = BusySeconds::default();
         let report = self.run_uncounted(streams, interval_ns, |interval| {
             machine.look();
+            seconds.push(interval);
             tell(interval)
         });
         self.machine = Some(machine);
         let report = report?;
-        self.work.add(&what, &report, self.generator.cores.len());
+        self.work.add(&what, &report, seconds.busiest, self.generator.cores.len());
         Ok(report)
     }
 

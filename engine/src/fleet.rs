@@ -16,7 +16,7 @@ use wire::Operation;
 
 use crate::{
     Ending, Interval, MILLISECOND, Nanos, Opened, Phase, PhaseReport, Piece, Refusal, StreamReport,
-    Target, Worker,
+    Target, Worker, WorkerTime,
     driver::{self, Clock, Driver, DriverError, Setup, raise_open_files, thread_cpu_ns},
     interval::Intervals,
     pool::Connection,
@@ -230,15 +230,18 @@ impl Fleet {
         let mut intervals = Intervals::new(self.workers.len(), phase.interval_ns);
         let mut whole: Option<PhaseReport> = None;
         let mut running = self.workers.len();
-        let mut busy_ns = vec![0; running];
+        let mut workers = vec![WorkerTime::default(); running];
         while running > 0 {
             match self.report()? {
                 Report::Opened(_) | Report::RoundTrips(_) => return Err(FleetError::WorkerLost),
-                Report::Interval(worker, piece) => intervals.push(worker, piece, false),
+                Report::Interval(worker, piece) => {
+                    workers[worker].append(piece.time);
+                    intervals.push(worker, piece, false);
+                }
                 Report::Phase(worker, ended) => {
                     let (report, piece) = *ended;
                     running -= 1;
-                    busy_ns[worker] = report.cpu_ns.saturating_sub(report.spun_ns);
+                    workers[worker].append(piece.time);
                     intervals.push(worker, piece, true);
                     match &mut whole {
                         None => whole = Some(report),
@@ -257,7 +260,7 @@ impl Fleet {
             }
         }
         let report = whole.ok_or(FleetError::WorkerLost)?;
-        Ok(PhaseReport { streams: intervals.whole(), busy_ns, ..report })
+        Ok(PhaseReport { streams: intervals.whole(), workers, ..report })
     }
 
     fn command(&self, mut command: impl FnMut() -> Command) -> Result<(), FleetError> {
@@ -304,11 +307,40 @@ struct Pump<'a> {
 enum Task {
     Nothing,
     Opening,
-    /// With the thread's CPU time and the driver's spins at its start.
     Phase {
-        before_ns: (Nanos, Nanos),
+        started: Spent,
+        /// When it last reported an interval.
+        reported: Spent,
         emptied: Receiver<Vec<StreamReport>>,
     },
+}
+
+/// What a worker's thread has spent so far.
+#[derive(Clone, Copy)]
+struct Spent {
+    /// CPU time.
+    cpu_ns: Nanos,
+    /// As much of it was spinning.
+    spun_ns: Nanos,
+}
+
+impl Spent {
+    fn now(driver: &impl Driver) -> Self {
+        Self { cpu_ns: thread_cpu_ns(), spun_ns: driver.spun_ns() }
+    }
+
+    /// CPU time and spinning from then until now, in ns.
+    fn since(self, then: Self) -> (Nanos, Nanos) {
+        (self.cpu_ns - then.cpu_ns, self.spun_ns - then.spun_ns)
+    }
+
+    /// What the calling thread did since it last reported, which is now.
+    fn report(&mut self, driver: &impl Driver) -> WorkerTime {
+        let now = Self::now(driver);
+        let (cpu_ns, spun_ns) = now.since(std::mem::replace(self, now));
+        let thread = rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs();
+        WorkerTime { thread, busy_ns: cpu_ns.saturating_sub(spun_ns) }
+    }
 }
 
 impl driver::Pump for Pump<'_> {
@@ -322,7 +354,7 @@ impl driver::Pump for Pump<'_> {
             }
             let now = self.clock.now();
             self.worker.poll(now, driver.transport());
-            match &task {
+            match &mut task {
                 Task::Nothing => match self.orders.try_recv() {
                     Ok(Command::Open) => {
                         self.worker.open(now, driver.transport());
@@ -338,8 +370,8 @@ impl driver::Pump for Pump<'_> {
                     }
                     Ok(Command::Run { phase, start, emptied }) => {
                         self.worker.begin(&phase, start);
-                        let before_ns = (thread_cpu_ns(), driver.spun_ns());
-                        task = Task::Phase { before_ns, emptied };
+                        let started = Spent::now(&driver);
+                        task = Task::Phase { started, reported: started, emptied };
                     }
                     Err(TryRecvError::Disconnected) if !self.worker.is_cancelling() => {
                         return Ok(());
@@ -353,14 +385,18 @@ impl driver::Pump for Pump<'_> {
                         task = Task::Nothing;
                     }
                 }
-                Task::Phase { before_ns: (cpu_before_ns, spun_before_ns), emptied } => {
-                    self.report_intervals(emptied);
+                Task::Phase { started, reported, emptied } => {
+                    self.take_back(emptied);
+                    while let Some(piece) = self.worker.take_interval() {
+                        let piece = Piece { time: reported.report(&driver), ..piece };
+                        let _ = self.reporter.send(Ok(Report::Interval(self.index, piece)));
+                    }
                     if let Some(ending) = self.ending(now) {
-                        let cpu_ns = thread_cpu_ns() - cpu_before_ns;
-                        let spun_ns = driver.spun_ns() - spun_before_ns;
+                        let (cpu_ns, spun_ns) = Spent::now(&driver).since(*started);
                         self.count_bytes(&driver);
                         let ended = self.worker.finish(ending, now, driver.transport());
                         if let Some((report, piece)) = ended {
+                            let piece = Piece { time: reported.report(&driver), ..piece };
                             let ended =
                                 Box::new((PhaseReport { cpu_ns, spun_ns, ..report }, piece));
                             let _ = self.reporter.send(Ok(Report::Phase(self.index, ended)));
@@ -386,14 +422,11 @@ impl Pump<'_> {
         self.connection_bytes.store(bytes as u64, Ordering::Relaxed);
     }
 
-    fn report_intervals(&mut self, emptied: &Receiver<Vec<StreamReport>>) {
+    fn take_back(&mut self, emptied: &Receiver<Vec<StreamReport>>) {
         while self.worker.wants_back()
             && let Ok(streams) = emptied.try_recv()
         {
             self.worker.give_back(streams);
-        }
-        while let Some(piece) = self.worker.take_interval() {
-            let _ = self.reporter.send(Ok(Report::Interval(self.index, piece)));
         }
     }
 

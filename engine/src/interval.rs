@@ -1,6 +1,6 @@
 //! What happened in one second of a phase, put together from all workers.
 
-use crate::{Nanos, StreamReport, worker::Piece};
+use crate::{Nanos, StreamReport, WorkerTime, worker::Piece};
 
 /// What all workers did in a second of a phase (or longer, where reports were not taken in time):
 /// what is in one interval is in no other, and all of them appended are the phase.
@@ -11,6 +11,8 @@ pub struct Interval {
     /// When it ended, in ns after the phase's start. What happened in its last microseconds may be
     /// in the next one.
     pub end_ns: Nanos,
+    /// What each worker's thread did.
+    pub workers: Vec<WorkerTime>,
     /// Per stream, in the phase's order.
     pub streams: Vec<StreamReport>,
 }
@@ -66,10 +68,12 @@ impl Intervals {
         }
         let (mut first, mut end_ns) = (u64::MAX, 0);
         let mut spent = Vec::new();
+        let mut times = vec![WorkerTime::default(); self.reached.len()];
         let mut workers: Vec<(usize, Vec<StreamReport>)> = Vec::new();
         for (worker, piece) in self.pending.extract_if(.., |(_, piece)| piece.first < end) {
             first = first.min(piece.first);
             end_ns = end_ns.max(piece.end_ns);
+            times[worker].append(piece.time);
             match workers.iter_mut().find(|(other, _)| *other == worker) {
                 None => workers.push((worker, piece.streams)),
                 Some((_, earlier)) => {
@@ -84,7 +88,8 @@ impl Intervals {
             spent.push((worker, others));
         }
         let start_ns = first.saturating_mul(self.interval_ns);
-        Some(Merged { interval: Interval { start_ns, end_ns, streams }, worker, spent })
+        let interval = Interval { start_ns, end_ns, workers: times, streams };
+        Some(Merged { interval, worker, spent })
     }
 
     /// Adds an interval to the whole; gives its memory back, emptied, with the workers that it is
@@ -131,12 +136,13 @@ mod tests {
         report.planned = planned;
         report.vus.current = 1;
         report.vus.max = planned as u32;
-        Piece { first, end, end_ns: end * 1000, streams: vec![report] }
+        let time = WorkerTime { thread: 7, busy_ns: planned };
+        Piece { first, end, end_ns: end * 1000, time, streams: vec![report] }
     }
 
     fn next(intervals: &mut Intervals) -> Option<(Nanos, Nanos, u64, Vec<usize>)> {
         let merged = intervals.take()?;
-        let Interval { start_ns, end_ns, streams } = &merged.interval;
+        let Interval { start_ns, end_ns, streams, .. } = &merged.interval;
         let told = (*start_ns, *end_ns, streams[0].planned);
         let mut workers: Vec<_> = intervals.append(merged).iter().map(|(to, _)| *to).collect();
         workers.sort_unstable();
@@ -173,6 +179,19 @@ mod tests {
         let told: Vec<_> = std::iter::from_fn(|| next(&mut intervals)).map(|told| told.2).collect();
         assert_eq!(told, [3, 2, 2]);
         assert_eq!(intervals.whole()[0].planned, 7);
+    }
+
+    #[test]
+    fn what_a_worker_did_is_told_apart_from_what_others_did() {
+        let mut intervals = Intervals::new(2, Some(1000));
+        intervals.push(0, piece(0, 2, 950), false);
+        intervals.push(1, piece(0, 1, 300), false);
+        intervals.push(1, piece(1, 2, 400), true);
+        let told = |busy_ns| WorkerTime { thread: 7, busy_ns };
+        assert_eq!(intervals.take().unwrap().interval.workers, [told(950), told(700)]);
+        intervals.push(0, piece(2, 3, 5), true);
+        let workers = intervals.take().unwrap().interval.workers;
+        assert_eq!(workers, [told(5), WorkerTime::default()], "one was done before");
     }
 
     #[test]

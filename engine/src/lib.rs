@@ -47,7 +47,7 @@ pub use random::Random;
 pub use recording::{
     Checked, HISTOGRAM_TOP_NS, OperationRecording, Recording, ServerTimes, histogram,
 };
-pub use report::{PhaseReport, StreamReport, Vus};
+pub use report::{PhaseReport, StreamReport, Vus, WorkerTime};
 pub use script::Script;
 pub use stream::Stream;
 pub use target::{Opening, Target};

@@ -162,6 +162,23 @@ impl StreamReport {
     }
 }
 
+/// What a worker's thread did in a stretch of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkerTime {
+    /// The kernel's number of the thread (gettid(2)); 0 of a worker that had nothing to do any more.
+    pub thread: u32,
+    /// CPU time that was work and no spinning, in ns.
+    pub busy_ns: Nanos,
+}
+
+impl WorkerTime {
+    /// Adds what the same thread did next.
+    pub fn append(&mut self, later: Self) {
+        self.thread = later.thread;
+        self.busy_ns += later.busy_ns;
+    }
+}
+
 /// What one worker, or all of them together, did in a phase.
 #[derive(Clone, Debug)]
 pub struct PhaseReport {
@@ -175,8 +192,8 @@ pub struct PhaseReport {
     pub cpu_ns: Nanos,
     /// As much of it was spent spinning for deadlines, in ns.
     pub spun_ns: Nanos,
-    /// For each worker, how much of its CPU time was work and no spinning, in ns.
-    pub busy_ns: Vec<Nanos>,
+    /// What each of them did.
+    pub workers: Vec<WorkerTime>,
     /// Whether it was stopped before its time by the stop flag.
     pub is_interrupted: bool,
     /// Whether it was stopped before its time by whoever was told of its intervals.

@@ -86,6 +86,7 @@ fn both_legs_are_secured_and_told() {
     assert!(heading.starts_with("TLS: gateway+pooler, gateway+direct none; pooler TLSv1.3 "));
     assert!(heading.ends_with(" with channel binding"), "{heading}");
     assert!(!table.contains("differ in TLS"), "{table}");
+    assert!(!table.contains("not compared"), "{table}");
     let is_postgres = |conninfo: &str| conninfo == stack.target("postgres");
     let table = layers(&|conninfo: &str| match is_postgres(conninfo) {
         true => old(conninfo),
@@ -102,6 +103,10 @@ fn both_legs_are_secured_and_told() {
         false => conninfo.to_owned(),
     });
     assert!(table.contains("pooler and direct differ in TLS (TLSv1.2 "), "{table}");
+    // The gateway's way to it has not changed.
+    let told = table.lines().find(|line| line.contains("clients of the pooler differ in TLS"));
+    let told = told.expect("the console shows both");
+    assert!(told.contains("(nova TLSv1.2/") && told.contains(" and TLSv1.3/"), "{told}");
 
     refusals(&stack);
     passwords(&stack);

@@ -59,7 +59,7 @@ pub(crate) fn run(
         let first = Load::SharedIterations { vus: 1, iterations: 1, max_duration_ns };
         rig.warm_up(rig.stream(arm, first, (0, 0), plan.seed))?;
         say(&format!("{}: {}", kind.name, table::length(plan.duration_ns)));
-        let ObservedPhase { mut report, observations: seen, series } =
+        let ObservedPhase { mut report, observations: seen, series, .. } =
             rig.observe(scenario, plan.streams(&rig, arm))?;
         let times = report.streams.iter_mut().find_map(|stream| stream.cancels.take());
         measured.push(times.map_or_else(CancelTimes::default, |times| *times));

@@ -64,7 +64,7 @@ pub(crate) fn run(
         say(&format!("{}: {}", kind.name, table::length(plan.duration_ns)));
         let stream = reconnecting(&rig, arm, plan.pace.load(plan.duration_ns), plan.seed);
         let before = NetworkSample::read();
-        let ObservedPhase { mut report, observations, series } =
+        let ObservedPhase { mut report, observations, series, .. } =
             rig.observe(scenario, vec![stream])?;
         let network = NetworkSample::read().since(before);
         let times = report.streams.iter_mut().find_map(|stream| stream.connections.take());

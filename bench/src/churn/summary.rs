@@ -187,7 +187,7 @@ impl Summary {
                 start: 0,
                 end: SECOND,
                 spun_ns: 0,
-                busy_ns: Vec::new(),
+                workers: Vec::new(),
                 cpu_ns: 25_000_000,
                 is_interrupted: false,
                 is_aborted: false,

@@ -332,12 +332,12 @@ fn serve<S, T>(
     opened: Result<(tokio_postgres::Client, tokio_postgres::Connection<S, T>), postgres::Error>,
 ) -> Result<tokio_postgres::Client, String>
 where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
-    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let (client, connection) = opened.map_err(|error| with_sources(&error))?;
     // How it ends is the client's to tell.
-    tokio::task::spawn_local(async { drop(connection.await) });
+    tokio::spawn(async { drop(connection.await) });
     Ok(client)
 }
 

@@ -181,7 +181,7 @@ fn fill(level: &mut Level, index: usize) {
             end: 500 * MILLISECOND,
             cpu_ns: 12 * requests * 1000,
             spun_ns: 0,
-            busy_ns: Vec::new(),
+            workers: Vec::new(),
             is_interrupted: false,
             is_aborted: false,
         };
@@ -214,7 +214,7 @@ fn fill(level: &mut Level, index: usize) {
                     ("xact_time", requests * 450),
                 ])),
                 is_anew: false,
-                looks: if is_watched { vec![look] } else { Vec::new() },
+                looks: if is_watched { vec![look; 2] } else { Vec::new() },
                 is_watched,
             });
         }

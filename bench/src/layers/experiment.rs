@@ -198,9 +198,9 @@ impl<'a> Experiment<'a> {
         let report = self.rig.phase(vec![stream])?;
         if is_observed(round) {
             let times = (report.start - self.start_ns, report.end - self.start_ns);
-            let load = LoadSecond::of(times, &report.streams);
+            let load = LoadSecond::of(times, &report.streams, &report.workers);
             let level = &mut self.levels[rate];
-            level.observed[arm].push((load, self.rig.spun_share(&report)));
+            level.observed[arm].push(load);
             let looks = observer.hear().into_iter().map(|(_, look)| look);
             let looks = looks.filter(|look| (report.start..=report.end).contains(&look.at_ns));
             looks.for_each(|look| level.arms[arm].saw(look.reading.backends()));

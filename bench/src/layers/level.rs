@@ -14,8 +14,8 @@ pub(super) struct Level {
     /// For each arm, what the pooler said of each of its blocks, in their order; empty where the pooler
     /// is not on the way, or not known.
     pub(super) pool: Vec<Vec<PoolBlock>>,
-    /// For each arm, its blocks that were observed, each with its share of spinning.
-    pub(super) observed: Vec<Vec<(LoadSecond, f64)>>,
+    /// For each arm, its blocks that were observed.
+    pub(super) observed: Vec<Vec<LoadSecond>>,
 }
 
 /// What the pooler said of one block.

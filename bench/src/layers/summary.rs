@@ -150,7 +150,7 @@ impl Results<'_> {
         let Self { plan, levels, .. } = self;
         let mut validity = Validity::default();
         for level in *levels {
-            let offered = Offered { rate: level.rate, block_ns: plan.block_ns };
+            let offered = Offered::new(level.rate, plan.gaps, plan.block_ns);
             validity.merge(Validity::of(&Evidence {
                 busiest: &self.generator.busiest,
                 machine: &self.generator.machine,

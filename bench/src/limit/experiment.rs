@@ -258,11 +258,11 @@ impl<'a> Experiment<'a> {
         let load = self.plan.variable.load(asked.load, asked.duration_ns, self.connections);
         let stream = rig.stream(0, load, (0, 0), seed);
         rig.forget_machine();
-        let ObservedPhase { report, series, observations } =
+        let ObservedPhase { report, series, observations, generator_share } =
             rig.observe(self.scenario, vec![stream])?;
         let ended = report.start + asked.duration_ns;
         let about = (&self.loads, self.target.goals.as_slice());
-        let mut trial = Trial::new(asked, kind, &report, about, self.connections);
+        let mut trial = Trial::new(asked, kind, &report, generator_share, about, self.connections);
         trial.limiter = Limiter::find(&series);
         trial.excuse();
         let mut arm = rig.arms[0].clone();
@@ -297,15 +297,16 @@ impl<'a> Experiment<'a> {
         let (variable, load) = (self.plan.variable, trial.load);
         arm.kind.name = format!("{} at {}", arm.kind.name, super::table::load(load)).into();
         let label = arm.label();
-        let rate = match variable {
-            Variable::Rate { gaps: Gaps::Uniform } => Some(load),
-            Variable::Connections { rate } => Some(rate),
-            Variable::Rate { gaps: Gaps::Poisson } | Variable::Vus => None,
+        let offered = match variable.load(load, trial.duration_ns, trial.connections) {
+            Load::ConstantArrivalRate { rate, gaps, duration_ns, .. } => {
+                Some(Offered::new(rate, gaps, duration_ns))
+            }
+            _ => None,
         };
         trial.validity = Validity::of(&Evidence {
             busiest: &Busiest { share: trial.generator_share, at: Some(label.clone()) },
             machine: &machine,
-            offered: vec![rate.map(|rate| Offered { rate, block_ns: trial.duration_ns })],
+            offered: vec![offered],
             // Their loads differ: the search compares the limits, and its summary the sessions.
             comparison: Comparison::Apart,
             steady: steady.into_iter().map(|series| Steady::new(label.clone(), series)).collect(),

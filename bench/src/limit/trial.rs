@@ -87,6 +87,7 @@ impl Trial {
         asked: &search::Trial,
         kind: Kind,
         report: &PhaseReport,
+        generator_share: f64,
         (loads, goals): (&Loads, &[Goal]),
         connections: u32,
     ) -> Self {
@@ -105,7 +106,6 @@ impl Trial {
         }];
         let gauges = Gauges::default();
         let metrics = loads.metrics(length_ns, &tallies, &gauges);
-        let busy_ns = report.busy_ns.iter().max().copied().unwrap_or_default() as f64;
         let mut trial = Self {
             target: loads.loads[0].target.clone(),
             load: asked.load,
@@ -119,7 +119,7 @@ impl Trial {
             errors,
             response_ns: Quantiles::new(&whole.response),
             service_ns: Quantiles::new(&whole.service),
-            generator_share: busy_ns / length_ns as f64,
+            generator_share,
             goals: goals.iter().map(|goal| goal.judge(&metrics)).collect(),
             judgement: Judgement::Met,
             limiter: None,

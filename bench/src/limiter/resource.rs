@@ -97,8 +97,11 @@ impl Resource {
     pub(super) fn has_run_out(&self, second: &Second) -> Option<bool> {
         Some(match self {
             Self::Generator => {
-                let is_late = is_late(&second.load);
-                is_late || generator(second).map(|used| is_busy(used) || is_starved(used))?
+                let is_at_work = second.load.busiest_worker.map(|share| share >= FILLED);
+                let is_in_want =
+                    generator(second).and_then(|used| Some(is_busy(used)? || is_starved(used)));
+                let known = [Some(is_late(&second.load)).filter(|is| *is), is_at_work, is_in_want];
+                known.into_iter().flatten().reduce(|one, other| one || other)?
             }
             Self::Cpu(name) => {
                 let used = second.processes.get(name)?.as_ref()?;
@@ -234,24 +237,25 @@ fn is_late(load: &LoadSecond) -> bool {
 
 /// What it used and what it would have used besides, in cores.
 fn wanted(used: &ProcessUse) -> f64 {
-    used.cpu_cores + used.wait_cores
+    used.cpu_cores + used.wait_cores.unwrap_or(0.0)
 }
 
-/// Whether a thread of it does not rest.
-fn is_busy(used: &ProcessUse) -> bool {
-    used.busiest_thread >= FILLED
+/// Whether a thread of it does not rest; `None` where the kernel does not tell.
+fn is_busy(used: &ProcessUse) -> Option<bool> {
+    Some(used.busiest_thread? >= FILLED)
 }
 
-/// Whether a thread of it gets its core too seldom.
+/// Whether a thread of it is known to get its core too seldom.
 fn is_starved(used: &ProcessUse) -> bool {
-    used.busiest_thread >= STARVED && used.busiest_thread_wait > used.busiest_thread / 2.0
+    let both = used.busiest_thread.zip(used.busiest_thread_wait);
+    both.is_some_and(|(ready, waited)| ready >= STARVED && waited > ready / 2.0)
 }
 
 /// Whether a process has all the CPU time that it can make use of: one thread can fill one core. A
 /// backend that never rests says nothing of the others.
 fn fills_what_it_may(used: &ProcessUse) -> bool {
     used.cpu_cores >= FILLED * used.usable_cores
-        || (!used.has_children && is_busy(used) && !is_starved(used))
+        || (!used.has_children && is_busy(used) == Some(true) && !is_starved(used))
 }
 
 /// Whether a process has not the CPU time that it can make use of, since others are on its cores. On
@@ -278,7 +282,13 @@ fn waits(server: &ServerSecond, kind: &str) -> Option<bool> {
 }
 
 fn generator_evidence(seconds: &[Second]) -> Vec<String> {
-    let busiest = mean(seconds, |second| Some(generator(second)?.busiest_thread));
+    let busiest = mean(seconds, |second| {
+        let told = second.load.busiest_worker;
+        [generator(second).and_then(|used| used.busiest_thread), told]
+            .into_iter()
+            .flatten()
+            .reduce(f64::max)
+    });
     let most = |quantile: fn(&Spread) -> Nanos| {
         let late = seconds.iter().filter_map(|second| second.load.lateness_ns);
         late.map(|late| quantile(&late)).max().map(|ns| show(ns as f64))
@@ -297,10 +307,10 @@ fn generator_evidence(seconds: &[Second]) -> Vec<String> {
 fn cpu_evidence(name: &str, seconds: &[Second]) -> Vec<String> {
     let used = |second: &Second| second.processes.get(name).cloned().flatten();
     let of =
-        |figure: fn(&ProcessUse) -> f64| mean(seconds, |second| used(second).as_ref().map(figure));
+        |figure: fn(&ProcessUse) -> Option<f64>| mean(seconds, |second| figure(&used(second)?));
     let is_under_quota = seconds.iter().filter_map(used).any(|used| used.is_under_quota);
     let limit = if is_under_quota { " that its control group allows" } else { "" };
-    let cores = of(|used| used.cpu_cores).zip(of(|used| used.usable_cores));
+    let cores = of(|used| Some(used.cpu_cores)).zip(of(|used| Some(used.usable_cores)));
     let throttled = mean(seconds, |second| used(second)?.throttled_cores);
     let waited = of(|used| used.wait_cores).zip(of(|used| used.busiest_thread));
     known([

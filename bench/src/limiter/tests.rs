@@ -28,7 +28,7 @@ fn server(second: &mut Second) -> &mut ServerSecond {
 /// It is ready most of the time, and others are on its core.
 fn starve(second: &mut Second, name: &str) {
     let used = process(second, name);
-    (used.busiest_thread, used.busiest_thread_wait) = (0.8, 0.75);
+    (used.busiest_thread, used.busiest_thread_wait) = (Some(0.8), Some(0.75));
 }
 
 fn wait(second: &mut Second, event: &str) {
@@ -57,12 +57,13 @@ fn where_nothing_runs_out_nothing_is_named() {
 
 #[test]
 fn each_resource_is_named_when_it_runs_out() {
-    let cases: [Case; 19] = [
-        ("generator", |second| process(second, GENERATOR).busiest_thread = 0.99),
+    let cases: [Case; 20] = [
+        ("generator", |second| second.load.busiest_worker = Some(0.97)),
+        ("generator", |second| process(second, GENERATOR).busiest_thread = Some(0.99)),
         ("generator", |second| starve(second, GENERATOR)),
         // Whatever keeps it from sending in time.
         ("generator", |second| second.load.lateness_ns.as_mut().unwrap().p50 = 6 * MILLISECOND),
-        ("pooler CPU", |second| process(second, "pooler").busiest_thread = 0.97),
+        ("pooler CPU", |second| process(second, "pooler").busiest_thread = Some(0.97)),
         ("gateway CPU", |second| {
             let used = process(second, "gateway");
             (used.cpu_cores, used.usable_cores, used.is_under_quota) = (0.29, 0.3, true);
@@ -72,7 +73,7 @@ fn each_resource_is_named_when_it_runs_out() {
         ("postgres CPU", |second| {
             let used = process(second, "postgres");
             (used.cores, used.usable_cores) = (vec![1], 1.0);
-            (used.cpu_cores, used.wait_cores) = (0.4, 5.0);
+            (used.cpu_cores, used.wait_cores) = (0.4, Some(5.0));
             second.machine.as_mut().unwrap().idle_by_core.insert(1, 0.0);
         }),
         ("pooler CPU", |second| {
@@ -88,7 +89,7 @@ fn each_resource_is_named_when_it_runs_out() {
             let machine = second.machine.as_mut().unwrap();
             machine.idle = 0.01;
             machine.idle_by_core.values_mut().for_each(|idle| *idle = 0.01);
-            process(second, "postgres").wait_cores = 3.0;
+            process(second, "postgres").wait_cores = Some(3.0);
         }),
         ("locks in postgres", |second| wait(second, "Lock:tuple")),
         ("lightweight locks in postgres", |second| wait(second, "LWLock:WALWrite")),
@@ -145,9 +146,45 @@ fn requests_that_waited_for_a_connection_are_no_limit_of_the_generator() {
     assert_eq!(named(waited), None);
 }
 
+/// What a kernel without the scheduler's statistics does not tell.
+fn forget_the_schedule(second: &mut Second) {
+    for used in second.processes.values_mut().flatten() {
+        (used.wait_cores, used.busiest_thread, used.busiest_thread_wait) = (None, None, None);
+    }
+}
+
+#[test]
+fn where_the_scheduler_tells_nothing_cpu_time_decides_and_a_generator_is_busy_by_its_own_account() {
+    assert_eq!(named(forget_the_schedule), None);
+    let cases: [Case; 3] = [
+        ("generator", |second| second.load.busiest_worker = Some(0.97)),
+        ("pooler CPU", |second| process(second, "pooler").cpu_cores = 0.97),
+        ("postgres CPU", |second| process(second, "postgres").cpu_cores = 3.7),
+    ];
+    for (name, change) in cases {
+        let both = |second: &mut Second| {
+            forget_the_schedule(second);
+            change(second);
+        };
+        assert_eq!(named(both).as_deref(), Some(name));
+    }
+    let limiter = Limiter::find(&run((0, 10), |second| {
+        forget_the_schedule(second);
+        process(second, "pooler").cpu_cores = 0.97;
+    }));
+    insta::assert_snapshot!(limiter.unwrap(), @"pooler CPU, from the beginning to 10.0 s: it used 0.97 of 1.00 cores");
+    // Neither tells: the generator was not seen.
+    let limiter = Limiter::find(&run((0, 10), |second| {
+        forget_the_schedule(second);
+        second.load.busiest_worker = None;
+        second.load.lateness_ns.as_mut().unwrap().p50 = 6 * MILLISECOND;
+    }));
+    assert_eq!(limiter.unwrap().name, "generator", "its requests were late");
+}
+
 #[test]
 fn a_backend_that_never_rests_is_not_the_server_at_its_limit() {
-    assert_eq!(named(|second| process(second, "postgres").busiest_thread = 1.0), None);
+    assert_eq!(named(|second| process(second, "postgres").busiest_thread = Some(1.0)), None);
 }
 
 #[test]
@@ -155,7 +192,7 @@ fn what_fills_the_pool_is_named_before_the_pool() {
     let causes: [Case; 3] = [
         ("postgres CPU", |second| process(second, "postgres").cpu_cores = 3.9),
         ("locks in postgres", |second| wait(second, "Lock:transactionid")),
-        ("generator", |second| process(second, GENERATOR).busiest_thread = 1.0),
+        ("generator", |second| process(second, GENERATOR).busiest_thread = Some(1.0)),
     ];
     for (name, cause) in causes {
         let both = |second: &mut Second| {
@@ -225,6 +262,7 @@ fn the_evidence_is_told_in_figures() {
     let limiter = Limiter::find(&run((0, 10), |second| {
         let late = second.load.lateness_ns.as_mut().unwrap();
         (late.p50, late.p99) = (6 * MILLISECOND, 9 * MILLISECOND);
+        second.load.busiest_worker = None;
         second.processes.clear();
     }));
     insta::assert_snapshot!(limiter.unwrap(), @"generator, from the beginning to 10.0 s: requests left up to 6.00 ms late at the median and 9.00 ms at p99");

@@ -33,8 +33,8 @@ struct Files {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ProcessFigures {
     pub(super) memory: Memory,
-    /// Its threads, by their numbers.
-    pub(super) threads: Vec<(u32, Scheduled)>,
+    /// Its threads, by their numbers; `None` where the kernel keeps no such statistics.
+    pub(super) threads: Vec<(u32, Option<Scheduled>)>,
 }
 
 /// In pages (proc_pid_statm(5)).
@@ -45,8 +45,7 @@ pub(super) struct Memory {
     pub(super) shared: u64,
 }
 
-/// A thread's time with the scheduler (Linux, Documentation/scheduler/sched-stats.rst); where the
-/// kernel keeps no such statistics nothing was waited for, as far as we know.
+/// A thread's time with the scheduler (Linux, Documentation/scheduler/sched-stats.rst).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Scheduled {
     pub(super) run_ns: Nanos,
@@ -96,10 +95,10 @@ impl Files {
             let read = |file: &File| Scheduled::of(&text(file)?);
             // A thread that was given the number of one that has ended has another file.
             let kept = earlier.remove(&tid).flatten();
-            let kept = kept.and_then(|file| Some((read(&file)?, Some(file))));
+            let kept = kept.and_then(|file| Some((Some(read(&file)?), Some(file))));
             let (scheduled, file) = kept.unwrap_or_else(|| {
                 let file = open();
-                (file.as_ref().and_then(read).unwrap_or_default(), file)
+                (file.as_ref().and_then(read), file)
             });
             self.schedstats.insert(tid, file);
             (tid, scheduled)
@@ -116,10 +115,20 @@ impl Memory {
 }
 
 impl Scheduled {
+    /// What came between two instants.
+    pub(super) fn since(self, then: Self) -> Self {
+        Self {
+            run_ns: self.run_ns.saturating_sub(then.run_ns),
+            wait_ns: self.wait_ns.saturating_sub(then.wait_ns),
+            turns: self.turns.saturating_sub(then.turns),
+        }
+    }
+
     fn of(schedstat: &str) -> Option<Self> {
         let mut numbers = schedstat.split_whitespace().map_while(|number| number.parse().ok());
         let [run_ns, wait_ns, turns] = [numbers.next()?, numbers.next()?, numbers.next()?];
-        Some(Self { run_ns, wait_ns, turns })
+        // A kernel whose scheduler counts nothing shows zeros (fs/proc/base.c, proc_pid_schedstat).
+        Some(Self { run_ns, wait_ns, turns }).filter(|_| turns > 0)
     }
 }
 
@@ -201,5 +210,6 @@ mod tests {
         let (run_ns, wait_ns, turns) = (7, 8, 9);
         assert_eq!(Scheduled::of("7 8 9\n"), Some(Scheduled { run_ns, wait_ns, turns }));
         assert_eq!(Scheduled::of("7 8"), None);
+        assert_eq!(Scheduled::of("0 0 0\n"), None, "a scheduler that counts nothing");
     }
 }

@@ -1,67 +1,55 @@
-//! Logging in, with an end to the patience.
+//! Logging in and asking, each with an end to the patience.
 
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
-
-use postgres::Client;
+use tokio::runtime::Runtime;
 
 use super::ObserveError;
-use crate::conninfo::Conninfo;
+use super::session::{Answer, Session};
 
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Logs in to `what`, at `conninfo`; `remedy` is for the reader where that fails. The client's own
-/// time limit ends with the TCP connection, so what listens there and says nothing would hold it for
-/// ever: it waits on a thread of its own, which is left behind then.
-pub(super) fn login(
-    what: &'static str,
-    conninfo: &str,
-    remedy: &'static str,
-) -> Result<(Client, String), ObserveError> {
-    login_within(PATIENCE, what, conninfo, remedy)
+/// A connection whose answers are waited for on this thread.
+pub(super) struct Login {
+    /// Its connection task runs here, while an answer is waited for. `None` once it was given up.
+    runtime: Option<Runtime>,
+    session: Session,
 }
 
-fn login_within(
-    patience: Duration,
-    what: &'static str,
-    conninfo: &str,
-    remedy: &'static str,
-) -> Result<(Client, String), ObserveError> {
-    let conninfo =
-        Conninfo::parse(conninfo).map_err(|error| ObserveError::Conninfo { what, error })?;
-    let place = conninfo.place();
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        // Nobody waits any more where this fails.
-        let _ = sender.send(conninfo.connect());
-    });
-    let silence = || format!("it took the connection and said nothing for {patience:?}");
-    match receiver.recv_timeout(patience).unwrap_or_else(|_| Err(silence())) {
-        Ok(client) => Ok((client, place)),
-        Err(problem) => Err(ObserveError::Connect { what, place, problem, remedy }),
+impl Login {
+    /// Logs in to `what`, at `conninfo`; `remedy` is for the reader where that fails.
+    pub(super) fn open(
+        what: &'static str,
+        conninfo: &str,
+        remedy: &'static str,
+    ) -> Result<Self, ObserveError> {
+        Self::of(Session::new(what, conninfo, remedy)?)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use std::net::{Ipv4Addr, TcpListener};
+    pub(super) fn of(session: Session) -> Result<Self, ObserveError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| session.fault(error.to_string()))?;
+        let mut login = Self { runtime: Some(runtime), session };
+        login.wait(async |session| session.open().await.map(drop))?;
+        Ok(login)
+    }
 
-    use super::*;
+    /// What is said to `query`. Once there was no answer, there is none to the next ones.
+    pub(super) fn ask(&mut self, query: &str) -> Result<Answer, ObserveError> {
+        self.wait(async |session| session.ask(query).await)
+    }
 
-    #[test]
-    fn a_server_that_says_nothing_is_an_error_and_no_hang() {
-        let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = silent.local_addr().unwrap().port();
-        let conninfo = format!("host=127.0.0.1 port={port} user=u password=p dbname=d");
-        let patience = Duration::from_millis(100);
-        let error = login_within(patience, "the console", &conninfo, "ask it").err().unwrap();
-        assert_eq!(
-            error.to_string(),
-            format!(
-                "the console at 127.0.0.1:{port} does not answer: it took the connection and said \
-                 nothing for 100ms; ask it"
-            )
-        );
+    pub(super) fn fault(&self, problem: String) -> ObserveError {
+        self.session.fault(problem)
+    }
+
+    fn wait<A>(
+        &mut self,
+        what: impl AsyncFnOnce(&mut Session) -> Result<A, ObserveError>,
+    ) -> Result<A, ObserveError> {
+        let Self { runtime, session } = self;
+        let Some(open) = runtime else { return Err(session.fault("it is not open".into())) };
+        let answer = open.block_on(what(session));
+        if answer.is_err() {
+            // A name that is looked up for ever is left behind.
+            runtime.take().map(Runtime::shutdown_background).unwrap_or_default();
+        }
+        answer
     }
 }

@@ -33,8 +33,8 @@ pub(crate) use machine::{MachineSample, MachineUse};
 pub(crate) use network::{Network, NetworkSample};
 pub(crate) use observer::{Look, Observations, Observed, Observer, keep_off};
 pub(crate) use pooler::{
-    ClientLimit, Counters, Figures, FullPool, PoolLook, Pooler, PoolerSample, Poolers, Pools,
-    Totals, pool_mode,
+    ClientLimit, ClientTls, Counters, Figures, FullPool, PoolLook, Pooler, PoolerSample, Poolers,
+    Pools, Totals, pool_mode,
 };
 pub(crate) use process::{ProcessSample, ProcessSource, ProcessUse};
 pub(crate) use prometheus::Exposition;

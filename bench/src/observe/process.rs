@@ -20,7 +20,7 @@ pub(crate) struct ProcessSample {
     leaders: Vec<u32>,
     cpu: CpuSample,
     /// By thread.
-    threads: BTreeMap<u32, Scheduled>,
+    threads: BTreeMap<u32, Option<Scheduled>>,
     has_children: bool,
     /// Cores that it may run on, by their numbers.
     cores: Vec<usize>,
@@ -32,17 +32,18 @@ pub(crate) struct ProcessSample {
     open_files_max: Option<u64>,
 }
 
-/// What a family's processes took between two instants.
+/// What a family's processes took between two instants. Where the kernel keeps no statistics of its
+/// scheduler, what only they tell is null: unknown, and no zero.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct ProcessUse {
     /// CPU time in cores.
     pub(crate) cpu_cores: f64,
     /// Time in which a thread was ready and waited for a core, over all threads, in cores.
-    pub(crate) wait_cores: f64,
+    pub(crate) wait_cores: Option<f64>,
     /// The share of time in which its busiest thread ran or waited for a core, 0 to 1.
-    pub(crate) busiest_thread: f64,
+    pub(crate) busiest_thread: Option<f64>,
     /// As much of that it waited.
-    pub(crate) busiest_thread_wait: f64,
+    pub(crate) busiest_thread_wait: Option<f64>,
     /// How many cores it could use: not more than its threads, than those it may run on, and than
     /// its control group allows.
     pub(crate) usable_cores: f64,
@@ -56,7 +57,7 @@ pub(crate) struct ProcessUse {
     /// Whether children of it share its work among them.
     pub(crate) has_children: bool,
     /// How often a thread was given a core, by the second.
-    pub(crate) context_switches: f64,
+    pub(crate) context_switches: Option<f64>,
     /// What the control groups say, where such are named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) group: Option<Usage>,
@@ -175,21 +176,35 @@ impl ProcessSample {
         self.leaders != earlier.leaders
     }
 
-    /// What was taken in the `elapsed_ns` since `earlier`; `None` where there are other processes.
-    pub(crate) fn since(&self, earlier: &Self, elapsed_ns: Nanos) -> Option<ProcessUse> {
+    /// What was taken in the `elapsed_ns` since `earlier`; `None` where there are other processes. Of
+    /// threads in `worked` another account says how much of their time they worked, 0 to 1.
+    pub(crate) fn since(
+        &self,
+        earlier: &Self,
+        elapsed_ns: Nanos,
+        worked: &BTreeMap<u32, f64>,
+    ) -> Option<ProcessUse> {
         if self.has_begun_anew(earlier) || elapsed_ns == 0 {
             return None;
         }
         let in_cores = |ns: Nanos| ns as f64 / elapsed_ns as f64;
-        let (mut wait_ns, mut turns, mut busiest_ns) = (0, 0, (0, 0));
+        let is_counted = self.threads.values().any(Option::is_some);
+        let (mut wait_ns, mut turns) = (0, 0);
+        let mut busiest: Option<(f64, f64)> = None;
         for (tid, now) in &self.threads {
-            let then = earlier.threads.get(tid).copied().unwrap_or_default();
-            let waited_ns = now.wait_ns.saturating_sub(then.wait_ns);
+            let then = earlier.threads.get(tid).copied().flatten().unwrap_or_default();
+            let Scheduled { run_ns, wait_ns: waited_ns, turns: had } =
+                now.map_or_else(Scheduled::default, |now| now.since(then));
             wait_ns += waited_ns;
-            turns += now.turns.saturating_sub(then.turns);
-            let ready_ns = now.run_ns.saturating_sub(then.run_ns) + waited_ns;
-            busiest_ns = busiest_ns.max((ready_ns, waited_ns));
+            turns += had;
+            let worked = worked.get(tid).copied();
+            if is_counted || worked.is_some() {
+                let waited = in_cores(waited_ns);
+                let ready = worked.unwrap_or_else(|| in_cores(run_ns)) + waited;
+                busiest = busiest.filter(|(most, _)| *most >= ready).or(Some((ready, waited)));
+            }
         }
+        let counted = |figure: f64| is_counted.then_some(figure);
         let unlimited = self.cores.len().min(self.threads.len()) as f64;
         let quota = self.quota.map(|quota| quota.cores).filter(|cores| *cores < unlimited);
         let throttled_ns = self.quota.zip(earlier.quota);
@@ -197,15 +212,15 @@ impl ProcessSample {
             throttled_ns.map(|(now, then)| now.throttled_ns.saturating_sub(then.throttled_ns));
         Some(ProcessUse {
             cpu_cores: in_cores(self.cpu.since(&earlier.cpu)?),
-            wait_cores: in_cores(wait_ns),
-            busiest_thread: in_cores(busiest_ns.0).min(1.0),
-            busiest_thread_wait: in_cores(busiest_ns.1).min(1.0),
+            wait_cores: counted(in_cores(wait_ns)),
+            busiest_thread: busiest.map(|(ready, _)| ready.min(1.0)),
+            busiest_thread_wait: busiest.and_then(|(_, waited)| counted(waited.min(1.0))),
             usable_cores: quota.unwrap_or(unlimited),
             cores: self.cores.clone(),
             is_under_quota: quota.is_some(),
             throttled_cores: throttled_ns.map(in_cores),
             has_children: self.has_children,
-            context_switches: turns as f64 * engine::SECOND as f64 / elapsed_ns as f64,
+            context_switches: counted(turns as f64 * engine::SECOND as f64 / elapsed_ns as f64),
             group: self.group,
             resident_bytes: self.resident_bytes,
             open_files: self.open_files,
@@ -237,18 +252,14 @@ fn open_files_max(pid: u32) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use engine::{MILLISECOND, SECOND};
-
-    use super::*;
-    use crate::observe::Reading;
-
-    fn sample(threads: &[(u32, u64, u64)]) -> ProcessSample {
+impl ProcessSample {
+    /// Of these threads: how long each ran and waited so far, in ms.
+    pub(crate) fn example(threads: &[(u32, u64, u64)]) -> Self {
         let scheduled = |(tid, run_ms, wait_ms): &(u32, u64, u64)| {
-            let (run_ns, wait_ns) = (run_ms * MILLISECOND, wait_ms * MILLISECOND);
-            (*tid, Scheduled { run_ns, wait_ns, turns: *run_ms })
+            let (run_ns, wait_ns) = (run_ms * engine::MILLISECOND, wait_ms * engine::MILLISECOND);
+            (*tid, Some(Scheduled { run_ns, wait_ns, turns: *run_ms }))
         };
-        ProcessSample {
+        Self {
             leaders: vec![1],
             cpu: CpuSample::default(),
             threads: threads.iter().map(scheduled).collect(),
@@ -261,31 +272,74 @@ mod tests {
             open_files_max: None,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::SECOND;
+
+    use super::*;
+    use crate::observe::Reading;
+
+    fn since(now: &ProcessSample, then: &ProcessSample) -> Option<ProcessUse> {
+        now.since(then, SECOND, &BTreeMap::new())
+    }
 
     #[test]
     fn waiting_adds_up_and_the_busiest_thread_is_told_apart() {
-        let before = sample(&[(1, 100, 0), (2, 0, 0)]);
-        let after = sample(&[(1, 500, 500), (2, 100, 0), (3, 50, 150)]);
-        let used = after.since(&before, SECOND).unwrap();
-        assert_eq!((used.wait_cores, used.busiest_thread), (0.65, 0.9));
-        assert_eq!(used.busiest_thread_wait, 0.5);
-        assert_eq!((used.usable_cores, used.context_switches), (3.0, 550.0));
+        let before = ProcessSample::example(&[(1, 100, 0), (2, 0, 0)]);
+        let after = ProcessSample::example(&[(1, 500, 500), (2, 100, 0), (3, 50, 150)]);
+        let used = since(&after, &before).unwrap();
+        assert_eq!((used.wait_cores, used.busiest_thread), (Some(0.65), Some(0.9)));
+        assert_eq!(used.busiest_thread_wait, Some(0.5));
+        assert_eq!((used.usable_cores, used.context_switches), (3.0, Some(550.0)));
         let other = ProcessSample { leaders: vec![2], ..before };
-        assert_eq!(after.since(&other, SECOND), None, "another process");
+        assert_eq!(since(&after, &other), None, "another process");
         let [before, after] = [other, after].map(Reading::Process);
         assert!(after.has_begun_anew(&before) && !after.has_begun_anew(&after));
     }
 
     #[test]
+    fn a_thread_that_spins_is_as_busy_as_it_says_itself() {
+        let before = ProcessSample::example(&[(1, 0, 0), (2, 0, 0), (3, 0, 0)]);
+        let after = ProcessSample::example(&[(1, 990, 0), (2, 960, 30), (3, 100, 0)]);
+        let busiest = |worked: &[(u32, f64)]| {
+            let used = after.since(&before, SECOND, &worked.iter().copied().collect()).unwrap();
+            (used.busiest_thread.unwrap(), used.busiest_thread_wait.unwrap())
+        };
+        assert_eq!(busiest(&[]), (0.99, 0.0));
+        // One spins for most of its time and the other hardly ever.
+        assert_eq!(busiest(&[(1, 0.39), (2, 0.95)]), (0.98, 0.03));
+        assert_eq!(busiest(&[(1, 0.01), (2, 0.01)]), (0.1, 0.0));
+    }
+
+    #[test]
+    fn what_a_scheduler_without_statistics_does_not_tell_is_unknown() {
+        let none = || {
+            let mut sample = ProcessSample::example(&[(1, 0, 0), (2, 0, 0)]);
+            sample.threads.values_mut().for_each(|thread| *thread = None);
+            sample
+        };
+        let used = since(&none(), &none()).unwrap();
+        assert_eq!((used.wait_cores, used.context_switches), (None, None));
+        assert_eq!((used.busiest_thread, used.busiest_thread_wait), (None, None));
+        let used = none().since(&none(), SECOND, &[(2, 0.95)].into()).unwrap();
+        assert_eq!((used.busiest_thread, used.busiest_thread_wait), (Some(0.95), None));
+        let json = serde_json::to_value(&used).unwrap();
+        assert!(json["wait_cores"].is_null(), "{json}");
+    }
+
+    #[test]
     fn a_quota_below_its_cores_is_what_it_can_use() {
         let quota = |cores, throttled_ns| Some(Quota { cores, throttled_ns });
-        let before = ProcessSample { quota: quota(0.2, 0), ..sample(&[(1, 0, 0)]) };
-        let after = ProcessSample { quota: quota(0.2, SECOND / 2), ..sample(&[(1, 0, 0)]) };
-        let used = after.since(&before, SECOND).unwrap();
+        let before = ProcessSample { quota: quota(0.2, 0), ..ProcessSample::example(&[(1, 0, 0)]) };
+        let after =
+            ProcessSample { quota: quota(0.2, SECOND / 2), ..ProcessSample::example(&[(1, 0, 0)]) };
+        let used = since(&after, &before).unwrap();
         assert_eq!((used.usable_cores, used.throttled_cores), (0.2, Some(0.5)));
         assert!(used.is_under_quota);
-        let roomy = ProcessSample { quota: quota(3.0, 0), ..sample(&[(1, 0, 0)]) };
-        let used = roomy.since(&before, SECOND).unwrap();
+        let roomy = ProcessSample { quota: quota(3.0, 0), ..ProcessSample::example(&[(1, 0, 0)]) };
+        let used = since(&roomy, &before).unwrap();
         assert_eq!((used.usable_cores, used.is_under_quota), (1.0, false));
     }
 

@@ -15,6 +15,8 @@ pub(super) struct Session {
     remedy: &'static str,
     conninfo: Conninfo,
     client: Option<Client>,
+    /// An answer that takes longer, or a login, is given up with its connection.
+    pub(super) patience: Duration,
 }
 
 /// What a server says to a question.
@@ -25,7 +27,6 @@ pub(super) enum Answer {
     Refusal { code: String, message: String },
 }
 
-/// An answer that takes longer, or a login, is given up with its connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Session {
@@ -37,7 +38,7 @@ impl Session {
     ) -> Result<Self, ObserveError> {
         let conninfo =
             Conninfo::parse(conninfo).map_err(|error| ObserveError::Conninfo { what, error })?;
-        Ok(Self { what, remedy, conninfo, client: None })
+        Ok(Self { what, remedy, conninfo, client: None, patience: PATIENCE })
     }
 
     /// Opens the connection if there is none. True where it was opened now: what was known of the
@@ -46,8 +47,9 @@ impl Session {
         if self.client.as_ref().is_some_and(|client| !client.is_closed()) {
             return Ok(false);
         }
-        let opened = timeout(PATIENCE, self.conninfo.clone().connect_here()).await;
-        let silent = |_| Err(format!("it said nothing for {PATIENCE:?}"));
+        let patience = self.patience;
+        let opened = timeout(patience, self.conninfo.clone().connect_here()).await;
+        let silent = |_| Err(format!("it said nothing for {patience:?}"));
         match opened.unwrap_or_else(silent) {
             Ok(client) => self.client = Some(client),
             Err(problem) => {
@@ -61,7 +63,7 @@ impl Session {
     /// What is said to `query`. The connection must be open; an error ends it.
     pub(super) async fn ask(&mut self, query: &str) -> Result<Answer, ObserveError> {
         let Some(client) = &self.client else { return Err(self.fault("it is not open".into())) };
-        let problem = match timeout(PATIENCE, client.simple_query(query)).await {
+        let problem = match timeout(self.patience, client.simple_query(query)).await {
             Ok(Ok(messages)) => return Ok(Answer::Tables(tables(messages))),
             Ok(Err(error)) => match error.as_db_error().filter(|_| !client.is_closed()) {
                 Some(refusal) => {
@@ -71,7 +73,7 @@ impl Session {
                 }
                 None => with_sources(&error),
             },
-            Err(_) => format!("no answer within {PATIENCE:?}"),
+            Err(_) => format!("no answer within {:?}", self.patience),
         };
         self.client = None;
         Err(self.fault(problem))

@@ -76,7 +76,7 @@ impl Summary {
                     start: 0,
                     end: plan.block_ns,
                     spun_ns: 0,
-                    busy_ns: Vec::new(),
+                    workers: Vec::new(),
                     cpu_ns: 1_000_000,
                     is_interrupted: false,
                     is_aborted: false,

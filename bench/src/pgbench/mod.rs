@@ -121,6 +121,8 @@ impl From<(PathBuf, io::Error)> for PgbenchError {
     }
 }
 
+/// How arrivals are spaced, as pgbench does it.
+const GAPS: Gaps = Gaps::Poisson;
 /// Transactions of each client are dealt out to so many blocks.
 const ROUNDS_OF_TRANSACTIONS: u64 = 20;
 
@@ -171,7 +173,7 @@ impl Plan {
             (length, Some(rate)) => {
                 let load = |duration_ns| Load::ConstantArrivalRate {
                     rate,
-                    gaps: Gaps::Poisson,
+                    gaps: GAPS,
                     duration_ns,
                     pre_allocated_vus: vus,
                     max_vus: vus,

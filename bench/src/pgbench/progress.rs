@@ -28,7 +28,7 @@ struct Pending {
 
 impl Pending {
     fn new(plan: &Plan, interval: &Interval) -> Self {
-        let Interval { start_ns, end_ns, ref streams } = *interval;
+        let Interval { start_ns, end_ns, ref streams, .. } = *interval;
         let operations = streams[0].recording.operations[..plan.scripts.len()].to_vec();
         let conflicts = streams[0].script.as_deref().map(ScriptReport::all_conflicts);
         Self {
@@ -174,7 +174,7 @@ mod tests {
         let times = (0, 0, 2 * MILLISECOND);
         recording.record(0, Outcome::Ok, &Failure::default(), times);
         let streams = vec![StreamReport::new(recording)];
-        Interval { start_ns: number * SECOND, end_ns, streams }
+        Interval { start_ns: number * SECOND, end_ns, workers: Vec::new(), streams }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::experiment::Scripts;
 use super::tables::Tables;
 use super::target::Target;
 use super::workload::CommandLine;
-use super::{Length, Plan};
+use super::{GAPS, Length, Plan};
 use crate::arm::{Arm, ArmSummary, Quantiles};
 use crate::head::Head;
 use crate::validity::{Evidence, Offered, Purpose, Steady, Validity};
@@ -157,7 +157,7 @@ impl Results<'_> {
         let Self { plan, arms, targets, scripts, threads, steady, lost_names, is_whole } = self;
         let Comparison { costs, throughput } = Comparison::new(plan, arms, scripts);
         let offered = plan.rate.zip(plan.load(0).1).filter(|_| is_whole);
-        let offered = offered.map(|(rate, block_ns)| Offered { rate, block_ns });
+        let offered = offered.map(|(rate, block_ns)| Offered::new(rate, GAPS, block_ns));
         let mut validity = Validity::of(&Evidence {
             busiest: &head.generator.busiest,
             machine: &head.generator.machine,

@@ -68,14 +68,13 @@ impl Plan {
         let of_arm = |arm| {
             let own = self.loads.iter().zip(arms).filter(|(_, other)| **other == arm);
             let each = own.map(|(load, _)| match load.load {
-                Load::ConstantArrivalRate { rate, duration_ns, .. } => Some((rate, duration_ns)),
+                Load::ConstantArrivalRate { rate, gaps, duration_ns, .. } => {
+                    Some(Offered::new(rate, gaps, duration_ns))
+                }
                 _ => None,
             });
             let each: Vec<_> = each.collect::<Option<_>>()?;
-            let block_ns = each.first()?.1;
-            // Loads of several lengths are not one rate.
-            let is_one = each.iter().all(|(_, duration_ns)| *duration_ns == block_ns);
-            is_one.then(|| Offered { rate: each.iter().map(|(rate, _)| rate).sum(), block_ns })
+            Offered::together(&each)
         };
         let all_ns = self.duration_ns();
         let is_steady = |load: &ScenarioLoad| {
@@ -195,7 +194,7 @@ pub(crate) fn run(
     let observations = observer.finish();
     interrupt::check()?;
     let (start_ns, end_ns) = (report.start, report.end);
-    let series = series::lay(load, &observations, start_ns, rig.spun_share(&report));
+    let series = series::lay(load, &observations, start_ns);
     let tallies: Vec<_> = report.streams.iter().map(tally).collect();
     // A run that was ended before its time lasted until its last reply.
     let least_ns = if report.is_aborted { 0 } else { plan.fixed_duration_ns() };

@@ -7,11 +7,12 @@ mod table;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use engine::{Interval, Nanos, OperationRecording, SECOND, StreamReport};
+use engine::{Interval, Nanos, OperationRecording, SECOND, StreamReport, WorkerTime};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
 pub(crate) use self::table::{means, table};
+use crate::generator::share;
 use crate::observe::pooler::Totals;
 use crate::observe::{
     ClientLimit, Figures, FullPool, GENERATOR, Look, MachineUse, Observations, Observed,
@@ -53,6 +54,12 @@ pub(crate) struct LoadSecond {
     /// Of the gateway's own account: all of its time, and its database's.
     pub(crate) server_total_ns: Option<Spread>,
     pub(crate) server_database_ns: Option<Spread>,
+    /// How much of its time the generator's busiest worker worked, spinning left out, 0 to 1; null where
+    /// no worker told.
+    pub(crate) busiest_worker: Option<f64>,
+    /// What each worker did.
+    #[serde(skip)]
+    pub(crate) workers: Vec<WorkerTime>,
 }
 
 /// A few quantiles, in ns.
@@ -112,11 +119,15 @@ pub(crate) struct ExpositionSecond {
 impl LoadSecond {
     /// All streams of an interval together.
     pub(crate) fn new(interval: &Interval) -> Self {
-        Self::of((interval.start_ns, interval.end_ns), &interval.streams)
+        Self::of((interval.start_ns, interval.end_ns), &interval.streams, &interval.workers)
     }
 
     /// All streams of a phase that lasted from one instant to the other.
-    pub(crate) fn of((start_ns, end_ns): (Nanos, Nanos), streams: &[StreamReport]) -> Self {
+    pub(crate) fn of(
+        (start_ns, end_ns): (Nanos, Nanos),
+        streams: &[StreamReport],
+        workers: &[WorkerTime],
+    ) -> Self {
         let recordings = || streams.iter().map(|stream| &stream.recording);
         let operations = || recordings().flat_map(|recording| &recording.operations);
         let spread = |pick: fn(&OperationRecording) -> Option<&Histogram<u64>>| {
@@ -145,32 +156,39 @@ impl LoadSecond {
             server_database_ns: spread(|operation| {
                 Some(&operation.server_times.as_ref()?.database)
             }),
+            busiest_worker: (!workers.is_empty()).then(|| share(workers, end_ns - start_ns)),
+            workers: workers.to_vec(),
         }
+    }
+
+    /// By thread, how much of its time each worker worked, spinning left out, 0 to 1.
+    fn worked(&self) -> BTreeMap<u32, f64> {
+        let length_ns = self.end_ns - self.start_ns;
+        let each = self.workers.iter();
+        each.map(|worker| (worker.thread, share(&[*worker], length_ns))).collect()
     }
 }
 
 /// Lays what was seen beside the seconds of a load that began at `start_ns` on the workers' clock.
-/// Of the generator's time `spun` was no work but spinning: the share of a worker's time, 0 to 1.
 pub(crate) fn lay(
     load: Vec<LoadSecond>,
     observations: &Observations,
     start_ns: Nanos,
-    spun: f64,
 ) -> Vec<Second> {
-    let second = |load| second(load, observations, (0, start_ns), spun);
+    let second = |load| second(load, observations, (0, start_ns));
     load.into_iter().map(second).collect()
 }
 
 /// As [`lay`], where what lies between the blocks of a load is not of it: nothing that happened there
-/// is counted. Each block has its own share of spinning.
+/// is counted.
 pub(crate) fn lay_blocks(
-    blocks: Vec<(LoadSecond, f64)>,
+    blocks: Vec<LoadSecond>,
     observations: &Observations,
     start_ns: Nanos,
 ) -> Vec<Second> {
-    let second = |(load, spun): (LoadSecond, f64)| {
+    let second = |load: LoadSecond| {
         let since_ns = start_ns + load.start_ns;
-        second(load, observations, (since_ns, start_ns), spun)
+        second(load, observations, (since_ns, start_ns))
     };
     blocks.into_iter().map(second).collect()
 }
@@ -180,7 +198,6 @@ fn second(
     load: LoadSecond,
     observations: &Observations,
     (since_ns, start_ns): (Nanos, Nanos),
-    spun: f64,
 ) -> Second {
     let times = start_ns + load.start_ns..start_ns + load.end_ns;
     let mut second = Second {
@@ -198,10 +215,9 @@ fn second(
             Subject::Pooler => drop(second.poolers.insert(name, seen.and_then(pooler))),
             Subject::Server => drop(second.servers.insert(name, seen.and_then(server))),
             Subject::Process => {
-                let mut used = seen.and_then(process);
-                if let Some(used) = used.as_mut().filter(|_| name == GENERATOR) {
-                    used.busiest_thread = (used.busiest_thread - spun).max(0.0);
-                }
+                // A thread that spins looks busy from outside.
+                let worked = if name == GENERATOR { second.load.worked() } else { BTreeMap::new() };
+                let used = seen.and_then(|looks| process(looks, &worked));
                 second.processes.insert(name, used);
             }
             Subject::Machine => second.machine = seen.and_then(machine),
@@ -268,11 +284,15 @@ fn server((look, before): (&Look, Option<&Look>)) -> Option<ServerSecond> {
     })
 }
 
-fn process((look, before): (&Look, Option<&Look>)) -> Option<ProcessUse> {
+/// Of threads that `worked` names that is known better: how much of their time they worked, 0 to 1.
+fn process(
+    (look, before): (&Look, Option<&Look>),
+    worked: &BTreeMap<u32, f64>,
+) -> Option<ProcessUse> {
     let before = before?;
     match (&look.reading, &before.reading) {
         (Reading::Process(now), Reading::Process(then)) => {
-            now.since(then, look.at_ns - before.at_ns)
+            now.since(then, look.at_ns - before.at_ns, worked)
         }
         _ => None,
     }
@@ -309,6 +329,7 @@ fn per_second<'a>(
 
 #[cfg(test)]
 mod tests {
+    use crate::observe::ProcessSample;
     use engine::MILLISECOND;
     use wire::http::ServerTiming;
 
@@ -342,7 +363,7 @@ mod tests {
         let mut recording = engine::Recording::new(1);
         let of = |recording: &engine::Recording| {
             let stream = StreamReport::new(recording.clone());
-            LoadSecond::of((0, SECOND), &[stream])
+            LoadSecond::of((0, SECOND), &[stream], &[])
         };
         let silent = of(&recording);
         assert_eq!((silent.server_total_ns, silent.server_database_ns), (None, None));
@@ -360,7 +381,34 @@ mod tests {
     }
 
     fn stretch((from_ms, to_ms): (u64, u64)) -> LoadSecond {
-        LoadSecond::of((from_ms * MILLISECOND, to_ms * MILLISECOND), &[])
+        LoadSecond::of((from_ms * MILLISECOND, to_ms * MILLISECOND), &[], &[])
+    }
+
+    /// Two workers that never rest: how much of a second each worked, and did not spin.
+    fn generator_second(worked: [f64; 2]) -> ProcessUse {
+        let look = |at_ns, ms| {
+            let sample = ProcessSample::example(&[(1, ms, 0), (2, ms, 0), (3, ms / 50, 0)]);
+            Look { at_ns, reading: Reading::Process(sample) }
+        };
+        let mut observed = Observed::new(GENERATOR, Subject::Process);
+        observed.looks = vec![look(0, 0), look(SECOND, 999)];
+        let observations = Observations { sources: vec![observed], ..Observations::default() };
+        let busy_ns = worked.map(|share| (share * SECOND as f64) as Nanos);
+        let workers =
+            [1, 2].map(|thread| WorkerTime { thread, busy_ns: busy_ns[thread as usize - 1] });
+        let load = LoadSecond::of((SECOND, 2 * SECOND), &[], &workers);
+        assert_eq!(load.busiest_worker, worked.into_iter().reduce(f64::max));
+        let mut seconds = lay(vec![load], &observations, 0);
+        seconds.remove(0).processes.remove(GENERATOR).flatten().unwrap()
+    }
+
+    #[test]
+    fn what_a_worker_spun_is_taken_from_its_own_time_of_that_second() {
+        // A mean of both would leave 0.65 of the busiest.
+        assert_eq!(generator_second([0.95, 0.4]).busiest_thread, Some(0.95));
+        // A ramp's quiet half says nothing of its top.
+        assert_eq!(generator_second([0.05, 0.05]).busiest_thread, Some(0.05));
+        assert_eq!(generator_second([0.99, 0.99]).busiest_thread, Some(0.99));
     }
 
     #[test]
@@ -368,11 +416,10 @@ mod tests {
         let observations = observations(&[120, 180, 360, 590]);
         let stretches = [(0, 100), (200, 300), (500, 600)].map(stretch);
         // They begin 100 ms after the clock does.
-        let blocks = stretches.iter().map(|one| (one.clone(), 0.0)).collect();
-        let blocks = lay_blocks(blocks, &observations, 100 * MILLISECOND);
+        let blocks = lay_blocks(stretches.to_vec(), &observations, 100 * MILLISECOND);
         let found: Vec<_> = blocks.iter().map(seen).collect();
         assert_eq!(found, [Some((180, Some(1000.0))), Some((360, None)), None]);
-        let seconds = lay(stretches.to_vec(), &observations, 100 * MILLISECOND, 0.0);
+        let seconds = lay(stretches.to_vec(), &observations, 100 * MILLISECOND);
         let found: Vec<_> = seconds.iter().map(seen).collect();
         assert_eq!(found, [Some((180, Some(1000.0))), Some((360, Some(1000.0))), None]);
     }

@@ -23,6 +23,8 @@ use crate::validity::{Comparison, Evidence, Offered, Purpose, Validity};
 const WARM_UP_NS: Nanos = 300 * MILLISECOND;
 /// Requests in flight at a cell's end have so long: in session mode some wait for ever.
 const GRACEFUL_STOP_NS: Nanos = 500 * MILLISECOND;
+/// How arrivals are spaced.
+const GAPS: Gaps = Gaps::Uniform;
 /// A cell's throughput is compared over so many parts of it.
 const PIECES: u64 = 10;
 
@@ -229,7 +231,7 @@ impl<'a> Experiment<'a> {
         let mut arm = rig.arms[0].clone();
         arm.kind.name = table::label(&cell.setting).into();
         arm.push(Block::new(report, plan.cell_ns, Vec::new()));
-        let offered = cell.setting.rate.map(|rate| Offered { rate, block_ns: plan.cell_ns });
+        let offered = cell.setting.rate.map(|rate| Offered::new(rate, GAPS, plan.cell_ns));
         let arms = [arm];
         Validity::of(&Evidence {
             busiest: &generator.busiest,
@@ -308,7 +310,7 @@ fn load(setting: &Setting, duration_ns: Nanos) -> Load {
         None => Load::ConstantVus { vus: setting.clients, duration_ns },
         Some(rate) => Load::ConstantArrivalRate {
             rate,
-            gaps: Gaps::Uniform,
+            gaps: GAPS,
             duration_ns,
             pre_allocated_vus: setting.clients,
             max_vus: setting.clients,

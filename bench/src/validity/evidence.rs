@@ -1,6 +1,6 @@
 //! What every experiment has, and the one judge of all of it.
 
-use engine::Nanos;
+use engine::{Gaps, Nanos};
 
 use super::{Level, Machine, Sharing, Steady, Validity};
 use crate::arm::Arm;
@@ -31,10 +31,32 @@ pub(crate) struct Evidence<'a> {
 /// Arrivals that were asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Offered {
-    /// In 1/s.
+    /// In 1/s, of all streams together.
     pub(crate) rate: f64,
+    pub(crate) gaps: Gaps,
+    /// How many loads there are at once, each with a schedule of its own.
+    pub(crate) streams: usize,
     /// For so long in each block.
     pub(crate) block_ns: Nanos,
+}
+
+impl Offered {
+    /// One load.
+    pub(crate) fn new(rate: f64, gaps: Gaps, block_ns: Nanos) -> Self {
+        Self { rate, gaps, streams: 1, block_ns }
+    }
+
+    /// Several loads at once; `None` where they are not one rate, since they end at several times.
+    pub(crate) fn together(each: &[Self]) -> Option<Self> {
+        let block_ns = each.first()?.block_ns;
+        let is_poisson = each.iter().any(|one| one.gaps == Gaps::Poisson);
+        each.iter().all(|one| one.block_ns == block_ns).then(|| Self {
+            rate: each.iter().map(|one| one.rate).sum(),
+            gaps: if is_poisson { Gaps::Poisson } else { Gaps::Uniform },
+            streams: each.iter().map(|one| one.streams).sum(),
+            block_ns,
+        })
+    }
 }
 
 /// What arms are to each other.
@@ -98,8 +120,8 @@ impl Validity {
             }
         }
         let offered = evidence.offered.iter().copied();
-        for (arm, offered) in arms.iter().zip(offered.clone()) {
-            offered.into_iter().for_each(|offered| validity.judge_offered(arm, offered));
+        for (arm, offered) in arms.iter().zip(offered) {
+            offered.into_iter().for_each(|offered| validity.judge_offered(arm, offered, *purpose));
         }
         match evidence.comparison {
             Comparison::Apart => {}

@@ -1,5 +1,6 @@
 //! What this machine did while an experiment ran, as far as it bears on the figures.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -136,13 +137,13 @@ impl MachineWatch {
         let used = used.and_then(|(now, before)| now.since(before));
         let elapsed_ns = now.at.duration_since(before.at).as_nanos() as Nanos;
         let own = now.generator.zip(before.generator.as_ref());
-        let own = own.and_then(|(now, before)| now.since(before, elapsed_ns));
+        let own = own.and_then(|(now, before)| now.since(before, elapsed_ns, &BTreeMap::new()));
         Machine {
             steal_share: used.map(|used| used.steal),
             frequency_drift: drift(&self.frequencies),
             clock_step_ns: now.clocks.realtime - before.clocks.realtime,
             suspended_ns: now.clocks.boottime - before.clocks.boottime,
-            generator_wait_share: own.map(|own| own.busiest_thread_wait),
+            generator_wait_share: own.and_then(|own| own.busiest_thread_wait),
         }
     }
 }

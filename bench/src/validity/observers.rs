@@ -54,7 +54,7 @@ impl Validity {
 
     /// Whether samples that were to be taken so often are enough for their mean.
     pub(crate) fn judge_looks(&mut self, name: &str, looks: u64, due: u64) {
-        if looks * 2 < due {
+        if (looks as f64) < ANSWERED_SHARE_MIN * due as f64 {
             self.suspect(format!(
                 "{name} answered {looks} of {due} looks: what is shown of it is from a few instants"
             ));
@@ -112,6 +112,20 @@ mod tests {
             [
                 "2 of 12 looks at pooler took up to 700 ms: what is shown of it may be of a later second"
             ]
+        );
+    }
+
+    #[test]
+    fn samples_of_which_a_fifth_is_missing_are_of_a_few_instants() {
+        let judged = |looks| {
+            let mut validity = Validity::default();
+            validity.judge_looks("the console", looks, 100);
+            validity.reasons
+        };
+        assert_eq!(judged(80), [] as [&str; 0]);
+        assert_eq!(
+            judged(79),
+            ["the console answered 79 of 100 looks: what is shown of it is from a few instants"]
         );
     }
 

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::arm::Arm;
-use crate::observe::{ObserveError, Server};
+use crate::arm::{Arm, ArmKind};
+use crate::conninfo::Conninfo;
+use crate::observe::{Aside, ClientTls, ObserveError, Poolers, Server};
 use crate::scenario::Scenario;
 
 /// So many settings are named.
@@ -18,18 +19,20 @@ struct Session {
 /// What secures connections to Postgres: version and cipher of each kind, an empty text for none.
 type Tls = BTreeSet<String>;
 
-/// Asks Postgres for a session on each of two ways, and for the gateways' connections to it; says why
-/// what lies between ways may hold more than a layer's cost. Differences in the settings that are `told`
-/// are known already.
+/// Asks Postgres for a session on each of two ways, and Postgres and the pooler for the gateways'
+/// connections to them; says why what lies between ways may hold more than a layer's cost. Differences in
+/// the settings that are `told` are known already.
 pub(crate) fn compare_settings(
     scenario: &Scenario,
     arms: &[Arm],
     told: &BTreeSet<String>,
 ) -> Vec<String> {
-    find_differences(scenario, arms, told).unwrap_or_else(|error| {
+    let mut reasons = find_differences(scenario, arms, told).unwrap_or_else(|error| {
         let words = "whether Postgres has the same sessions on all ways was not found out";
         vec![format!("{words}: {error}")]
-    })
+    });
+    reasons.extend(pooler_clients(scenario, arms));
+    reasons
 }
 
 fn find_differences(
@@ -54,35 +57,143 @@ fn find_differences(
     let mut legs = Vec::new();
     legs.extend(direct.map(|session| ("direct".to_owned(), session.tls)));
     legs.extend(pooled.map(|session| ("pooler".to_owned(), session.tls)));
-    legs.extend(gateways(scenario, arms)?);
+    for (gateway, tls) in gateways(scenario, arms)? {
+        match tls {
+            Ok(tls) => legs.push((gateway, tls)),
+            Err(why) => reasons.push(uncompared(&gateway, "Postgres", &why)),
+        }
+    }
     reasons.extend(leg_difference(&legs));
     Ok(reasons)
 }
 
-/// The connections of gateways that ask Postgres themselves, if Postgres shows them to the observer.
-fn gateways(scenario: &Scenario, arms: &[Arm]) -> Result<Vec<(String, Tls)>, ObserveError> {
+/// What is said of a gateway's connection that is not known.
+fn uncompared(gateway: &str, server: &str, why: &str) -> String {
+    format!(
+        "whether {gateway} is connected to {server} with the same TLS as the other ways was not \
+         compared: {why}"
+    )
+}
+
+/// The name of a gateway's connections, where the scenario gives it.
+fn backends_name(arm: &Arm) -> Result<&str, String> {
+    let name = arm.backends_name.as_deref();
+    name.ok_or_else(|| {
+        let target = &arm.kind.target;
+        format!("give targets.{target} its `backends`, the application_name of its connections")
+    })
+}
+
+/// The connections of gateways that ask Postgres themselves, or why they are not known.
+fn gateways(
+    scenario: &Scenario,
+    arms: &[Arm],
+) -> Result<BTreeMap<String, Result<Tls, String>>, ObserveError> {
     let own = arms.iter().filter(|arm| arm.kind.has("gateway") && !arm.kind.has("pooler"));
     let own: BTreeMap<_, _> =
-        own.filter_map(|arm| Some((&*arm.kind.target, arm.backends_name.as_ref()?))).collect();
-    let observer = scenario.targets.get("postgres").and_then(|target| target.observer.as_ref());
-    let Some(observer) = observer.filter(|_| !own.is_empty()) else { return Ok(Vec::new()) };
-    let mut all = Server::connect(observer)?.tls_by_name()?;
-    let of_gateway = |(target, name)| Some((String::from(target), all.remove::<String>(name)?));
-    Ok(own.into_iter().filter_map(of_gateway).collect())
+        own.map(|arm| (arm.kind.target.to_string(), backends_name(arm))).collect();
+    if own.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let target = scenario.targets.get("postgres");
+    let observer = target.and_then(|target| target.observer.as_ref().or(target.conninfo.as_ref()));
+    let shown = observer.map(|conninfo| Server::connect(conninfo)?.tls_by_name()).transpose()?;
+    let of_gateway = |name: Result<&str, String>| {
+        let shown = shown.as_ref().ok_or("no target `postgres` says how to ask it")?;
+        let name = name?;
+        let tls = shown.get(name).cloned();
+        tls.ok_or_else(|| format!("Postgres shows its observer no backends of {name}"))
+    };
+    Ok(own.into_iter().map(|(target, name)| (target, of_gateway(name))).collect())
+}
+
+/// What is wrong between the pooler's clients: ours on the way to the pooler alone, and the gateways'.
+/// Nothing where not both are measured.
+fn pooler_clients(scenario: &Scenario, arms: &[Arm]) -> Vec<String> {
+    let ours = arms.iter().find(|arm| arm.kind.has("pooler") && !arm.kind.has("gateway"));
+    let behind = arms.iter().filter(|arm| arm.kind.has("gateway") && arm.kind.has("pooler"));
+    let gateways: BTreeMap<_, _> =
+        behind.map(|arm| (arm.kind.target.to_string(), backends_name(arm))).collect();
+    let Some(ours) = ours.filter(|_| !gateways.is_empty()) else { return Vec::new() };
+    let asked = ask_clients(scenario, &ours.kind.target);
+    let connections = arms.iter().filter(|arm| arm.kind.target == ours.kind.target);
+    // Arms of one target share its connections.
+    let connections = connections.filter_map(|arm| Some(arm.connect.as_ref()?.len())).sum();
+    let (name, shown) = match asked {
+        Ok(known) => known,
+        Err(why) => {
+            let gateways = gateways.into_keys();
+            return gateways.map(|gateway| uncompared(&gateway, "the pooler", &why)).collect();
+        }
+    };
+    let gateways = gateways.into_iter().filter_map(|(gateway, name_there)| {
+        let told =
+            name_there.and_then(|there| client_difference(&shown, (&name, connections), there));
+        told.unwrap_or_else(|why| Some(uncompared(&gateway, "the pooler", &why)))
+    });
+    gateways.collect()
+}
+
+/// Our name as a client of a pooler, and what its console shows of its clients; else why it does not.
+fn ask_clients(scenario: &Scenario, pooler: &str) -> Result<(String, ClientTls), String> {
+    let target = scenario.targets.get(pooler);
+    let conninfo = target.and_then(|target| target.conninfo.as_deref());
+    let conninfo = conninfo.and_then(|conninfo| Conninfo::parse(conninfo).ok());
+    let conninfo = conninfo.ok_or("it is not known how to ask it")?;
+    // It may stand still, and is waited for no longer than between blocks.
+    let console = Aside::<Poolers>::connect(scenario, &ArmKind::of(pooler), &[])
+        .map_err(|error| error.to_string())?;
+    let mut console = console.ok_or_else(|| format!("targets.{pooler} has no `console`"))?;
+    let database = conninfo.database().to_owned();
+    match console.ask(move |poolers| poolers.client_tls(&database)) {
+        Some(Some(shown)) => Ok((conninfo.application_name().to_owned(), shown)),
+        Some(None) => Err("its console does not show its clients' TLS and names".into()),
+        None => Err(console.gaps.error.unwrap_or_default()),
+    }
+}
+
+/// Whether our clients of a pooler, that many of this name, are secured as those of a gateway; `Err` says
+/// why that can't be told.
+fn client_difference(
+    shown: &ClientTls,
+    (ours, connections): (&str, u64),
+    theirs: &str,
+) -> Result<Option<String>, String> {
+    let empty = BTreeMap::new();
+    let of = |name: &str| shown.get(name).unwrap_or(&empty);
+    let count = |name: &str| of(name).values().sum::<u64>();
+    let missing = if ours == theirs { count(ours) <= connections } else { count(theirs) == 0 };
+    if missing || count(ours) == 0 {
+        return Err(format!("the console shows no clients of the name {theirs} but ours"));
+    }
+    let kinds = |name: &str| of(name).keys().cloned().collect::<Tls>();
+    if (ours == theirs && kinds(ours).len() == 1)
+        || (ours != theirs && kinds(ours) == kinds(theirs))
+    {
+        return Ok(None);
+    }
+    let names = BTreeSet::from([ours, theirs]);
+    let legs: Vec<_> = names.iter().map(|name| shown_leg(name, &kinds(name))).collect();
+    Ok(Some(format!(
+        "clients of the pooler differ in TLS ({}): what lies between our way to it and the gateway's holds \
+         that too; set sslmode of both alike",
+        legs.join(", ")
+    )))
+}
+
+fn shown_leg(name: &str, tls: &Tls) -> String {
+    let kind = |kind: &String| if kind.is_empty() { "no TLS".into() } else { kind.clone() };
+    format!("{name} {}", tls.iter().map(kind).collect::<Vec<_>>().join(" and "))
 }
 
 /// Whoever asks Postgres may be connected to it in another way than others.
 fn leg_difference(legs: &[(String, Tls)]) -> Option<String> {
     let is_same = legs.windows(2).all(|pair| pair[0].1 == pair[1].1);
-    let shown = |(name, tls): &(String, Tls)| {
-        let kind = |kind: &String| if kind.is_empty() { "no TLS".into() } else { kind.clone() };
-        format!("{name} {}", tls.iter().map(kind).collect::<Vec<_>>().join(" and "))
-    };
     (!is_same).then(|| {
         format!(
             "connections to Postgres differ in TLS ({}): what lies between these ways holds that too; \
              set sslmode of each, and server_tls_sslmode of the pooler, alike",
-            legs.iter().map(shown).collect::<Vec<_>>().join(", ")
+            legs.iter().map(|(name, tls)| shown_leg(name, tls)).collect::<Vec<_>>().join(", ")
         )
     })
 }
@@ -116,6 +227,7 @@ fn difference(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arm::ArmKind;
 
     fn settings(list: &[(&str, &str)]) -> BTreeMap<String, String> {
         list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -142,6 +254,66 @@ mod tests {
         let expected = "connections to Postgres differ in TLS (direct TLSv1.3 TLS_AES_256_GCM_SHA384, \
                         pooler no TLS, gateway-direct no TLS and TLSv1.3 TLS_AES_256_GCM_SHA384): ";
         assert!(words.starts_with(expected), "{words}");
+    }
+
+    fn clients(list: &[(&str, &str, u64)]) -> ClientTls {
+        let mut all = ClientTls::new();
+        for (name, kind, count) in list {
+            all.entry((*name).to_owned()).or_default().insert((*kind).to_owned(), *count);
+        }
+        all
+    }
+
+    #[test]
+    fn a_gateway_is_a_client_of_the_pooler_as_we_are() {
+        let (old, new) = ("TLSv1.2/ECDHE", "TLSv1.3/TLS_AES");
+        let told = |list: &[_], theirs| client_difference(&clients(list), ("bench", 10), theirs);
+        assert_eq!(told(&[("bench", new, 10), ("gateway", new, 4)], "gateway"), Ok(None));
+        let words = told(&[("bench", old, 10), ("gateway", "", 4)], "gateway").unwrap().unwrap();
+        let expected =
+            "clients of the pooler differ in TLS (bench TLSv1.2/ECDHE, gateway no TLS): ";
+        assert!(words.starts_with(expected), "{words}");
+        // Of one name for both, those that are more than ours are its.
+        assert_eq!(told(&[("bench", "", 11)], "bench"), Ok(None));
+        let words = told(&[("bench", "", 10), ("bench", new, 1)], "bench").unwrap().unwrap();
+        assert!(words.contains("(bench no TLS and TLSv1.3/TLS_AES)"), "{words}");
+        let none = Err("the console shows no clients of the name bench but ours".to_owned());
+        assert_eq!(told(&[("bench", "", 10)], "bench"), none);
+        assert!(told(&[("bench", "", 10)], "gateway").is_err());
+        assert!(told(&[("gateway", "", 10)], "gateway").is_err(), "ours are not shown");
+    }
+
+    #[test]
+    fn a_way_that_was_not_compared_is_told_with_the_remedy() {
+        let text = "name = \"t\"\n[targets.gateway]\nurl = \"http://127.0.0.1:1/\"\n\
+                    [targets.gateway-direct]\nurl = \"http://127.0.0.1:1/\"\n\
+                    [targets.pooler]\nconninfo = \"host=127.0.0.1 user=u dbname=d\"\n\
+                    [[operations]]\nname = \"a\"\ngraphql = \"{a}\"\nsql = \"SELECT 1\"\n";
+        let scenario = Scenario::parse("t.toml", text, &|_| None).unwrap();
+        let arms = |targets: &[&str], name: Option<&str>| -> Vec<_> {
+            targets.iter().map(|one| Arm::new(&ArmKind::of(one), name.map(String::from))).collect()
+        };
+        let told = pooler_clients(&scenario, &arms(&["gateway", "pooler"], Some("g")));
+        assert_eq!(
+            told,
+            [
+                "whether gateway is connected to the pooler with the same TLS as the other ways was not \
+              compared: targets.pooler has no `console`"
+            ]
+        );
+        assert_eq!(pooler_clients(&scenario, &arms(&["gateway"], None)), [] as [&str; 0]);
+        assert_eq!(pooler_clients(&scenario, &arms(&["pooler"], None)), [] as [&str; 0]);
+        let known = |name| {
+            let all = gateways(&scenario, &arms(&["gateway", "gateway-direct"], name)).unwrap();
+            all.into_iter().map(|(target, tls)| (target, tls.unwrap_err())).collect::<Vec<_>>()
+        };
+        let why = "no target `postgres` says how to ask it".to_owned();
+        assert_eq!(known(Some("g")), [("gateway-direct".to_owned(), why)]);
+        assert_eq!(gateways(&scenario, &arms(&["gateway"], None)).unwrap(), BTreeMap::new());
+        let [unnamed] = &arms(&["gateway-direct"], None)[..] else { panic!("one") };
+        assert!(
+            backends_name(unnamed).unwrap_err().contains("targets.gateway-direct its `backends`")
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use engine::{PhaseReport, Recording, SECOND, StreamReport};
+use engine::{Gaps, PhaseReport, Recording, SECOND, StreamReport};
 use wire::{Code, Failure, Outcome};
 
 use super::*;
@@ -27,7 +27,7 @@ fn arm(late_ns: u64, change: impl FnOnce(&mut StreamReport)) -> Arm {
         end: SECOND,
         cpu_ns: 0,
         spun_ns: 0,
-        busy_ns: Vec::new(),
+        workers: Vec::new(),
         is_interrupted: false,
         is_aborted: false,
     };
@@ -157,12 +157,12 @@ fn a_machine_that_steals_and_sleeps_is_told_with_every_experiment() {
 fn an_open_loop_offers_what_it_was_asked_for() {
     let (generator, arms) = (GeneratorSummary::example(), [arm(0, |_| {})]);
     let asked = |rate| {
-        let offered = vec![Some(Offered { rate, block_ns: SECOND })];
+        let offered = vec![Some(Offered::new(rate, Gaps::Uniform, SECOND))];
         verdict(&Evidence { offered, ..evidence(&generator, &arms) })
     };
     assert_eq!(asked(1000.0).0, Level::Valid);
     let (level, reason) = asked(2000.0);
-    assert_eq!(level, Level::Suspect);
+    assert_eq!(level, Level::Invalid);
     assert!(reason.contains("1000 requests came due where 2000 were asked for"), "{reason}");
 }
 

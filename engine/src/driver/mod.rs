@@ -49,6 +49,14 @@ pub trait Driver {
     fn own_bytes(&self) -> usize;
 }
 
+/// One pass of a spin takes less; where it seems to take more, another thread had the core.
+const SPIN_PASS_MAX_NS: Nanos = 20_000;
+
+/// CPU time that one pass of a spin took which began and ended at these instants, in ns.
+fn spun_ns(from: Nanos, to: Nanos) -> Nanos {
+    to.saturating_sub(from).min(SPIN_PASS_MAX_NS)
+}
+
 /// What is done with a driver, whichever it is.
 pub trait Pump {
     /// What it comes to.

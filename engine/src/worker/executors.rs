@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::{Piece, Timer, Worker, share::Broken};
-use crate::{Arrival, Nanos, Transport, pool::Job};
+use crate::{Arrival, Nanos, Transport, WorkerTime, pool::Job};
 
 impl Worker {
     /// The open-loop arrival that is due first, with its stream.
@@ -136,7 +136,14 @@ impl Worker {
         for (share, spare) in phase.shares.iter_mut().zip(&mut streams) {
             share.take_report(spare);
         }
-        phase.pieces.push_back(Piece { first: phase.cut, end: over, end_ns: over_ns, streams });
+        let time = WorkerTime::default();
+        phase.pieces.push_back(Piece {
+            first: phase.cut,
+            end: over,
+            end_ns: over_ns,
+            time,
+            streams,
+        });
         phase.cut = over;
     }
 }

@@ -20,7 +20,7 @@ use wire::{Class, Code, Operation, Outcome, Progress, Values};
 
 use self::{cancels::Cancels, share::Share};
 use crate::{
-    ConnectionId, Nanos, Opened, Refusal, StreamReport, Target, Transport,
+    ConnectionId, Nanos, Opened, Refusal, StreamReport, Target, Transport, WorkerTime,
     load::MILLISECOND,
     pool::{Connection, Job, Pool, State},
 };
@@ -133,6 +133,8 @@ pub struct Piece {
     pub end: u64,
     /// When the last of them ended, in ns after the phase's start.
     pub end_ns: Nanos,
+    /// What its thread did meanwhile; whoever takes it and has a clock knows.
+    pub time: WorkerTime,
     /// Per stream, in the phase's order.
     pub streams: Vec<StreamReport>,
 }

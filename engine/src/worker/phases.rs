@@ -4,7 +4,8 @@ use std::{cmp::Reverse, collections::VecDeque};
 
 use super::{Ending, Piece, Running, SPARES, TIMERS_A_STREAM, Timer, Worker, share::Share};
 use crate::{
-    ConnectionId, Nanos, Phase, PhaseReport, Stream, StreamReport, Transport, pool::State,
+    ConnectionId, Nanos, Phase, PhaseReport, Stream, StreamReport, Transport, WorkerTime,
+    pool::State,
 };
 
 impl Worker {
@@ -110,6 +111,7 @@ impl Worker {
             first: phase.cut,
             end: (end_ns / phase.interval_ns).max(phase.cut) + 1,
             end_ns,
+            time: WorkerTime::default(),
             streams,
         };
         let report = PhaseReport {
@@ -118,7 +120,7 @@ impl Worker {
             end: phase.end,
             cpu_ns: 0,
             spun_ns: 0,
-            busy_ns: Vec::new(),
+            workers: Vec::new(),
             is_interrupted: ending == Ending::Interrupted,
             is_aborted: ending == Ending::Aborted,
         };

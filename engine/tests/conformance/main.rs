@@ -82,6 +82,7 @@ on_every_driver! {
         tls::hundreds_of_connections_of_each_kind_are_opened_and_used,
         reconnecting::a_postgres_server_hears_that_the_client_goes,
         reconnecting::a_connection_ends_with_a_reset_where_that_is_asked_for,
+        timers::what_is_sent_while_it_spins_is_work,
         timers::the_stop_flag_ends_a_phase_whose_server_never_answers,
         timers::intervals_are_told_while_the_phase_runs_and_are_the_whole_of_it,
         timers::whoever_is_told_of_an_interval_may_end_the_phase,

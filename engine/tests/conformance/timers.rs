@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
+use engine::driver::DriverKind;
 use engine::{Gaps, MILLISECOND, SECOND, Stream};
 use wire::Class;
 
@@ -32,6 +33,23 @@ pub(crate) fn a_spin_changes_nothing_but_punctuality(on: On) {
     assert_all_ok(&report.streams[0], 200);
     // The arrivals are 1 ms apart, from the start on.
     assert!(report.end - report.start >= 199 * MILLISECOND);
+}
+
+pub(crate) fn what_is_sent_while_it_spins_is_work(on: On) {
+    let busy_ns = |spin_ns| {
+        let load = closed_loop(8, SECOND / 10);
+        let mut case = Case::new(8, load, |_, id| vec![Act::Write(reply(id))]);
+        case.spin_ns = spin_ns;
+        let report = case.run(on);
+        report.workers[0].busy_ns as f64 / report.completed() as f64
+    };
+    if on.kind() == DriverKind::TokioUring {
+        // What its tasks begin while it looks is submitted once it waits, and so it never does.
+        return;
+    }
+    // With so long a spin it never sleeps.
+    let (sleeping, spinning) = (busy_ns(0), busy_ns(SECOND));
+    assert!(spinning > sleeping / 4.0, "{spinning} ns a request, and {sleeping} without a spin");
 }
 
 pub(crate) fn requests_without_a_reply_are_given_up_in_time(on: On) {
@@ -78,6 +96,10 @@ pub(crate) fn intervals_are_told_while_the_phase_runs_and_are_the_whole_of_it(on
     });
     let report = report.unwrap();
     assert!(!report.is_aborted);
+    let busy_ns: u64 = intervals.iter().map(|interval| interval.workers[0].busy_ns).sum();
+    assert_eq!(report.workers[0].busy_ns, busy_ns);
+    assert!(busy_ns > 0 && busy_ns <= report.cpu_ns + MILLISECOND, "{busy_ns}");
+    assert_ne!(report.workers[0].thread, 0);
     let report = &report.streams[0];
     assert_all_ok(report, 500);
     assert!(intervals.len() >= 2, "{}", intervals.len());

@@ -44,7 +44,7 @@ fn one(generator: &Generator, speaks: Speaks) -> Option<f64> {
     };
     run(WARM_UP_NS)?;
     let mut work = Work::default();
-    work.add("the null server", &run(MEASURED_NS)?, 1);
+    work.add("the null server", &run(MEASURED_NS)?, None, 1);
     Some(work.ceiling() * generator.cores.len() as f64)
 }
 

@@ -1,5 +1,6 @@
 //! The pooler's admin console.
 
+mod clients;
 mod dialect;
 mod figures;
 mod limits;
@@ -9,8 +10,7 @@ mod processes;
 mod sample;
 mod totals;
 
-use postgres::Client;
-
+pub(crate) use self::clients::ClientTls;
 use self::dialect::Dialect;
 pub(crate) use self::figures::Figures;
 pub(crate) use self::limits::{ClientLimit, FullPool};
@@ -23,9 +23,9 @@ pub(crate) use self::sample::PoolerSample;
 pub(super) use self::sample::PoolerSource;
 pub(crate) use self::totals::{Counters, Totals};
 use super::ObserveError;
-use super::login::login;
-use super::table::{Row, tables};
-use crate::conninfo::with_sources;
+use super::login::Login;
+use super::session::Answer;
+use super::table::Row;
 
 const WHAT: &str = "the pooler's console";
 const REMEDY: &str =
@@ -33,8 +33,7 @@ const REMEDY: &str =
 
 /// A connection to PgBouncer's console (PgBouncer manual, "Admin console").
 pub(crate) struct Pooler {
-    client: Client,
-    place: String,
+    login: Login,
     dialect: Dialect,
 }
 
@@ -47,8 +46,8 @@ pub(crate) fn pool_mode(database: Option<&Row>, settings: &Row) -> Option<String
 impl Pooler {
     /// Logs in.
     pub(crate) fn connect(conninfo: &str) -> Result<Self, ObserveError> {
-        let (client, place) = login(WHAT, conninfo, REMEDY)?;
-        let mut pooler = Self { client, place, dialect: Dialect::default() };
+        let login = Login::open(WHAT, conninfo, REMEDY)?;
+        let mut pooler = Self { login, dialect: Dialect::default() };
         pooler.dialect = Dialect::of(&pooler.version()?);
         Ok(pooler)
     }
@@ -107,25 +106,18 @@ impl Pooler {
 
     /// Every row that a SHOW command gives.
     pub(crate) fn table(&mut self, command: &str) -> Result<Vec<Row>, ObserveError> {
-        self.ask(command)?.map_err(|refusal| self.fault(with_sources(&refusal)))
+        self.ask(command)?.map_err(|refusal| self.login.fault(refusal))
     }
 
     /// The same, or its refusal.
-    fn ask(&mut self, command: &str) -> Result<Result<Vec<Row>, postgres::Error>, ObserveError> {
-        match self.client.simple_query(command) {
-            Ok(messages) => {
-                let rows = tables(messages).into_iter().next().unwrap_or_default();
-                Ok(Ok(rows.into_iter().map(|row| self.dialect.translate(row)).collect()))
+    fn ask(&mut self, command: &str) -> Result<Result<Vec<Row>, String>, ObserveError> {
+        Ok(match self.login.ask(command)? {
+            Answer::Tables(tables) => {
+                let rows = tables.into_iter().next().unwrap_or_default();
+                Ok(rows.into_iter().map(|row| self.dialect.translate(row)).collect())
             }
-            Err(refusal) if refusal.as_db_error().is_some() && !self.client.is_closed() => {
-                Ok(Err(refusal))
-            }
-            Err(error) => Err(self.fault(with_sources(&error))),
-        }
-    }
-
-    fn fault(&self, problem: String) -> ObserveError {
-        ObserveError::Query { what: WHAT, place: self.place.clone(), problem }
+            Answer::Refusal { message, .. } => Err(message),
+        })
     }
 }
 

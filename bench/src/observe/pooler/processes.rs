@@ -1,6 +1,6 @@
 //! The processes of one pooler behind one port (PgBouncer manual, "so_reuseport").
 
-use super::{Counters, Pooler, Pools};
+use super::{ClientTls, Counters, Pooler, Pools};
 use crate::arm::ArmKind;
 use crate::observe::ObserveError;
 use crate::scenario::Scenario;
@@ -44,5 +44,20 @@ impl Poolers {
     pub(crate) fn assign_by_transaction(&mut self) -> Result<bool, ObserveError> {
         let mut each = self.0.iter_mut().map(Pooler::assigns_by_transaction);
         each.try_fold(true, |all, one| Ok(all && one?))
+    }
+
+    /// What secures the clients of a database now, together; `None` where a console does not show it.
+    pub(crate) fn client_tls(&mut self, database: &str) -> Result<Option<ClientTls>, ObserveError> {
+        let mut all = ClientTls::new();
+        for pooler in &mut self.0 {
+            let Some(own) = pooler.client_tls(database)? else { return Ok(None) };
+            for (name, kinds) in own {
+                let of_name = all.entry(name).or_default();
+                kinds
+                    .into_iter()
+                    .for_each(|(kind, count)| *of_name.entry(kind).or_default() += count);
+            }
+        }
+        Ok(Some(all))
     }
 }

@@ -5,45 +5,44 @@ mod sample;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
-
 pub(crate) use self::backends::Backends;
-use self::backends::CLIENTS;
+use self::backends::{CLIENTS, is_hidden};
 pub(crate) use self::sample::ServerSample;
 pub(super) use self::sample::ServerSource;
 use super::ObserveError;
-use super::login::login;
-use crate::conninfo::with_sources;
+use super::login::Login;
+use super::session::Answer;
+use super::table::{Row, number};
 
 const WHAT: &str = "the observer's connection to Postgres";
 const REMEDY: &str = "check `observer` (or `conninfo`) of the postgres target";
 
 /// A connection to Postgres that only looks.
-pub(crate) struct Server {
-    client: Client,
-    place: String,
-}
+pub(crate) struct Server(Login);
 
 impl Server {
     /// Logs in.
     pub(crate) fn connect(conninfo: &str) -> Result<Self, ObserveError> {
-        let (client, place) = login(WHAT, conninfo, REMEDY)?;
-        Ok(Self { client, place })
+        Login::open(WHAT, conninfo, REMEDY).map(Self)
     }
 
     /// Its settings by name (Postgres manual, 54.24 "pg_settings").
     pub(crate) fn settings(&mut self) -> Result<BTreeMap<String, String>, ObserveError> {
         let rows = self.rows("SELECT name, setting FROM pg_settings")?;
-        let text = |row: &SimpleQueryRow, column| row.get(column).map(str::to_owned);
-        Ok(rows.iter().filter_map(|row| Some((text(row, 0)?, text(row, 1)?))).collect())
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| Some((text(&row, "name")?, text(&row, "setting")?)))
+            .collect())
     }
 
     /// What secures this session's own connection to Postgres, through a pooler the pooler's: version
     /// and cipher; `None` without TLS. Any role may ask that of its own session.
     pub(crate) fn tls(&mut self) -> Result<Option<String>, ObserveError> {
-        let query = "SELECT version || ' ' || cipher FROM pg_stat_ssl \
-                     WHERE ssl AND pid = pg_backend_pid()";
-        Ok(self.rows(query)?.first().and_then(|row| row.get(0)).map(str::to_owned))
+        let rows = self.rows(
+            "SELECT version || ' ' || cipher AS tls FROM pg_stat_ssl \
+             WHERE ssl AND pid = pg_backend_pid()",
+        )?;
+        Ok(rows.first().and_then(|row| text(row, "tls")))
     }
 
     /// What secures the backends of clients, by application_name: version and cipher of each kind that
@@ -54,54 +53,48 @@ impl Server {
     ) -> Result<BTreeMap<String, BTreeSet<String>>, ObserveError> {
         // What is hidden has no row in pg_stat_ssl.
         let rows = self.rows(&format!(
-            "SELECT DISTINCT application_name, version || ' ' || cipher, backend_type \
+            "SELECT DISTINCT application_name, version || ' ' || cipher AS tls, backend_type \
              FROM pg_stat_activity LEFT JOIN pg_stat_ssl USING (pid) WHERE {CLIENTS}"
         ))?;
         let mut kinds = BTreeMap::<_, BTreeSet<_>>::new();
         for row in &rows {
-            let text = |column| row.get(column).unwrap_or_default().to_owned();
-            kinds.entry(text(0)).or_default().insert(text(1));
+            let text = |column| text(row, column).unwrap_or_default();
+            kinds.entry(text("application_name")).or_default().insert(text("tls"));
         }
-        let hidden = rows.iter().filter(|row| is_null(row, 2));
-        hidden.for_each(|row| drop(kinds.remove(row.get(0).unwrap_or_default())));
+        let hidden = rows.iter().filter(|row| is_hidden(row));
+        hidden
+            .filter_map(|row| text(row, "application_name"))
+            .for_each(|name| drop(kinds.remove(&name)));
         Ok(kinds)
     }
 
     /// Which backends of clients use TLS, by application_name: how many there are, and how many of
-    /// them do (Postgres manual, 28.2.7 "pg_stat_ssl"); `None` where it
-    /// does not say, and where some are hidden from this role.
+    /// them do (Postgres manual, 28.2.7 "pg_stat_ssl"); `None` where it does not say, and where some are
+    /// hidden from this role.
     pub(crate) fn encrypted(&mut self) -> Option<BTreeMap<String, (u64, u64)>> {
         let rows = self.rows(&format!(
-            "SELECT application_name, count(*), count(*) FILTER (WHERE ssl), backend_type \
-             FROM pg_stat_activity LEFT JOIN pg_stat_ssl USING (pid) WHERE {CLIENTS} GROUP BY 1, 4"
+            "SELECT application_name, backend_type, count(*) AS backends, \
+             count(*) FILTER (WHERE ssl) AS encrypted \
+             FROM pg_stat_activity LEFT JOIN pg_stat_ssl USING (pid) WHERE {CLIENTS} GROUP BY 1, 2"
         ));
         let rows = rows.ok()?;
-        if rows.iter().any(|row| is_null(row, 3)) {
+        if rows.iter().any(is_hidden) {
             return None;
         }
-        let count = |row: &SimpleQueryRow, column| row.get(column).unwrap_or_default().parse().ok();
-        let named =
-            |row: &SimpleQueryRow| Some((row.get(0)?.to_owned(), (count(row, 1)?, count(row, 2)?)));
+        let counts = |row: &Row| Some((number(row, "backends")?, number(row, "encrypted")?));
+        let named = |row: &Row| Some((text(row, "application_name")?, counts(row)?));
         Some(rows.iter().filter_map(named).collect())
     }
 
     /// In the simple protocol: one round trip and one transaction a question, nothing prepared.
-    fn rows(&mut self, query: &str) -> Result<Vec<SimpleQueryRow>, ObserveError> {
-        let messages = self.client.simple_query(query).map_err(|error| self.fault(&error))?;
-        let rows = messages.into_iter().filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        });
-        Ok(rows.collect())
-    }
-
-    fn fault(&self, error: &postgres::Error) -> ObserveError {
-        let problem = with_sources(error);
-        ObserveError::Query { what: WHAT, place: self.place.clone(), problem }
+    fn rows(&mut self, query: &str) -> Result<Vec<Row>, ObserveError> {
+        match self.0.ask(query)? {
+            Answer::Tables(tables) => Ok(tables.into_iter().next().unwrap_or_default()),
+            Answer::Refusal { message, .. } => Err(self.0.fault(message)),
+        }
     }
 }
 
-/// Whether a column is there and holds nothing.
-fn is_null(row: &SimpleQueryRow, column: usize) -> bool {
-    matches!(row.try_get(column), Ok(None))
+fn text(row: &Row, column: &str) -> Option<String> {
+    row.get(column).cloned()
 }

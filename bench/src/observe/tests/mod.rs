@@ -1,6 +1,7 @@
 //! Observers on consoles that answer by a script.
 
 mod aside;
+mod login;
 mod scripted;
 mod servers;
 mod versions;
@@ -360,8 +361,8 @@ fn a_console_that_goes_away_on_the_way_leaves_a_gap_from_then_on() {
     assert!(error.starts_with("the pooler's console at 127.0.0.1:"), "{error}");
     let seen_ns = source.looks[0].at_ns;
     let stretches = [(0, seen_ns + 1), (seen_ns + 1, seen_ns + engine::SECOND)];
-    let load = stretches.map(|stretch| LoadSecond::of(stretch, &[])).to_vec();
-    let seconds = crate::series::lay(load, &observations, 0, 0.0);
+    let load = stretches.map(|stretch| LoadSecond::of(stretch, &[], &[])).to_vec();
+    let seconds = crate::series::lay(load, &observations, 0);
     let seen: Vec<_> = seconds.iter().map(|second| second.poolers["pooler"].is_some()).collect();
     assert_eq!(seen, [true, false]);
     let machine = observations.sources.iter().find(|source| source.subject == Subject::Machine);

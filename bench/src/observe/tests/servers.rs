@@ -157,8 +157,8 @@ fn prometheus_text_is_scraped_over_http_and_laid_beside_the_load() {
     let [first, .., last] = &source.looks[..] else { panic!("two: {source:?}") };
     let Reading::Exposition(exposition) = &last.reading else { panic!("{last:?}") };
     assert_eq!(exposition.gauges["idle"], 7.0);
-    let load = LoadSecond::of((0, last.at_ns + 1), &[]);
-    let seconds = crate::series::lay(vec![load], &observations, 0, 0.0);
+    let load = LoadSecond::of((0, last.at_ns + 1), &[], &[]);
+    let seconds = crate::series::lay(vec![load], &observations, 0);
     let seen = seconds[0].expositions[&url].as_ref().unwrap();
     let rates = seen.counted_per_second.as_ref().unwrap();
     assert!(rates["requests_total{path=\"/\"}"] > 0.0, "{rates:?}");

@@ -329,3 +329,47 @@ fn odyssey_is_read_by_what_its_columns_mean() {
     assert_eq!(pooler.pool_mode("nova").unwrap().as_deref(), Some("transaction"));
     assert!(pooler.assigns_by_transaction().unwrap());
 }
+
+/// From 1.18 on; later versions have more columns in between.
+const CLIENTS: Answer = Answer::Psql(
+    "type|user|database|state|addr|port|local_addr|local_port|connect_time|request_time|wait|wait_us|\
+     close_needed|ptr|link|remote_pid|tls|application_name\n\
+     C|app|nova|active|127.0.0.1|5|127.0.0.1|6|-|-|0|0|0|0x1||0|TLSv1.3/TLS_AES_256_GCM_SHA384|nova\n\
+     C|app|nova|active|127.0.0.1|7|127.0.0.1|6|-|-|0|0|0|0x2||0|TLSv1.3/TLS_AES_256_GCM_SHA384|nova\n\
+     C|app|nova|active|127.0.0.1|8|127.0.0.1|6|-|-|0|0|0|0x3||0||nova\n\
+     C|app|other|active|127.0.0.1|8|127.0.0.1|6|-|-|0|0|0|0x4||0||elsewhere\n\
+     C|admin|pgbouncer|active|127.0.0.1|9|127.0.0.1|6|-|-|0|0|0|0x5||0||poolbench",
+);
+
+/// Up to 1.17.
+const CLIENTS_OLD: Answer = Answer::Psql(
+    "type|user|database|state|addr|port|local_addr|local_port|connect_time|request_time|wait|wait_us|\
+     close_needed|ptr|link|remote_pid|tls\n\
+     C|app|nova|active|127.0.0.1|5|127.0.0.1|6|-|-|0|0|0|0x1||0|",
+);
+
+#[test]
+fn what_secures_clients_is_read_by_their_names_where_the_console_shows_both() {
+    let shown = |consoles: &[Answer]| {
+        let start = |clients: &Answer| {
+            Console::start(vec![
+                ("SHOW VERSION", vec![Answer::Version("PgBouncer 1.18.0")]),
+                ("SHOW CLIENTS", vec![clients.clone()]),
+            ])
+        };
+        let consoles: Vec<_> = consoles.iter().map(start).collect();
+        let places: Vec<_> = consoles.iter().map(|console| console.conninfo.clone()).collect();
+        Poolers::open(&places).unwrap().client_tls("nova").unwrap()
+    };
+    let kinds = |plain, secured| {
+        let kinds = [("", plain), ("TLSv1.3/TLS_AES_256_GCM_SHA384", secured)];
+        let kinds = kinds.map(|(kind, count)| (kind.to_owned(), count));
+        Some(ClientTls::from([("nova".to_owned(), kinds.into())]))
+    };
+    assert_eq!(shown(&[CLIENTS]), kinds(1, 2));
+    assert_eq!(shown(&[CLIENTS, CLIENTS]), kinds(2, 4), "several processes behind one port");
+    for unknown in [CLIENTS_OLD, Answer::Refusal] {
+        assert_eq!(shown(std::slice::from_ref(&unknown)), None);
+        assert_eq!(shown(&[CLIENTS, unknown]), None, "one of them does not show it");
+    }
+}

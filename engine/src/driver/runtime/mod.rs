@@ -25,7 +25,7 @@ use self::{
     timer::Timer,
 };
 pub(crate) use self::{monoio::Monoio, tokio_uring::TokioUring};
-use super::{Clock, Driver, DriverError, Setup, socket};
+use super::{Clock, Driver, DriverError, Setup, socket, spun_ns};
 use crate::{ConnectionId, MILLISECOND, Nanos, Transport, Worker};
 
 /// What is asked of a runtime: tasks, streams, and a file descriptor's readiness.
@@ -142,6 +142,7 @@ impl<R: Runtime> RuntimeDriver<R> {
                 sockets.is_unsubmitted &= !inbox.wait().await;
             } else {
                 R::look(&inbox, timer_link).await;
+                sockets.is_unsubmitted &= !R::LOOK_SUBMITS;
             }
             if inbox.take(events) {
                 timer.has_fired();
@@ -181,12 +182,14 @@ impl<R: Runtime> Driver for RuntimeDriver<R> {
             if wait {
                 self.arm(clock, now, spin_start)?;
             }
+            // A pass in which something is sent is work.
+            let is_spin = !wait && !self.sockets.has_to_submit();
             if self.pass(worker, clock, wait) {
                 return Ok(());
             }
             let before = std::mem::replace(&mut now, clock.now());
-            if !wait {
-                self.spun_ns += now - before;
+            if is_spin {
+                self.spun_ns += spun_ns(before, now);
             }
             if now >= deadline {
                 return Ok(());
@@ -276,12 +279,17 @@ fn with_coop_taskrun<T>(mut build: impl FnMut(Builder) -> io::Result<T>) -> io::
 impl Sockets {
     /// Starts the tasks of new connections, and wakes those that have something new to do.
     fn hand_over<R: Runtime>(&mut self) {
-        self.is_unsubmitted |= !self.begun.is_empty() || !self.noted.is_empty();
+        self.is_unsubmitted = self.has_to_submit();
         for (link, socket) in self.begun.drain(..) {
             let (inbox, maker) = (Rc::clone(&self.inbox), self.maker.clone());
             R::spawn(task::connection::<R>(link, inbox, maker, socket));
         }
         self.noted.drain(..).for_each(|link| link.wake());
+    }
+
+    /// Whether tasks have something to do that nobody has handed to the kernel.
+    fn has_to_submit(&self) -> bool {
+        self.is_unsubmitted || !self.begun.is_empty() || !self.noted.is_empty()
     }
 
     fn deliver(&mut self, worker: &mut Worker, event: Event, now: Nanos) {

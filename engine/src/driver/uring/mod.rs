@@ -21,7 +21,7 @@ use self::{
     sockets::{Action, Sockets},
     stamps::Stamps,
 };
-use super::{Clock, Driver, DriverError, Setup, socket};
+use super::{Clock, Driver, DriverError, Setup, socket, spun_ns};
 use crate::{ConnectionId, Nanos, Transport, Worker};
 
 const SQ_ENTRIES: u32 = 1024;
@@ -128,16 +128,20 @@ impl Uring {
         if spin_start > start {
             return self.enter(1, clock, spin_start);
         }
+        let mut spun_to = start;
         loop {
             let queue = self.ring.submission();
             let has_work = !queue.is_empty() || queue.taskrun();
             drop(queue);
             if has_work {
                 self.enter(0, clock, 0)?;
+                // What was sent in it was work.
+                spun_to = clock.now();
             }
             let now = clock.now();
+            self.spun_ns += spun_ns(spun_to, now);
+            spun_to = now;
             if !self.ring.completion().is_empty() || now >= deadline {
-                self.spun_ns += now - start;
                 return Ok(());
             }
             std::hint::spin_loop();
