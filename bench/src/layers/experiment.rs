@@ -18,7 +18,9 @@ use super::{Plan, Summary};
 use crate::arm::{Block, differing_names};
 use crate::check::Checks;
 use crate::interrupt;
-use crate::observe::{Counters, CpuMeter, Observations, ObserveError, Observer, Sockets, Source};
+use crate::observe::{
+    Counters, CpuMeter, Look, Observations, ObserveError, Observer, Sockets, Source,
+};
 use crate::rig::{Rig, RigError};
 use crate::scenario::{Processes, Scenario};
 use crate::series::LoadSecond;
@@ -201,8 +203,8 @@ impl<'a> Experiment<'a> {
             let load = LoadSecond::of(times, &report.streams, &report.workers);
             let level = &mut self.levels[rate];
             level.observed[arm].push(load);
-            let looks = observer.hear().into_iter().map(|(_, look)| look);
-            let looks = looks.filter(|look| (report.start..=report.end).contains(&look.at_ns));
+            let within = |look: &Look| (report.start..=report.end).contains(&look.at_ns);
+            let looks = observer.hear().into_iter().map(|(_, look)| look).filter(within);
             looks.for_each(|look| level.arms[arm].saw(look.reading.backends()));
         }
         let looks = self.beside.seen(watch);

@@ -382,7 +382,11 @@ mod tests {
         let twice = [arm(2, |_| 200.0, 0), arm(2, |_| 200.0, 0), arm(2, |_| 200.0, 0)];
         assert_eq!(reasons(&twice), [] as [&str; 0], "the same layers");
         let named = |names: [&'static str; 3]| {
-            names.map(|name| Arm { kind: ArmKind::named(name), ..arm(2, |_| 40_000.0, 0) })
+            names.map(|name| {
+                let mut arm = arm(2, |_| 40_000.0, 0);
+                arm.kind = ArmKind::named(name);
+                arm
+            })
         };
         assert_one(&named(["one", "two", "three"]), "every arm has the same median");
         assert_eq!(reasons(&named(["one", "two", "one"])), [] as [&str; 0], "one of them twice");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::arm::{Arm, ArmKind};
 use crate::conninfo::Conninfo;
-use crate::observe::{Aside, ClientTls, ObserveError, Poolers, Server};
+use crate::observe::{ClientTls, ObserveError, Poolers, Server};
 use crate::scenario::Scenario;
 
 /// So many settings are named.
@@ -140,16 +140,13 @@ fn ask_clients(scenario: &Scenario, pooler: &str) -> Result<(String, ClientTls),
     let conninfo = target.and_then(|target| target.conninfo.as_deref());
     let conninfo = conninfo.and_then(|conninfo| Conninfo::parse(conninfo).ok());
     let conninfo = conninfo.ok_or("it is not known how to ask it")?;
-    // It may stand still, and is waited for no longer than between blocks.
-    let console = Aside::<Poolers>::connect(scenario, &ArmKind::of(pooler), &[])
-        .map_err(|error| error.to_string())?;
-    let mut console = console.ok_or_else(|| format!("targets.{pooler} has no `console`"))?;
-    let database = conninfo.database().to_owned();
-    match console.ask(move |poolers| poolers.client_tls(&database)) {
-        Some(Some(shown)) => Ok((conninfo.application_name().to_owned(), shown)),
-        Some(None) => Err("its console does not show its clients' TLS and names".into()),
-        None => Err(console.gaps.error.unwrap_or_default()),
-    }
+    let consoles = target.map(|target| &target.consoles).filter(|consoles| !consoles.is_empty());
+    let consoles = consoles.ok_or_else(|| format!("targets.{pooler} has no `console`"))?;
+    let shown =
+        Poolers::open(consoles).and_then(|mut poolers| poolers.client_tls(conninfo.database()));
+    let shown = shown.map_err(|error| error.to_string())?;
+    let shown = shown.ok_or("its console does not show its clients' TLS and names")?;
+    Ok((conninfo.application_name().to_owned(), shown))
 }
 
 /// Whether our clients of a pooler, that many of this name, are secured as those of a gateway; `Err` says

@@ -6,7 +6,7 @@ mod sample;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use self::backends::Backends;
-use self::backends::{CLIENTS, is_hidden};
+use self::backends::CLIENTS;
 pub(crate) use self::sample::ServerSample;
 pub(super) use self::sample::ServerSource;
 use super::ObserveError;
@@ -16,6 +16,9 @@ use super::table::{Row, number};
 
 const WHAT: &str = "the observer's connection to Postgres";
 const REMEDY: &str = "check `observer` (or `conninfo`) of the postgres target";
+
+/// By application_name: how many backends there are, and how many of them use TLS.
+pub(crate) type Encrypted = BTreeMap<String, (u64, u64)>;
 
 /// A connection to Postgres that only looks.
 pub(crate) struct Server(Login);
@@ -63,27 +66,25 @@ impl Server {
         }
         let hidden = rows.iter().filter(|row| is_hidden(row));
         hidden
-            .filter_map(|row| text(row, "application_name"))
-            .for_each(|name| drop(kinds.remove(&name)));
+            .for_each(|row| drop(kinds.remove(&text(row, "application_name").unwrap_or_default())));
         Ok(kinds)
     }
 
     /// Which backends of clients use TLS, by application_name: how many there are, and how many of
-    /// them do (Postgres manual, 28.2.7 "pg_stat_ssl"); `None` where it does not say, and where some are
-    /// hidden from this role.
-    pub(crate) fn encrypted(&mut self) -> Option<BTreeMap<String, (u64, u64)>> {
+    /// them do (Postgres manual, 28.2.7 "pg_stat_ssl"); `None` where some are hidden from this role.
+    pub(crate) fn encrypted(&mut self) -> Result<Option<Encrypted>, ObserveError> {
         let rows = self.rows(&format!(
-            "SELECT application_name, backend_type, count(*) AS backends, \
-             count(*) FILTER (WHERE ssl) AS encrypted \
-             FROM pg_stat_activity LEFT JOIN pg_stat_ssl USING (pid) WHERE {CLIENTS} GROUP BY 1, 2"
-        ));
-        let rows = rows.ok()?;
+            "SELECT application_name, count(*) AS backends, \
+             count(*) FILTER (WHERE ssl) AS encrypted, backend_type \
+             FROM pg_stat_activity LEFT JOIN pg_stat_ssl USING (pid) WHERE {CLIENTS} \
+             GROUP BY application_name, backend_type"
+        ))?;
         if rows.iter().any(is_hidden) {
-            return None;
+            return Ok(None);
         }
         let counts = |row: &Row| Some((number(row, "backends")?, number(row, "encrypted")?));
         let named = |row: &Row| Some((text(row, "application_name")?, counts(row)?));
-        Some(rows.iter().filter_map(named).collect())
+        Ok(Some(rows.iter().filter_map(named).collect()))
     }
 
     /// In the simple protocol: one round trip and one transaction a question, nothing prepared.
@@ -97,4 +98,9 @@ impl Server {
 
 fn text(row: &Row, column: &str) -> Option<String> {
     row.get(column).cloned()
+}
+
+/// Whether this role sees no more of a backend than its name.
+fn is_hidden(row: &Row) -> bool {
+    row.get("backend_type").is_some_and(String::is_empty)
 }
