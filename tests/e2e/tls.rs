@@ -14,7 +14,7 @@ fn scenario(stack: &Stack, change: impl Fn(&str) -> String) -> String {
     let (console, observer) = (stack.target("console"), stack.target("observer"));
     let text = format!(
         "name = \"tls\"\n\
-         [targets.gateway]\nurl = \"{}\"\n[targets.gateway-direct]\nurl = \"{}\"\n\
+         [targets.gateway]\nurl = \"{}\"\nbackends = \"nova\"\n[targets.gateway-direct]\nurl = \"{}\"\n\
          backends = \"nova-direct\"\n[targets.pooler]\nconninfo = \"{pooler}\"\nconsole = \"{console}\"\n\
          [targets.postgres]\nconninfo = \"{postgres}\"\nobserver = \"{observer}\"\n\
          {OPERATION}",

@@ -139,7 +139,7 @@ pub(crate) struct Arm {
     pub(crate) generator_cpu_ns: Nanos,
     pub(crate) backends: Vec<u64>,
     /// Whether they were hidden at some instant: the mean of the others would be of those without any.
-    pub(crate) are_backends_hidden: bool,
+    are_backends_hidden: bool,
     /// What was seen beside its load alone; empty where it was not observed, or with others.
     pub(crate) series: Vec<Second>,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::arm::{Arm, ArmKind};
+use crate::arm::Arm;
 use crate::conninfo::Conninfo;
 use crate::observe::{ClientTls, ObserveError, Poolers, Server};
 use crate::scenario::Scenario;

@@ -142,7 +142,7 @@ fn describe(
 
 fn server(conninfo: &str) -> Result<ServerFacts, ObserveError> {
     let mut server = Server::connect(conninfo)?;
-    Ok(ServerFacts { settings: server.settings()?, backends: server.encrypted() })
+    Ok(ServerFacts { settings: server.settings()?, backends: server.encrypted().ok().flatten() })
 }
 
 /// Where a URL leads.

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::observe::table::Row;
-
 /// Backends of clients at one instant by application_name, the observer's own left out.
 ///
 /// Of other roles' backends Postgres shows names and numbers alone to a role that has not the
@@ -19,11 +17,6 @@ pub(crate) struct Backends {
 /// database or no role.
 pub(super) const CLIENTS: &str = "pid <> pg_backend_pid() AND (backend_type = 'client backend' \
      OR backend_type IS NULL AND datid IS NOT NULL AND usesysid IS NOT NULL)";
-
-/// Whether a row with the column backend_type is of a backend that is hidden: it is NULL then.
-pub(super) fn is_hidden(row: &Row) -> bool {
-    row.get("backend_type").is_some_and(String::is_empty)
-}
 
 impl Backends {
     /// Adds so many of one name; of hidden ones only that is known.

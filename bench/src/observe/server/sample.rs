@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Backends, CLIENTS, REMEDY, WHAT, is_hidden};
+use super::{Backends, CLIENTS, REMEDY, WHAT};
 use crate::observe::ObserveError;
 use crate::observe::session::{Answer, Session};
 use crate::observe::table::{Row, number, risen};
@@ -210,7 +210,9 @@ impl ServerSample {
         for row in activity {
             let count = number(row, "backends").unwrap_or_default();
             let state = text(row, "state");
-            backends.add(&text(row, "application_name"), count, is_hidden(row));
+            // NULL is for a role that may not know.
+            let is_hidden = row.get("backend_type").is_some_and(String::is_empty);
+            backends.add(&text(row, "application_name"), count, is_hidden);
             if state == "active" {
                 let wait = match text(row, "wait_event_type").as_str() {
                     "" => "running".to_owned(),
