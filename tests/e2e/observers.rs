@@ -100,7 +100,7 @@ fn run_without_pooler(stack: &Stack, file: &str) -> std::process::Command {
 /// Its port is one that several processes may share, and one console is listed.
 fn compare_one_of_several(stack: &Stack, file: &str) {
     let load =
-        ["layers", file, "--rate=200", "--connections=4", "--block=50ms", "--duration=500ms"];
+        ["layers", file, "--rate=200", "--connections=4", "--block=300ms", "--duration=1300ms"];
     let ended = stack.home.run(&[&load[..], &["--json=-"]].concat());
     assert!(ended.stderr.contains("nothing is counted there"), "{ended:?}");
     let summary = ended.json();

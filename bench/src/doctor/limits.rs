@@ -178,6 +178,10 @@ mod tests {
         assert_eq!((finding.name, finding.level), ("max-connections", Level::Problem));
         assert!(finding.seen.contains("30 backends there already"), "{}", finding.seen);
         let mut facts = facts();
+        server(&mut facts).backends = None;
+        assert_eq!(named(197, "postgres", &facts), [""; 0]);
+        let finding = first(198, "postgres", &facts);
+        assert!(finding.seen.contains("an unknown number of backends there"), "{}", finding.seen);
         server(&mut facts).settings.remove("superuser_reserved_connections");
         assert_eq!(named(168, "postgres", &facts), [""; 0]);
     }
