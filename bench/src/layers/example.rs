@@ -23,6 +23,7 @@ use crate::generator::GeneratorSummary;
 use crate::observe::{Backends, Observations, Pools, Totals};
 use crate::series::Second;
 use crate::statistics::FixedWidth;
+use crate::validity::Sessions;
 
 impl Summary {
     /// Four rounds of four arms.
@@ -83,6 +84,15 @@ impl Summary {
             by_transaction: true,
             amplification: vec![amplification],
             hops: hops(&kinds),
+            sessions: Sessions {
+                differences: Vec::new(),
+                unknown: vec![
+                    "whether gateway is connected to the pooler with the same TLS as the other \
+                     ways was not compared: give targets.gateway its `backends`, the \
+                     application_name of its connections"
+                        .into(),
+                ],
+            },
             observations: Observations {
                 cpu_ns: Some(30 * MILLISECOND),
                 length_ns: 10 * SECOND,

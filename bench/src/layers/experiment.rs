@@ -24,7 +24,7 @@ use crate::observe::{
 use crate::rig::{Rig, RigError};
 use crate::scenario::{Processes, Scenario};
 use crate::series::LoadSecond;
-use crate::validity::{compare_pooler_clients, compare_settings};
+use crate::validity::{Sessions, compare_sessions};
 
 /// Before the first round, on each arm; not counted.
 const WARM_UP_NS: Nanos = 500 * MILLISECOND;
@@ -45,8 +45,6 @@ pub(super) struct Experiment<'a> {
     meter: CpuMeter,
     /// CPU time that this thread needed to read the processes' clocks, in ns.
     meters_cpu_ns: Nanos,
-    /// In what sessions differ with the pool and without, if they do.
-    pub(super) settings: Vec<String>,
 }
 
 /// What the measuring as a whole came to.
@@ -62,6 +60,8 @@ pub(super) struct Measured {
     pub(super) by_transaction: bool,
     pub(super) amplification: Vec<Amplification>,
     pub(super) hops: Vec<Hop>,
+    /// In what sessions differ on the ways that are compared.
+    pub(super) sessions: Sessions,
     /// What was seen beside the blocks.
     pub(super) observations: Observations,
 }
@@ -89,7 +89,6 @@ impl<'a> Experiment<'a> {
         Ok(Self {
             scenario,
             plan,
-            settings: compare_settings(scenario, &rig.arms, &differing_names(&rig.arms)),
             rig,
             pairs: arms::pairs(&kinds),
             levels: Vec::new(),
@@ -105,8 +104,8 @@ impl<'a> Experiment<'a> {
     pub(super) fn measure(mut self, say: &mut dyn FnMut(&str)) -> Result<Summary, RigError> {
         self.counters();
         self.warm_up(say)?;
-        // Now gateways have connections too.
-        self.settings.extend(compare_pooler_clients(self.scenario, &self.rig.arms));
+        let arms = &self.rig.arms;
+        let sessions = compare_sessions(self.scenario, arms, &differing_names(arms));
         self.levels = self.empty_levels();
         let arms = self.rig.arms.len();
         let rounds = self.plan.rounds(arms);
@@ -154,6 +153,7 @@ impl<'a> Experiment<'a> {
             by_transaction,
             amplification,
             hops,
+            sessions,
             observations,
         }))
     }

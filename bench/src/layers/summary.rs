@@ -53,6 +53,8 @@ pub(crate) struct Summary {
     /// Where the server assignments are from.
     pub(super) assignments: Assignments,
     pub(super) accounting: Vec<Accounting>,
+    /// In what arms may differ, since it could not be asked for, with the remedy.
+    pub(super) uncompared: Vec<String>,
     pub(super) hops: Vec<Hop>,
     pub(super) amplification: Vec<Amplification>,
     pub(super) observer_costs: Vec<ObserverCost>,
@@ -123,7 +125,6 @@ impl Experiment<'_> {
             levels: &self.levels,
         };
         let mut summary = results.summary(measured);
-        self.settings.into_iter().for_each(|line| summary.validity.suspect(line));
         self.beside.gaps().into_iter().for_each(|line| summary.validity.suspect(line));
         summary
     }
@@ -199,6 +200,7 @@ impl Results<'_> {
         Summary {
             validity: {
                 let mut validity = self.validity(&measured.observations);
+                measured.sessions.differences.into_iter().for_each(|line| validity.suspect(line));
                 all().for_each(|(level, costs)| itself(level, costs, pairs, &mut validity));
                 validity
             },
@@ -234,6 +236,7 @@ impl Results<'_> {
                 .iter()
                 .flat_map(|level| accounting(level, pairs, &measured.hops, seed))
                 .collect(),
+            uncompared: measured.sessions.unknown,
             hops: measured.hops,
             amplification: measured.amplification,
             observers: ObserversSummary::new(&measured.observations),

@@ -6,7 +6,7 @@ mod evidence;
 mod machine;
 mod multiplexing;
 mod observers;
-mod settings;
+mod sessions;
 mod steadiness;
 #[cfg(test)]
 mod tests;
@@ -20,7 +20,7 @@ use self::artefact::{comb, looks_like_delayed_ack};
 pub(crate) use self::evidence::{Blocks, Comparison, Evidence, Offered, Purpose};
 pub(crate) use self::machine::{Machine, MachineWatch};
 pub(crate) use self::multiplexing::Sharing;
-pub(crate) use self::settings::{compare_pooler_clients, compare_settings};
+pub(crate) use self::sessions::{Sessions, compare_sessions};
 pub(crate) use self::steadiness::Steady;
 use crate::arm::Arm;
 use crate::generator::Busiest;

@@ -56,7 +56,7 @@ pub(crate) fn text(summary: &Summary) -> String {
     for line in lines.chain(pool::observers(summary)) {
         let _ = writeln!(text, "{line}");
     }
-    for line in hops::gaps(summary) {
+    for line in hops::gaps(summary).into_iter().chain(summary.uncompared.iter().cloned()) {
         let _ = writeln!(text, "{line}");
     }
     let _ = writeln!(text, "{}", summary.observers);

@@ -19,25 +19,47 @@ struct Session {
 /// What secures connections to Postgres: version and cipher of each kind, an empty text for none.
 type Tls = BTreeSet<String>;
 
-/// Asks Postgres for a session on each of two ways, and for the gateways' connections to it; says why
-/// what lies between ways may hold more than a layer's cost. Differences in the settings that are `told`
-/// are known already.
-pub(crate) fn compare_settings(
-    scenario: &Scenario,
-    arms: &[Arm],
-    told: &BTreeSet<String>,
-) -> Vec<String> {
-    find_differences(scenario, arms, told).unwrap_or_else(|error| {
-        let words = "whether Postgres has the same sessions on all ways was not found out";
-        vec![format!("{words}: {error}")]
-    })
+/// What asking for sessions came to, in sentences.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sessions {
+    /// Why what lies between ways may hold more than a layer's cost.
+    pub(crate) differences: Vec<String>,
+    /// What was not compared, and how it can be.
+    pub(crate) unknown: Vec<String>,
 }
 
-fn find_differences(
+impl Sessions {
+    fn add(&mut self, told: Result<Option<String>, String>) {
+        match told {
+            Ok(difference) => self.differences.extend(difference),
+            Err(unknown) => self.unknown.push(unknown),
+        }
+    }
+}
+
+/// Asks Postgres for a session on each of two ways, and for the gateways' connections to it, and the
+/// pooler's console for its clients. Gateways may connect with their first request: it is to be asked
+/// after that. Differences in the settings that are `told` are known already.
+pub(crate) fn compare_sessions(
     scenario: &Scenario,
     arms: &[Arm],
     told: &BTreeSet<String>,
-) -> Result<Vec<String>, ObserveError> {
+) -> Sessions {
+    let mut sessions = postgres_sessions(scenario, arms, told).unwrap_or_else(|error| {
+        let words = "whether Postgres has the same sessions on all ways was not found out";
+        Sessions { differences: vec![format!("{words}: {error}")], ..Sessions::default() }
+    });
+    for told in pooler_clients(scenario, arms) {
+        sessions.add(told);
+    }
+    sessions
+}
+
+fn postgres_sessions(
+    scenario: &Scenario,
+    arms: &[Arm],
+    told: &BTreeSet<String>,
+) -> Result<Sessions, ObserveError> {
     let session = |target: &str| {
         let is_there = arms.iter().any(|arm| arm.kind.target == target);
         let conninfo = scenario.targets.get(target).filter(|_| is_there)?.conninfo.as_deref()?;
@@ -48,9 +70,9 @@ fn find_differences(
     };
     let pooled = session("pooler").transpose()?;
     let direct = session("postgres").transpose()?;
-    let mut reasons = Vec::new();
+    let mut sessions = Sessions::default();
     if let (Some(pooled), Some(direct)) = (&pooled, &direct) {
-        reasons.extend(difference(&pooled.settings, &direct.settings, told));
+        sessions.differences.extend(difference(&pooled.settings, &direct.settings, told));
     }
     let mut legs = Vec::new();
     legs.extend(direct.map(|session| ("direct".to_owned(), session.tls)));
@@ -58,11 +80,11 @@ fn find_differences(
     for (gateway, tls) in gateways(scenario, arms)? {
         match tls {
             Ok(tls) => legs.push((gateway, tls)),
-            Err(why) => reasons.push(uncompared(&gateway, "Postgres", &why)),
+            Err(why) => sessions.unknown.push(uncompared(&gateway, "Postgres", &why)),
         }
     }
-    reasons.extend(leg_difference(&legs));
-    Ok(reasons)
+    sessions.differences.extend(leg_difference(&legs));
+    Ok(sessions)
 }
 
 /// What is said of a gateway's connection that is not known.
@@ -105,9 +127,9 @@ fn gateways(
     Ok(own.into_iter().map(|(target, name)| (target, of_gateway(name))).collect())
 }
 
-/// Asks the pooler's console for its clients; says why what lies between our way to it and the gateways'
-/// may hold more than a gateway. Nothing where not both are measured.
-pub(crate) fn compare_pooler_clients(scenario: &Scenario, arms: &[Arm]) -> Vec<String> {
+/// For each gateway that goes through the pooler: whether it is secured there as we are, on our way to the
+/// pooler alone; `Err` says why that can't be told. Nothing where not both are measured.
+fn pooler_clients(scenario: &Scenario, arms: &[Arm]) -> Vec<Result<Option<String>, String>> {
     let ours = arms.iter().find(|arm| arm.kind.has("pooler") && !arm.kind.has("gateway"));
     let behind = arms.iter().filter(|arm| arm.kind.has("gateway") && arm.kind.has("pooler"));
     let gateways: BTreeMap<_, _> =
@@ -117,19 +139,14 @@ pub(crate) fn compare_pooler_clients(scenario: &Scenario, arms: &[Arm]) -> Vec<S
     let connections = arms.iter().filter(|arm| arm.kind.target == ours.kind.target);
     // Arms of one target share its connections.
     let connections = connections.filter_map(|arm| Some(arm.connect.as_ref()?.len())).sum();
-    let (name, shown) = match asked {
-        Ok(known) => known,
-        Err(why) => {
-            let gateways = gateways.into_keys();
-            return gateways.map(|gateway| uncompared(&gateway, "the pooler", &why)).collect();
-        }
+    let told = |(gateway, theirs): (String, Result<&str, String>)| {
+        let told = asked
+            .as_ref()
+            .map_err(String::clone)
+            .and_then(|(name, shown)| client_difference(shown, (name, connections), theirs?));
+        told.map_err(|why| uncompared(&gateway, "the pooler", &why))
     };
-    let gateways = gateways.into_iter().filter_map(|(gateway, name_there)| {
-        let told =
-            name_there.and_then(|there| client_difference(&shown, (&name, connections), there));
-        told.unwrap_or_else(|why| Some(uncompared(&gateway, "the pooler", &why)))
-    });
-    gateways.collect()
+    gateways.into_iter().map(told).collect()
 }
 
 /// Our name as a client of a pooler, and what its console shows of its clients; else why it does not.
@@ -288,16 +305,15 @@ mod tests {
         let arms = |targets: &[&str], name: Option<&str>| -> Vec<_> {
             targets.iter().map(|one| Arm::new(&ArmKind::of(one), name.map(String::from))).collect()
         };
-        let told = compare_pooler_clients(&scenario, &arms(&["gateway", "pooler"], Some("g")));
+        let told = pooler_clients(&scenario, &arms(&["gateway", "pooler"], Some("g")));
         assert_eq!(
             told,
-            [
-                "whether gateway is connected to the pooler with the same TLS as the other ways was not \
-              compared: targets.pooler has no `console`"
-            ]
+            [Err("whether gateway is connected to the pooler with the same TLS as the other ways was \
+                  not compared: targets.pooler has no `console`"
+                .to_owned())]
         );
-        assert_eq!(compare_pooler_clients(&scenario, &arms(&["gateway"], None)), [] as [&str; 0]);
-        assert_eq!(compare_pooler_clients(&scenario, &arms(&["pooler"], None)), [] as [&str; 0]);
+        assert!(pooler_clients(&scenario, &arms(&["gateway"], None)).is_empty());
+        assert!(pooler_clients(&scenario, &arms(&["pooler"], None)).is_empty());
         let known = |name| {
             let all = gateways(&scenario, &arms(&["gateway", "gateway-direct"], name)).unwrap();
             all.into_iter().map(|(target, tls)| (target, tls.unwrap_err())).collect::<Vec<_>>()
