@@ -137,7 +137,7 @@ fn pooler_clients(scenario: &Scenario, arms: &[Arm]) -> Vec<Result<Option<String
     let Some(ours) = ours.filter(|_| !gateways.is_empty()) else { return Vec::new() };
     let asked = ask_clients(scenario, &ours.kind.target);
     let connections = arms.iter().filter(|arm| arm.kind.target == ours.kind.target);
-    // Arms of one target share its connections.
+    // Each arm has connections of its own.
     let connections = connections.filter_map(|arm| Some(arm.connect.as_ref()?.len())).sum();
     let told = |(gateway, theirs): (String, Result<&str, String>)| {
         let told = asked
