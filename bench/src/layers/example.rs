@@ -28,7 +28,7 @@ use crate::validity::Sessions;
 impl Summary {
     /// Four rounds of four arms.
     pub(crate) fn example() -> Self {
-        Self::of(&Plan::example(), None)
+        Self::of(&plan(), None)
     }
 
     /// The pooler against itself, at two rates, until enough is known.
@@ -39,7 +39,7 @@ impl Summary {
             arms: vec![super::parse_arm("direct").unwrap(), pooler.clone(), pooler],
             rates: vec![1000.0, 2000.0],
             until: Some(until),
-            ..Plan::example()
+            ..plan()
         };
         let ended = Ended {
             by: EndedBy::Width,
@@ -134,9 +134,14 @@ fn hops(kinds: &[ArmKind]) -> Vec<Hop> {
     all.into_iter().filter(|hop| !hop.arms.is_empty()).collect()
 }
 
+/// Blocks are as long as [`fill`] makes them.
+fn plan() -> Plan {
+    Plan { block_ns: SECOND / 2, ..Plan::example() }
+}
+
 /// As [`Summary::example`] has it, of these arms.
 pub(super) fn level_of(kinds: &[ArmKind]) -> Level {
-    let plan = Plan::example();
+    let plan = plan();
     level(kinds, plan.rates[0], &plan)
 }
 
