@@ -333,6 +333,32 @@ fn a_connection_that_ends_in_a_sleep_is_the_transactions_failure_and_is_opened_a
     assert_eq!((failed.line, failed.class, failed.count), (2, Class::Disconnected, 6));
 }
 
+/// An answer, and with the same bytes the end of the connection, as a pooler's that lets nobody stay.
+fn done_and_thrown_out() -> Vec<u8> {
+    let words = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0";
+    [done(b"I"), message(b'E', words)].concat()
+}
+
+#[test]
+fn who_is_thrown_out_with_an_answer_has_it_and_another_connection() {
+    let thrown_out =
+        |making: Making| making.run(each(3), Some(1), None, |_| Some(done_and_thrown_out())).0;
+    let report = thrown_out(Making::default().send("only ", A, None));
+    assert_eq!((report.iterations, failures(&report)), (6, vec![]));
+    assert!(report.reopened >= 5, "{}", report.reopened);
+    // What is not at its end can't come to it.
+    let report = thrown_out(Making::default().send("first ", A, None).send("second ", A, None));
+    assert_eq!((report.iterations, failures(&report)), (6, vec![(Class::Unavailable, 6)]));
+    let [failed] = &script(&report).failures[..] else { panic!("{report:?}") };
+    assert_eq!((failed.line, failed.class, failed.count), (2, Class::Unavailable, 6));
+    let asleep = Making::default()
+        .send("first ", A, None)
+        .step(Step::Sleep(Amount::Constant(1), SECOND))
+        .send("second ", A, None);
+    let report = thrown_out(asleep);
+    assert_eq!((report.iterations, failures(&report)), (6, vec![(Class::Unavailable, 6)]));
+}
+
 /// Why clients have gone.
 fn aborted(report: &StreamReport) -> Vec<String> {
     script(report).aborted.iter().map(ToString::to_string).collect()

@@ -33,6 +33,11 @@ impl Tally {
         }
     }
 
+    /// What passes until the next look is in neither.
+    pub(super) fn pause(&mut self) {
+        self.last = None;
+    }
+
     /// If there was anything to count.
     pub(super) fn counts(&self) -> Option<Counts> {
         (self.counts != Counts::default()).then_some(self.counts)
@@ -98,6 +103,9 @@ mod tests {
         for (queries, sent) in [(110, 10), (3, 25), (8, 30), (18, 40)] {
             tally.look(&counters(queries), sent);
         }
+        // What we ask for ourselves is nobody's load.
+        tally.pause();
+        tally.look(&totals(20), 40);
         let (completed_through_pooler, pooler_queries) = (25, 25);
         assert_eq!(tally.counts(), Some(Counts { completed_through_pooler, pooler_queries }));
     }

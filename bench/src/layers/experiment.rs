@@ -104,8 +104,12 @@ impl<'a> Experiment<'a> {
     pub(super) fn measure(mut self, say: &mut dyn FnMut(&str)) -> Result<Summary, RigError> {
         self.counters();
         self.warm_up(say)?;
+        self.counters();
+        // Some of its questions pass through the pooler, and are no load.
+        self.tally.pause();
         let arms = &self.rig.arms;
         let sessions = compare_sessions(self.scenario, arms, &differing_names(arms));
+        self.counters();
         self.levels = self.empty_levels();
         let arms = self.rig.arms.len();
         let rounds = self.plan.rounds(arms);

@@ -300,7 +300,7 @@ impl Worker {
                 return self.vacate(id, now, transport);
             }
         }
-        if self.connections[id as usize].state == State::Asleep {
+        if matches!(self.connections[id as usize].state, State::Asleep | State::InScript) {
             self.script_broken(id, refusal.outcome, Some(&refusal.failure), now);
         }
         transport.close(id);

@@ -375,6 +375,13 @@ impl Worker {
                 }
                 Progress::Refused(outcome) => {
                     let refusal = self.refusal_of(id, outcome);
+                    if let Some(answered) = script_outcome {
+                        self.script_cut_off(id, answered, &refusal, now);
+                    }
+                    let is_over = is_answered || script_outcome.is_some();
+                    if is_over && self.reconnects(id) {
+                        return self.vacate(id, now, transport);
+                    }
                     return self.lost(id, refusal, now, transport);
                 }
                 Progress::Reconnect => return self.reconnect(id, transport),

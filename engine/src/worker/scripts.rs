@@ -6,7 +6,7 @@ use wire::{Class, Code, Failure, Outcome};
 
 use super::{Timer, Worker, requests::words};
 use crate::{
-    ConnectionId, Nanos, Transport,
+    ConnectionId, Nanos, Refusal, Transport,
     pgbench::{Action, Clients, Conflict, Fault, Sample, ScriptError},
     pool::{Flight, State},
 };
@@ -148,6 +148,45 @@ impl Worker {
         if self.go_on(id, now, transport) {
             self.release(id, now, transport);
         }
+    }
+
+    /// The request of a script was answered, and with the same bytes its connection ended: the
+    /// transaction goes on no more, unless that was its end.
+    pub(super) fn script_cut_off(
+        &mut self,
+        id: ConnectionId,
+        answered: Outcome,
+        refusal: &Refusal,
+        now: Nanos,
+    ) {
+        let sent = self.connections[id as usize].step_since;
+        self.record_command(id, answered, None, sent, now);
+        if !answered.is_ok() {
+            return self.end_transaction(id, answered, None, now);
+        }
+        match self.is_at_its_end(id) {
+            true => self.end_transaction(id, Outcome::Ok, None, now),
+            false => {
+                self.connections[id as usize].step_since = now;
+                self.script_broken(id, refusal.outcome, Some(&refusal.failure), now);
+            }
+        }
+    }
+
+    /// Whether nothing is to be done in the transaction after the reply that has come.
+    fn is_at_its_end(&mut self, id: ConnectionId) -> bool {
+        let connection = &self.connections[id as usize];
+        if connection.session.is_in_transaction() {
+            return false;
+        }
+        let place = (id - self.pools[connection.target].members.start) as usize;
+        let stream = connection.flight.job.stream as usize;
+        let share = self.phase.as_mut().map(|phase| &mut phase.shares[stream]);
+        let Some(clients) = share.and_then(|share| share.clients.as_deref_mut()) else {
+            return true;
+        };
+        clients.replied(place, connection.session.rows()).is_ok()
+            && matches!(clients.advance(place, &mut self.values), Ok(Action::End))
     }
 
     /// Records the command that was carried out last: that it failed and, if commands are recorded,
