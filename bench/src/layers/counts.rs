@@ -105,7 +105,7 @@ mod tests {
         }
         // What we ask for ourselves is nobody's load.
         tally.pause();
-        tally.look(&totals(20), 40);
+        tally.look(&counters(20), 40);
         let (completed_through_pooler, pooler_queries) = (25, 25);
         assert_eq!(tally.counts(), Some(Counts { completed_through_pooler, pooler_queries }));
     }
