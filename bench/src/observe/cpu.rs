@@ -15,8 +15,8 @@ pub(crate) struct CpuSample {
     leaders: Vec<u32>,
     /// By pid.
     processes: BTreeMap<u32, Taken>,
-    /// What the kernel has counted for the control groups that they are all of, in ns.
-    group_ns: Option<u64>,
+    /// What the kernel has counted for each of the control groups that they are all of, in ns.
+    groups_ns: Option<Vec<Nanos>>,
 }
 
 /// CPU time of one process, in ns.
@@ -48,7 +48,7 @@ impl CpuSample {
         let processes: BTreeMap<_, _> = members.all().filter_map(taken).collect();
         let are_there = members.leaders.iter().all(|leader| processes.contains_key(leader));
         let leaders = members.leaders.clone();
-        are_there.then_some(Self { leaders, processes, group_ns: None })
+        are_there.then_some(Self { leaders, processes, groups_ns: None })
     }
 
     /// Each process with its own CPU time so far, in ns.
@@ -56,18 +56,20 @@ impl CpuSample {
         self.processes.iter().map(|(pid, taken)| (*pid, taken.own_ns))
     }
 
-    /// The same where they are all processes of control groups that have taken so much, those that
-    /// have ended included.
-    pub(super) fn within(self, group_ns: Option<u64>) -> Self {
-        Self { group_ns, ..self }
+    /// The same where they are all processes of control groups that have taken so much each, those
+    /// that have ended included.
+    pub(super) fn within(self, groups_ns: Option<Vec<Nanos>>) -> Self {
+        Self { groups_ns, ..self }
     }
 
     /// CPU time since an earlier sample, in ns; `None` where other leaders stand for the family: what
     /// those before took up to their end nobody knows. A process that began in between counts in
     /// full; one that ended counts with what its parent was told of it, to 10 ms.
     pub(crate) fn since(&self, earlier: &Self) -> Option<u64> {
-        if let Some((now, then)) = self.group_ns.zip(earlier.group_ns) {
-            return now.checked_sub(then);
+        if let (Some(now), Some(then)) = (&self.groups_ns, &earlier.groups_ns) {
+            // One that was made anew is not covered by what the others took.
+            let each = now.iter().zip(then).map(|(now, then)| now.checked_sub(*then));
+            return each.sum();
         }
         if self.leaders != earlier.leaders {
             return None;
@@ -188,6 +190,15 @@ mod tests {
     }
 
     #[test]
+    fn a_group_that_was_made_anew_makes_the_sum_unknown() {
+        let sample = |groups_ns: [Nanos; 2]| CpuSample::default().within(Some(groups_ns.into()));
+        let before = sample([100, 1000]);
+        assert_eq!(sample([150, 1200]).since(&before), Some(250));
+        assert_eq!(sample([150, 3]).since(&before), None);
+        assert_eq!(sample([5000, 3]).since(&before), None);
+    }
+
+    #[test]
     fn of_a_crowd_nobody_is_read_again() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let (own, crowd) = (std::process::id(), child.id());
@@ -218,7 +229,7 @@ mod tests {
                 (*pid, Taken { own_ns: *own_ns, reaped_ns: *reaped_ns })
             };
             let processes = processes.iter().map(taken).collect();
-            CpuSample { leaders: vec![1], processes, group_ns: None }
+            CpuSample { leaders: vec![1], processes, groups_ns: None }
         };
         // A shell, what it has started, and what that has: the two below end.
         let before = sample(&[(1, 5, Some(0)), (2, 100, Some(30)), (3, 50, None)]);

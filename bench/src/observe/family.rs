@@ -6,6 +6,8 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use engine::Nanos;
+
 use super::cgroup::Cgroup;
 use super::cpu::CpuSample;
 
@@ -90,16 +92,17 @@ impl Family {
 
     /// The same of these.
     pub(super) fn cpu_of(&self, members: &Members) -> Option<CpuSample> {
-        Some(CpuSample::of(members)?.within(self.group_ns()))
+        Some(CpuSample::of(members)?.within(self.groups_ns()))
     }
 
     /// The same, where those of a crowd have taken nothing since an earlier sample of all of them.
     pub(super) fn cpu_again(&self, members: &Members, earlier: &CpuSample) -> Option<CpuSample> {
-        Some(CpuSample::again(members, earlier)?.within(self.group_ns()))
+        Some(CpuSample::again(members, earlier)?.within(self.groups_ns()))
     }
 
-    fn group_ns(&self) -> Option<u64> {
-        self.0.iter().map(|place| place.group()?.usage().cpu_ns).sum()
+    /// What each control group has taken, in ns; `None` where one place is none, or does not say.
+    fn groups_ns(&self) -> Option<Vec<Nanos>> {
+        self.0.iter().map(|place| place.group()?.usage().cpu_ns).collect()
     }
 
     /// The control groups that are named.

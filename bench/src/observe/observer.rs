@@ -283,15 +283,17 @@ struct Looks {
 }
 
 impl Looks {
-    /// The next one. One that was missed is not made up for.
+    /// The next one, if need be at once: whoever is late for one by less than half of the time to the
+    /// next still looks. One that was missed is not made up for.
     fn next(&mut self) -> Option<Instant> {
+        let now = Instant::now();
         let mut next = self.next?;
         loop {
             self.left = self.left.checked_sub(1)?;
             let at = next;
             next += self.interval;
             self.next = Some(next);
-            if at > Instant::now() {
+            if at + self.interval / 2 > now {
                 return Some(at);
             }
         }
@@ -394,5 +396,23 @@ impl Watched {
         };
         // Nobody waits for it any more where this fails.
         let _ = self.news.send(news);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_a_little_late_looks_at_once_and_a_turn_that_has_passed_is_left_out() {
+        let interval = Duration::from_secs(60);
+        let next = |late: Duration| {
+            let due = Instant::now() - late;
+            let mut looks = Looks { next: Some(due), interval, left: 2 };
+            let turns = [looks.next(), looks.next()];
+            turns.map(|turn| turn.map(|turn| turn - due))
+        };
+        assert_eq!(next(interval / 4), [Some(Duration::ZERO), Some(interval)]);
+        assert_eq!(next(interval * 3 / 4), [Some(interval), None]);
     }
 }
