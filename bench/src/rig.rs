@@ -133,6 +133,8 @@ impl Rig {
                 scenario.engine_target(&kind.target, *connections, token, &mut places)?;
             target.operations = checks.apply(&target.operations);
             let mut arm = Arm::new(kind, file.backends.clone());
+            arm.connections = *connections;
+            arm.pooler = kind.pooler(scenario).map(str::to_owned);
             arm.fallback = fallback(&target.operations);
             arm.protocol = file.conninfo.as_ref().map(|_| file.protocol);
             targets.push(target);

@@ -248,6 +248,46 @@ fn targets_take_turns_and_what_the_second_costs_has_an_interval() {
 }
 
 #[test]
+fn a_pooler_that_shares_nothing_is_told_by_its_console() {
+    // In a session pool each client has a server connection for as long as it is connected.
+    let tables = Tables::up(&["--pool-mode=session", "--pool-size=20"]);
+    let home = &tables.stack.home;
+    let script = home.write("think.sql", "SELECT 1;\n\\sleep 5 ms\n");
+    let target = |name: &str| format!("--target={name}={}", tables.stack.target(name));
+    let console = format!("--console=pooler={}", tables.stack.target("console"));
+    let common =
+        ["pgbench", "-n", "-f", &script, "-c", "4", "-T", "3", "--block=100ms", "--json=-"];
+    let targets = [target("postgres"), target("pooler"), console];
+    let compared = |more: &[&str]| {
+        let targets: Vec<_> = targets.iter().map(String::as_str).collect();
+        home.run(&[&common[..], more, &targets].concat()).json()
+    };
+    let told = |summary: &Value| {
+        let reasons = summary["reasons"].as_array().expect("reasons");
+        let shared = |reason: &&Value| {
+            reason.as_str().is_some_and(|text| text.contains("nothing is multiplexed"))
+        };
+        reasons.iter().filter(shared).map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let summary = compared(&[]);
+    let [reason] = &told(&summary)[..] else { panic!("{summary}") };
+    assert!(reason.contains("pooler: 4 server connections for 4 clients"), "{reason}");
+    assert_eq!(summary["valid"], "suspect", "{summary}");
+    let [direct, pooler] = [0, 1].map(|number| summary["arms"][number]["pool"].clone());
+    assert!(direct.is_null() && pooler["clients"] == 4.0, "{summary}");
+    // A connection for each transaction shares the pool over time.
+    let summary = compared(&["-C"]);
+    assert!(told(&summary).is_empty(), "{summary}");
+    // A console that does not let us in leaves a gap, and the load goes on.
+    let nobody = format!("--console=pooler={} user=nobody", tables.stack.target("console"));
+    let last = [target("postgres"), target("pooler"), nobody];
+    let last: Vec<_> = last.iter().map(String::as_str).collect();
+    let summary = home.run(&[&common[..], &last].concat()).json();
+    assert!(summary["arms"][1]["pool"].is_null(), "{summary}");
+    assert!(summary["reasons"].to_string().contains("the pooler's console"), "{summary}");
+}
+
+#[test]
 fn where_the_pooler_loses_names_both_say_so() {
     // One server connection for two clients.
     let tables = Tables::up(&["--pool-size=1"]);

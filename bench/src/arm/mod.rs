@@ -104,6 +104,10 @@ pub(crate) struct Arm {
     pub(crate) kind: ArmKind,
     /// The rate that it was asked for, in 1/s, where arms of several rates are compared.
     pub(crate) offered_rate: Option<f64>,
+    /// The observed source that shows the pooler on the way, if one does.
+    pub(crate) pooler: Option<String>,
+    /// Our connections to its target: at the start, and at most.
+    pub(crate) connections: (u32, u32),
     /// The application_name of its backends.
     pub(crate) backends_name: Option<String>,
     pub(crate) connect: Option<Histogram<u64>>,
@@ -192,6 +196,8 @@ impl Arm {
         Self {
             kind: kind.clone(),
             offered_rate: None,
+            pooler: None,
+            connections: (0, 0),
             backends_name,
             connect: None,
             security: Securities::default(),

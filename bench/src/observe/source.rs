@@ -91,8 +91,7 @@ impl Source {
         let mut all = Vec::new();
         for (name, target) in &scenario.targets {
             if !target.consoles.is_empty() {
-                let pooler = PoolerSource::new(&target.consoles)?;
-                all.push(Self { name: name.clone(), kind: Kind::Pooler(Box::new(pooler)) });
+                all.push(Self::pooler(name, &target.consoles)?);
             }
         }
         if let Some(target) = scenario.targets.get("postgres")
@@ -112,6 +111,12 @@ impl Source {
             all.push(Self { name: url.clone(), kind: Kind::Prometheus(prometheus) });
         }
         Ok(all)
+    }
+
+    /// A pooler by the connection strings of its console, one for each of its processes.
+    pub(crate) fn pooler(name: &str, consoles: &[String]) -> Result<Self, ObserveError> {
+        let pooler = PoolerSource::new(consoles)?;
+        Ok(Self { name: name.into(), kind: Kind::Pooler(Box::new(pooler)) })
     }
 
     pub(super) fn subject(&self) -> Subject {

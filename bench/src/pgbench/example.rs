@@ -26,6 +26,7 @@ impl Plan {
         let target = |name: &&str| PlannedTarget {
             name: (*name).into(),
             conninfo: vec!["host=127.0.0.1 dbname=shop user=shop".into()],
+            consoles: Vec::new(),
         };
         Self {
             targets: targets.iter().map(target).collect(),
@@ -110,6 +111,7 @@ impl Summary {
             scripts: &all,
             threads: 1,
             steady: Vec::new(),
+            observations: None,
             lost_names: Vec::new(),
             is_whole: true,
         };

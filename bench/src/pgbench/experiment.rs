@@ -17,6 +17,7 @@ use crate::arm::{Arm, ArmKind, Block};
 use crate::head::Head;
 use crate::interrupt;
 use crate::layers::shuffled;
+use crate::observe::{Observations, Observer, Source};
 use crate::rig::{Rig, RigError};
 use crate::scenario::Places;
 use crate::validity::Steady;
@@ -31,6 +32,8 @@ pub(super) struct Experiment<'a> {
     logs: Vec<Log>,
     /// Of the only target: when each second began, and the median of the transactions' latencies.
     medians: Vec<(Nanos, Nanos)>,
+    /// Those that are to be looked at.
+    consoles: Vec<Source>,
 }
 
 /// What came of the scripts on one target, beside what its arm has.
@@ -61,8 +64,12 @@ impl Scripts {
 }
 
 impl<'a> Experiment<'a> {
-    /// Opens every client's connection to each target.
-    pub(super) fn open(plan: &'a Plan, mut targets: Vec<Target>) -> Result<Self, PgbenchError> {
+    /// Opens every client's connection to each target; `consoles` are the poolers' among them.
+    pub(super) fn open(
+        plan: &'a Plan,
+        mut targets: Vec<Target>,
+        consoles: Vec<Source>,
+    ) -> Result<Self, PgbenchError> {
         let generator = plan.generator.decide().map_err(RigError::from)?;
         let threads = generator.cores.len();
         let mut places = Places::new();
@@ -70,10 +77,12 @@ impl<'a> Experiment<'a> {
         let mut arms = Vec::new();
         let mut opened = Vec::new();
         let mut scripts = Vec::new();
-        for target in &mut targets {
+        for (target, planned) in targets.iter_mut().zip(&plan.targets) {
             places.insert(target.name.clone(), target.conninfo.place());
             let mut arm = Arm::new(&ArmKind::named(&target.name), None);
             arm.protocol = Some(plan.protocol);
+            arm.connections = (plan.clients, plan.clients);
+            arm.pooler = (!planned.consoles.is_empty()).then(|| target.name.clone());
             arms.push(arm);
             opened.push(target.engine_target(plan)?);
             scripts.push(engine::Script::Pgbench(target.workload.clone()));
@@ -99,13 +108,16 @@ impl<'a> Experiment<'a> {
         };
         let logs = targets.iter().filter_map(log).collect::<Result<_, _>>()?;
         let scripts = targets.iter().map(|target| Scripts::new(plan, target)).collect();
-        Ok(Self { plan, rig, targets, scripts, logs, medians: Vec::new() })
+        Ok(Self { plan, rig, targets, scripts, logs, medians: Vec::new(), consoles })
     }
 
     pub(super) fn measure(mut self, say: &mut dyn FnMut(&str)) -> Result<Summary, PgbenchError> {
         if self.targets.len() > 1 && matches!(self.plan.length, Length::Duration(_)) {
             self.warm_up(say)?;
         }
+        let consoles = std::mem::take(&mut self.consoles);
+        let observer = (!consoles.is_empty())
+            .then(|| Observer::start(consoles, self.rig.fleet.clock(), self.rig.cores()));
         let started = SystemTime::now();
         let start = self.rig.fleet.clock().now();
         let mut turns = Turns::new();
@@ -128,10 +140,16 @@ impl<'a> Experiment<'a> {
             log.finish(self.rig.fleet.clock().now())?;
         }
         let duration_ns = self.rig.fleet.clock().now() - start;
-        Ok(self.summary(started, duration_ns))
+        let observations = observer.map(Observer::finish);
+        Ok(self.summary(started, duration_ns, observations.as_ref()))
     }
 
-    fn summary(&self, started: SystemTime, duration_ns: Nanos) -> Summary {
+    fn summary(
+        &self,
+        started: SystemTime,
+        duration_ns: Nanos,
+        observations: Option<&Observations>,
+    ) -> Summary {
         let Self { plan, rig, targets, scripts, .. } = self;
         let phase_ns = match plan.length {
             Length::Duration(duration_ns) => duration_ns,
@@ -149,6 +167,7 @@ impl<'a> Experiment<'a> {
             scripts,
             threads: rig.cores().len(),
             steady: vec![Steady { name: rig.arms[0].label(), medians }],
+            observations,
             lost_names: rig.all_lost_names(),
             is_whole: !is_interrupted && !has_failed,
         };

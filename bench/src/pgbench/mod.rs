@@ -26,6 +26,7 @@ use self::experiment::Experiment;
 use self::target::Target;
 use crate::conninfo::{Conninfo, ConninfoError};
 use crate::generator::GeneratorOptions;
+use crate::observe::{self, ObserveError};
 use crate::rig::RigError;
 
 pub(crate) use builtin::{BUILTINS, find};
@@ -99,6 +100,8 @@ pub(crate) struct PlannedTarget {
     pub(crate) name: String,
     /// Connection strings, of which the first that says a thing decides.
     pub(crate) conninfo: Vec<String>,
+    /// If it is a pooler, of its console: one for each of its processes.
+    pub(crate) consoles: Vec<String>,
 }
 
 /// Why there is no result.
@@ -108,6 +111,8 @@ pub(crate) enum PgbenchError {
     Script(#[from] ScriptMistake),
     #[error(transparent)]
     Conninfo(#[from] ConninfoError),
+    #[error(transparent)]
+    Console(#[from] ObserveError),
     #[error(transparent)]
     Rig(#[from] RigError),
     /// A file of results can't be written.
@@ -204,9 +209,12 @@ impl Plan {
 pub(crate) fn run(plan: &Plan, say: &mut dyn FnMut(&str)) -> Result<Summary, PgbenchError> {
     // Scripts are read before anything is sent.
     workload::compile(&plan.scripts, plan.protocol, &plan.variables, plan.clients)?;
+    let poolers = plan.targets.iter().filter(|target| !target.consoles.is_empty());
+    let consoles = poolers.map(|target| observe::Source::pooler(&target.name, &target.consoles));
+    let consoles = consoles.collect::<Result<_, _>>()?;
     let targets = plan.targets.iter().map(|target| Target::prepare(plan, target, say));
     let targets = targets.collect::<Result<Vec<_>, _>>()?;
-    Experiment::open(plan, targets)?.measure(say)
+    Experiment::open(plan, targets, consoles)?.measure(say)
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use super::workload::CommandLine;
 use super::{GAPS, Length, Plan};
 use crate::arm::{Arm, ArmSummary, Quantiles};
 use crate::head::Head;
-use crate::validity::{Evidence, Offered, Purpose, Steady, Validity};
+use crate::observe::{Observations, ObserversSummary};
+use crate::validity::{Evidence, Offered, Purpose, Sharing, Steady, Validity};
 
 /// The result of `pgbench`. Times in ns, rates in 1/s.
 #[derive(Debug, Serialize)]
@@ -35,6 +36,8 @@ pub(crate) struct Summary {
     pub(super) latency_limit_ns: Option<Nanos>,
     #[serde(flatten)]
     pub(crate) validity: Validity,
+    /// `null` where no console was given.
+    pub(super) observers: Option<ObserversSummary>,
     /// The targets.
     pub(super) arms: Vec<PgbenchArm>,
     pub(super) costs: Vec<CostSummary>,
@@ -64,6 +67,8 @@ pub(super) struct PgbenchArm {
     pub(super) initial_connection_ns: Nanos,
     /// Of each transaction's own connection, if they have one.
     pub(super) mean_connection_ns: Option<f64>,
+    /// What its console showed, if it has one.
+    pub(super) pool: Option<Sharing>,
     #[serde(flatten)]
     pub(super) all: Transactions,
     #[serde(skip)]
@@ -146,6 +151,7 @@ pub(super) struct Results<'a> {
     pub(super) threads: usize,
     /// Of the only target, second by second.
     pub(super) steady: Vec<Steady>,
+    pub(super) observations: Option<&'a Observations>,
     /// What the rig says of targets whose pooler lost the names of prepared statements.
     pub(super) lost_names: Vec<String>,
     /// Whether it came to its end.
@@ -154,7 +160,8 @@ pub(super) struct Results<'a> {
 
 impl Results<'_> {
     pub(super) fn summary(self, head: Head) -> Summary {
-        let Self { plan, arms, targets, scripts, threads, steady, lost_names, is_whole } = self;
+        let Self { plan, arms, targets, scripts, threads, steady, .. } = self;
+        let Self { observations, lost_names, is_whole, .. } = self;
         let Comparison { costs, throughput } = Comparison::new(plan, arms, scripts);
         let offered = plan.rate.zip(plan.load(0).1).filter(|_| is_whole);
         let offered = offered.map(|(rate, block_ns)| Offered::new(rate, GAPS, block_ns));
@@ -165,10 +172,9 @@ impl Results<'_> {
             offered: vec![offered; arms.len()],
             comparison: comparison::turns(plan, arms, scripts),
             steady,
-            // Targets are connection strings: no console is known.
-            observations: Vec::new(),
+            observations: observations.into_iter().collect(),
             lost_names,
-            purpose: Purpose::Load,
+            purpose: if plan.connects { Purpose::Connecting } else { Purpose::Load },
         });
         for arm in arms {
             if arm.requests() > 0 && arm.blocks.iter().all(|block| block.succeeded == 0) {
@@ -191,9 +197,11 @@ impl Results<'_> {
             rate: plan.rate,
             latency_limit_ns: plan.latency_limit_ns,
             validity,
+            observers: observations.map(ObserversSummary::new),
             arms: all
                 .map(|((arm, target), scripts)| {
-                    PgbenchArm::new(plan, arm, target, scripts, threads)
+                    let pool = observations.and_then(|seen| Sharing::on_the_way(arm, arms, seen));
+                    PgbenchArm { pool, ..PgbenchArm::new(plan, arm, target, scripts, threads) }
                 })
                 .collect(),
             costs,
@@ -259,6 +267,7 @@ impl PgbenchArm {
             tables: target.tables.clone(),
             initial_connection_ns: connecting as Nanos,
             mean_connection_ns: plan.connects.then(|| scripts.opened.mean()),
+            pool: None,
             all: transactions(&whole, scripts.report.all_conflicts(), above.iter().sum()),
             measured_ns: arm.measured_ns,
             interrupted: scripts.interrupted,

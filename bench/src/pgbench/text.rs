@@ -12,6 +12,7 @@ use super::tables::Partitions;
 use crate::arm::Quantiles;
 use crate::duration::show_interval;
 use crate::table::{Columns, verdict};
+use crate::validity::Sharing;
 
 /// All of it.
 pub(crate) fn text(summary: &Summary) -> String {
@@ -40,6 +41,9 @@ fn write(summary: &Summary, out: &mut String) -> std::fmt::Result {
         write!(out, "\n{}\n\n", costs(summary))?;
     }
     writeln!(out, "{}", summary.head.generator.note())?;
+    if let Some(observers) = &summary.observers {
+        writeln!(out, "{observers}")?;
+    }
     writeln!(out, "{}", verdict(&summary.validity))
 }
 
@@ -107,6 +111,9 @@ fn target(summary: &Summary, arm: &PgbenchArm, out: &mut String) -> std::fmt::Re
         }
     };
     writeln!(out, "tps = {:.6} ({what})", all.tps)?;
+    if let Some(Sharing { clients, servers }) = arm.pool {
+        writeln!(out, "pool: {clients:.1} clients, {servers:.1} server connections, on average")?;
+    }
     not_ended(summary, arm, out)?;
     if arm.scripts.len() > 1 || summary.reports_commands {
         arm.scripts.iter().enumerate().try_for_each(|one| script(summary, arm, one, out))?;
@@ -287,6 +294,17 @@ mod tests {
     #[test]
     fn one_target() {
         insta::assert_snapshot!(without_version(&["pgbench"]));
+    }
+
+    #[test]
+    fn a_poolers_connections_stand_behind_its_transactions() {
+        let mut summary = Summary::example(&["direct", "pooler"]);
+        summary.arms[1].pool = Some(Sharing { clients: 8.0, servers: 2.25 });
+        let text = text(&summary);
+        let (_, pooler) = text.split_once("target: pooler").expect("two targets");
+        let lines: Vec<_> = pooler.lines().skip_while(|line| !line.starts_with("tps")).collect();
+        assert_eq!(lines[1], "pool: 8.0 clients, 2.2 server connections, on average");
+        assert_eq!(text.matches("pool: ").count(), 1, "{text}");
     }
 
     #[test]

@@ -120,11 +120,11 @@ fn stationary(arm: &Arm) -> Option<String> {
     ))
 }
 
-/// A pool that holds a server connection for each client of ours. How many a gateway is to it, only the
-/// pooler's console knows (`Sharing`).
+/// A pool that holds a server connection for each client of ours, where no console tells (`Sharing`). How
+/// many clients a gateway is to it, only a console knows.
 fn multiplexing(arm: &Arm, connections: u32) -> Option<String> {
     let is_ours = arm.kind.has("pooler") && !arm.kind.has("gateway");
-    let (backends, _) = arm.backends().filter(|_| is_ours)?;
+    let (backends, _) = arm.backends().filter(|_| is_ours && arm.pooler.is_none())?;
     (backends >= f64::from(connections)).then(|| {
         format!(
             "{}: {backends:.0} server connections for {connections} clients: nothing is \

@@ -137,7 +137,7 @@ impl Validity {
             validity.judge_observations(observations);
             let ways = arms.iter().filter(|_| *purpose == Purpose::Load);
             for (arm, sharing) in
-                ways.filter_map(|arm| Some((arm, Sharing::on_the_way(arm, observations)?)))
+                ways.filter_map(|arm| Some((arm, Sharing::on_the_way(arm, arms, observations)?)))
             {
                 validity.judge_sharing(&arm.label(), sharing);
             }

@@ -6,7 +6,7 @@ use super::Validity;
 use crate::arm::Arm;
 use crate::observe::{Observations, PoolerSample, Pools, Reading};
 
-/// What a pooler had on average: clients, and server connections.
+/// What a pooler had for an arm on average: the arm's own clients, and server connections.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Sharing {
     pub(crate) clients: f64,
@@ -14,21 +14,17 @@ pub(crate) struct Sharing {
 }
 
 impl Sharing {
-    /// Of a way to the pooler itself, or through a gateway to it.
-    pub(crate) fn on_the_way(arm: &Arm, observations: &Observations) -> Option<Self> {
-        let target = if arm.kind.has("pooler") { "pooler" } else { &*arm.kind.target };
-        Self::new(target, observations)
-    }
-
-    /// As the console of a target showed it, if it did.
-    fn new(target: &str, observations: &Observations) -> Option<Self> {
-        let observed = observations.sources.iter().find(|observed| observed.name == target)?;
+    /// Of the pooler on an arm's way, as its console showed it, if it did. Clients that are connected
+    /// for another of these `arms`, or for somebody else, stand idle meanwhile, and share nothing.
+    pub(crate) fn on_the_way(arm: &Arm, arms: &[Arm], observations: &Observations) -> Option<Self> {
+        let pooler = arm.pooler.as_deref()?;
+        let observed = observations.sources.iter().find(|observed| observed.name == pooler)?;
         let looks = observed.looks.iter().filter_map(|look| match &look.reading {
             Reading::Pooler(PoolerSample { pools, .. }) => *pools,
             _ => None,
         });
         let known = looks.filter_map(|pools: Pools| Some((pools.clients()?, pools.servers()?)));
-        let known: Vec<_> = known.collect();
+        let known: Vec<_> = known.map(|(all, servers)| (own(arm, arms, all), servers)).collect();
         let mean = |figure: fn(&(u64, u64)) -> u64| {
             known.iter().map(figure).sum::<u64>() as f64 / known.len() as f64
         };
@@ -39,6 +35,16 @@ impl Sharing {
     fn is_none(self) -> bool {
         self.clients >= 2.0 && self.servers >= self.clients
     }
+}
+
+/// How many of all clients of a pooler are an arm's: ours, or those that are not ours, behind a gateway.
+fn own(arm: &Arm, arms: &[Arm], all: u64) -> u64 {
+    let is_direct = |arm: &Arm| arm.pooler.as_deref() == Some(&*arm.kind.target);
+    if is_direct(arm) {
+        return all.min(arm.connections.1.into());
+    }
+    let ours = arms.iter().filter(|other| other.pooler == arm.pooler && is_direct(other));
+    all.saturating_sub(ours.map(|other| u64::from(other.connections.0)).sum())
 }
 
 impl Validity {
@@ -60,11 +66,13 @@ mod tests {
     use crate::arm::ArmKind;
     use crate::observe::{Look, Observed, Subject};
 
-    fn judged(target: &str, cl_active: u64, servers: Option<u64>) -> Vec<String> {
-        let mut observed = Observed::new("pooler", Subject::Pooler);
+    /// Arms by target, each with so many connections to it, and what is said of each where the pooler has
+    /// 60 clients and so many server connections.
+    fn judged(arms: &[(&str, u32)], pooler: &str, servers: Option<u64>) -> Vec<String> {
+        let mut observed = Observed::new("bouncer", Subject::Pooler);
         let pools = Pools {
-            cl_active: Some(cl_active),
-            cl_waiting: Some(0),
+            cl_active: Some(55),
+            cl_waiting: Some(5),
             sv_active: Some(1),
             sv_idle: servers.map(|servers| servers - 1),
             ..Pools::default()
@@ -72,24 +80,49 @@ mod tests {
         let sample = PoolerSample { pools: Some(pools), ..PoolerSample::default() };
         observed.looks = vec![Look { at_ns: 0, reading: Reading::Pooler(sample) }];
         let observations = Observations { sources: vec![observed], ..Observations::default() };
+        let arm = |(target, connections): &(&str, u32)| {
+            let mut arm = Arm::new(&ArmKind::of(target), None);
+            (arm.pooler, arm.connections) = (Some(pooler.into()), (*connections, *connections));
+            arm
+        };
+        let arms: Vec<_> = arms.iter().map(arm).collect();
         let mut validity = Validity::default();
-        let arm = Arm::new(&ArmKind::of(target), None);
-        let sharing = Sharing::on_the_way(&arm, &observations);
-        sharing.into_iter().for_each(|sharing| validity.judge_sharing(&arm.label(), sharing));
+        for arm in &arms {
+            let sharing = Sharing::on_the_way(arm, &arms, &observations);
+            sharing.into_iter().for_each(|sharing| validity.judge_sharing(&arm.label(), sharing));
+        }
         validity.reasons
     }
+
+    const NONE: [&str; 0] = [];
 
     #[test]
     fn a_server_connection_for_each_client_is_no_multiplexing() {
         assert_eq!(
-            judged("pooler", 10, Some(20)),
-            ["pooler: 20 server connections for 10 clients: nothing is multiplexed; lower \
+            judged(&[("bouncer", 60)], "bouncer", Some(60)),
+            ["bouncer: 60 server connections for 60 clients: nothing is multiplexed; lower \
               default_pool_size, or have more clients"]
         );
-        assert_eq!(judged("gateway", 10, Some(20)).len(), 1, "by way of the gateway");
-        assert_eq!(judged("pooler", 40, Some(20)), [] as [&str; 0]);
-        assert_eq!(judged("pooler", 1, Some(20)), [] as [&str; 0], "one has nobody to share with");
-        assert_eq!(judged("pooler", 10, None), [] as [&str; 0], "unknown");
-        assert_eq!(judged("postgres", 10, Some(20)), [] as [&str; 0], "not on the way");
+        assert_eq!(judged(&[("bouncer", 60)], "bouncer", Some(20)), NONE);
+        assert_eq!(judged(&[("bouncer", 1)], "bouncer", Some(20)), NONE, "nobody to share with");
+        assert_eq!(judged(&[("bouncer", 60)], "bouncer", None), NONE, "unknown");
+        assert_eq!(judged(&[("bouncer", 60)], "other", Some(60)), NONE, "not seen");
+    }
+
+    #[test]
+    fn clients_that_stand_idle_share_nothing() {
+        let others_are_connected = judged(&[("bouncer", 8)], "bouncer", Some(8));
+        assert!(others_are_connected[0].starts_with("bouncer: 8 server connections for 8 clients"));
+        // The gateway has 10 clients, and we have 50.
+        let both = [("gateway", 4), ("bouncer", 50)];
+        let told = judged(&both, "bouncer", Some(20));
+        assert!(
+            told[0].starts_with("gateway+pooler: 20 server connections for 10 clients"),
+            "{told:?}"
+        );
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(judged(&both[..1], "bouncer", Some(20)), NONE, "all of them are its");
+        // Not yet open at the start, or not all of them ever.
+        assert_eq!(judged(&[("bouncer", 1000)], "bouncer", Some(59)), NONE);
     }
 }

@@ -179,7 +179,9 @@ fn a_pool_that_is_tried_in_all_sizes_may_be_as_large_as_its_clients_are_many() {
     let mut observed = Observed::new("pooler", Subject::Pooler);
     observed.looks = vec![Look { at_ns: 0, reading: Reading::Pooler(sample) }];
     let observations = Observations { sources: vec![observed], ..Observations::default() };
-    let (generator, arms) = (GeneratorSummary::example(), [arm(0, |_| {})]);
+    let mut pooled = arm(0, |_| {});
+    (pooled.pooler, pooled.connections) = (Some("pooler".into()), (10, 10));
+    let (generator, arms) = (GeneratorSummary::example(), [pooled]);
     let level = |purpose| {
         let observations = vec![&observations];
         verdict(&Evidence { observations, purpose, ..evidence(&generator, &arms) }).0

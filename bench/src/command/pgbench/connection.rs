@@ -31,6 +31,10 @@ pub(super) struct ConnectionOptions {
     /// several of these, to be compared
     #[arg(long, value_name = "NAME=CONNINFO", value_parser = assignment)]
     target: Vec<(String, String)>,
+    /// The console of a target that is a pooler (for PgBouncer the database `pgbouncer`), for each of its
+    /// processes: shows whether its clients share server connections; without NAME= where there is one target
+    #[arg(long, value_name = "[NAME=]CONNINFO")]
+    console: Vec<String>,
 }
 
 /// How a target is called that was given no name.
@@ -43,7 +47,8 @@ impl ConnectionOptions {
         if self.target.is_empty() {
             let database = database.or_else(default_database);
             let conninfo = vec![database.as_deref().map(named).unwrap_or_default(), self.place()];
-            return Ok(vec![PlannedTarget { name: NAMELESS.into(), conninfo }]);
+            let (name, consoles) = (NAMELESS.into(), self.console.clone());
+            return Ok(vec![PlannedTarget { name, conninfo, consoles }]);
         }
         let database = database.as_deref().map(named).unwrap_or_default();
         let mut targets: Vec<PlannedTarget> = Vec::new();
@@ -53,7 +58,10 @@ impl ConnectionOptions {
                 return Err(PgbenchOptionsError::Other(message));
             }
             let conninfo = vec![own.clone(), database.clone(), self.place()];
-            targets.push(PlannedTarget { name: name.clone(), conninfo });
+            targets.push(PlannedTarget { name: name.clone(), conninfo, consoles: Vec::new() });
+        }
+        for console in &self.console {
+            give_console(&mut targets, console)?;
         }
         Ok(targets)
     }
@@ -64,6 +72,25 @@ impl ConnectionOptions {
         let given = all.iter().filter_map(|(keyword, value)| Some((keyword, value.as_deref()?)));
         given.map(|(keyword, value)| format!("{keyword}={} ", quoted(value))).collect()
     }
+}
+
+/// Gives a target the console that is named for it; the only one needs no name.
+fn give_console(targets: &mut [PlannedTarget], console: &str) -> Result<(), PgbenchOptionsError> {
+    if let Some((name, conninfo)) = console.split_once('=')
+        && let Some(target) = targets.iter_mut().find(|target| target.name == name)
+    {
+        target.consoles.push(conninfo.into());
+    } else if let [only] = targets {
+        only.consoles.push(console.into());
+    } else {
+        let names: Vec<_> = targets.iter().map(|target| target.name.as_str()).collect();
+        let message = format!(
+            "--console {console}: write NAME=CONNINFO, with the name of a target: {}",
+            names.join(", ")
+        );
+        return Err(PgbenchOptionsError::Other(message));
+    }
+    Ok(())
 }
 
 /// A database, or what is a connection string already (Postgres manual, 34.1, PQconnectdbParams with
@@ -92,12 +119,36 @@ mod tests {
 
     use super::*;
 
-    fn targets(arguments: &[&str]) -> Vec<Vec<String>> {
+    fn planned(arguments: &[&str]) -> Result<Vec<PlannedTarget>, PgbenchOptionsError> {
         let command = ConnectionOptions::augment_args(Command::new("test").disable_help_flag(true));
         let given = std::iter::once("test").chain(arguments.iter().copied());
         let matches = command.try_get_matches_from(given).unwrap();
         let options = ConnectionOptions::from_arg_matches(&matches).unwrap();
-        options.targets().unwrap().into_iter().map(|target| target.conninfo).collect()
+        options.targets()
+    }
+
+    fn targets(arguments: &[&str]) -> Vec<Vec<String>> {
+        planned(arguments).unwrap().into_iter().map(|target| target.conninfo).collect()
+    }
+
+    #[test]
+    fn a_console_is_of_the_target_that_it_names_and_of_the_only_one_without_a_name() {
+        let consoles = |arguments: &[&str]| {
+            let targets = planned(arguments).map_err(|error| error.to_string())?;
+            Ok::<_, String>(targets.into_iter().map(|one| one.consoles).collect::<Vec<_>>())
+        };
+        let string = "host=a dbname=pgbouncer";
+        let named = format!("--console=b={string}");
+        let nameless = format!("--console={string}");
+        assert_eq!(consoles(&["d", &nameless, &nameless]).unwrap(), [[string, string]]);
+        assert_eq!(consoles(&["--target=b=port=1", &nameless]).unwrap(), [[string]]);
+        let both = ["--target=a=port=1", "--target=b=port=2"];
+        let none: &[&str] = &[];
+        assert_eq!(consoles(&[both[0], both[1], &named]).unwrap(), [none, &[string]]);
+        assert_eq!(
+            consoles(&[both[0], both[1], &nameless]).unwrap_err(),
+            format!("--console {string}: write NAME=CONNINFO, with the name of a target: a, b")
+        );
     }
 
     #[test]
