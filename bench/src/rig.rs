@@ -20,7 +20,7 @@ use crate::generator::{
     BusySeconds, Generator, GeneratorError, GeneratorOptions, GeneratorSummary, Work,
 };
 use crate::interrupt::{self, Interrupted};
-use crate::observe::{Observations, ObserveError, Observer, Source};
+use crate::observe::{Observations, ObserveError, Observer, ObserverThread, Source};
 use crate::remedy;
 use crate::scenario::{self, Places, PoolingError, Renewal, Scenario, ScenarioError};
 use crate::series::{self, LoadSecond, Second};
@@ -252,11 +252,12 @@ impl Rig {
     /// Runs one phase, and looks once a second at everything that the scenario names.
     pub(crate) fn observe(
         &mut self,
+        thread: &ObserverThread,
         scenario: &Scenario,
         streams: Vec<Stream>,
     ) -> Result<ObservedPhase, RigError> {
         let sources = Source::all(scenario)?;
-        let observer = Observer::start(sources, self.fleet.clock(), self.cores());
+        let observer = Observer::start(thread, sources, self.fleet.clock());
         let (mut seconds, mut busy) = (Vec::new(), BusySeconds::default());
         let report = self.watch(streams, |interval| {
             busy.push(interval);

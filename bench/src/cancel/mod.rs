@@ -14,6 +14,7 @@ use crate::arm::{ArmKind, Block};
 use crate::check::Checks;
 use crate::generator::GeneratorOptions;
 use crate::head::Head;
+use crate::observe::ObserverThread;
 use crate::pace::Pace;
 use crate::rig::{ObservedPhase, Rig, RigError};
 use crate::scenario::Scenario;
@@ -53,6 +54,7 @@ pub(crate) fn run(
     let start = rig.fleet.clock().now();
     let mut measured = Vec::with_capacity(kinds.len());
     let mut observations = Vec::with_capacity(kinds.len());
+    let thread = ObserverThread::start(rig.cores());
     for (arm, kind) in kinds.iter().enumerate() {
         // What does not work at all shows here.
         let max_duration_ns = FIRST_MOST_NS.saturating_add(plan.cancel.length_ns);
@@ -60,7 +62,7 @@ pub(crate) fn run(
         rig.warm_up(rig.stream(arm, first, (0, 0), plan.seed))?;
         say(&format!("{}: {}", kind.name, table::length(plan.duration_ns)));
         let ObservedPhase { mut report, observations: seen, series, .. } =
-            rig.observe(scenario, plan.streams(&rig, arm))?;
+            rig.observe(&thread, scenario, plan.streams(&rig, arm))?;
         let times = report.streams.iter_mut().find_map(|stream| stream.cancels.take());
         measured.push(times.map_or_else(CancelTimes::default, |times| *times));
         rig.arms[arm].push(Block::new(report, plan.duration_ns, Vec::new()));

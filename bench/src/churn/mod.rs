@@ -14,7 +14,7 @@ use crate::arm::{ArmKind, Block};
 use crate::check::Checks;
 use crate::generator::GeneratorOptions;
 use crate::head::Head;
-use crate::observe::{Network, NetworkSample, Observations};
+use crate::observe::{Network, NetworkSample, Observations, ObserverThread};
 use crate::pace::Pace;
 use crate::rig::{ObservedPhase, Rig, RigError};
 use crate::scenario::Scenario;
@@ -55,6 +55,7 @@ pub(crate) fn run(
     let started = SystemTime::now();
     let start = rig.fleet.clock().now();
     let mut measured = Vec::with_capacity(kinds.len());
+    let thread = ObserverThread::start(rig.cores());
     for (arm, kind) in kinds.iter().enumerate() {
         if plan.warm_up_ns > 0 {
             // What does not work at all shows here.
@@ -65,7 +66,7 @@ pub(crate) fn run(
         let stream = reconnecting(&rig, arm, plan.pace.load(plan.duration_ns), plan.seed);
         let before = NetworkSample::read();
         let ObservedPhase { mut report, observations, series, .. } =
-            rig.observe(scenario, vec![stream])?;
+            rig.observe(&thread, scenario, vec![stream])?;
         let network = NetworkSample::read().since(before);
         let times = report.streams.iter_mut().find_map(|stream| stream.connections.take());
         let times = times.map(|times| *times).unwrap_or_default();

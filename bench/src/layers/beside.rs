@@ -1,12 +1,10 @@
 //! The pooler, which is asked between blocks what it has counted, and watched while they run.
 
-use core_affinity::CoreId;
-use engine::Nanos;
 use engine::driver::Clock;
 
 use super::schedule::WATCH_INTERVAL;
 use crate::arm::ArmKind;
-use crate::observe::{Aside, Counters, ObserveError, PoolLook, Poolers, Watch};
+use crate::observe::{Aside, Counters, ObserveError, ObserverThread, PoolLook, Poolers, Watch};
 use crate::scenario::Scenario;
 
 /// Its consoles, if all of its processes can be asked. What is not answered is missing, and disturbs
@@ -17,27 +15,25 @@ pub(super) struct Beside {
 }
 
 impl Beside {
-    /// Opens what the scenario gives to look through. Its thread keeps off the cores of `workers`.
+    /// Opens what the scenario gives to look through.
     pub(super) fn open(
+        thread: &ObserverThread,
         scenario: &Scenario,
         clock: Clock,
-        workers: &[CoreId],
         say: &mut dyn FnMut(&str),
     ) -> Result<Self, ObserveError> {
         // All arms with a pooler go through one.
-        let mut ways = ["pooler", "gateway"].map(ArmKind::of).into_iter();
-        let Some(consoles) = ways.find_map(|kind| Poolers::consoles(scenario, &kind)) else {
-            return Ok(Self { pooler: None, clock });
-        };
-        let mut poolers = Poolers::open(consoles)?;
-        if poolers.is_one_of_several()? {
+        let ways = ["pooler", "gateway"].map(ArmKind::of).into_iter();
+        let opened = ways.map(|kind| Aside::<Poolers>::connect(thread, scenario, &kind));
+        let opened = opened.filter_map(Result::transpose).next().transpose()?;
+        let Some(mut pooler) = opened else { return Ok(Self { pooler: None, clock }) };
+        if pooler.must_know(Poolers::is_one_of_several)? {
             say(
                 "so_reuseport is on, and the console shows one pooler process of several: nothing is \
                  counted there (list the socket of each in `console`)",
             );
             return Ok(Self { pooler: None, clock });
         }
-        let pooler = Aside::of(consoles.to_vec(), Some(poolers), workers);
         Ok(Self { pooler: Some(pooler), clock })
     }
 
@@ -66,11 +62,6 @@ impl Beside {
     pub(super) fn seen(&mut self, watch: Option<Watch<PoolLook>>) -> Vec<PoolLook> {
         let pooler = self.pooler.as_mut().zip(watch);
         pooler.map(|(pooler, watch)| pooler.seen(watch)).unwrap_or_default()
-    }
-
-    /// CPU time of its thread so far, in ns.
-    pub(super) fn cpu_ns(&self) -> Nanos {
-        self.pooler.as_ref().map_or(0, Aside::cpu_ns)
     }
 
     /// What is missing, in a sentence.

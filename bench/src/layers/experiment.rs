@@ -2,7 +2,6 @@
 
 use std::time::SystemTime;
 
-use engine::driver::thread_cpu_ns;
 use engine::{MILLISECOND, Nanos};
 
 use super::accounting::Assignments;
@@ -19,7 +18,7 @@ use crate::arm::{Block, differing_names};
 use crate::check::Checks;
 use crate::interrupt;
 use crate::observe::{
-    Counters, CpuMeter, Look, Observations, ObserveError, Observer, Sockets, Source,
+    Counters, CpuMeter, Look, Observations, ObserveError, Observer, ObserverThread, Sockets, Source,
 };
 use crate::rig::{Rig, RigError};
 use crate::scenario::{Processes, Scenario};
@@ -42,9 +41,9 @@ pub(super) struct Experiment<'a> {
     processes: Processes,
     pub(super) beside: Beside,
     tally: Tally,
-    meter: CpuMeter,
-    /// CPU time that this thread needed to read the processes' clocks, in ns.
-    meters_cpu_ns: Nanos,
+    /// Away while it reads.
+    meter: Option<CpuMeter>,
+    thread: ObserverThread,
 }
 
 /// What the measuring as a whole came to.
@@ -85,7 +84,8 @@ impl<'a> Experiment<'a> {
         // A comparison has no checks: what they cost would be in it.
         let checks = Checks::default();
         let rig = Rig::open(scenario, &kinds, &connections, &plan.generator, &checks, say)?;
-        let beside = Beside::open(scenario, rig.fleet.clock(), rig.cores(), say)?;
+        let thread = ObserverThread::start(rig.cores());
+        let beside = Beside::open(&thread, scenario, rig.fleet.clock(), say)?;
         Ok(Self {
             scenario,
             plan,
@@ -93,11 +93,11 @@ impl<'a> Experiment<'a> {
             pairs: arms::pairs(&kinds),
             levels: Vec::new(),
             start_ns: 0,
-            meter: CpuMeter::new(&processes),
+            meter: Some(CpuMeter::new(&processes)),
+            thread,
             processes,
             beside,
             tally: Tally::default(),
-            meters_cpu_ns: 0,
         })
     }
 
@@ -115,7 +115,7 @@ impl<'a> Experiment<'a> {
         let rounds = self.plan.rounds(arms);
         let rates: Vec<_> = self.plan.rates.iter().map(ToString::to_string).collect();
         let sources = Source::all(self.scenario)?;
-        let mut observer = Observer::open(sources, self.rig.fleet.clock(), self.rig.cores());
+        let mut observer = Observer::open(&self.thread, sources, self.rig.fleet.clock());
         say(&format!(
             "measuring: {arms} arms, {rounds} blocks of {} ms each, {} requests a second",
             self.plan.block_ns / MILLISECOND,
@@ -123,7 +123,6 @@ impl<'a> Experiment<'a> {
         ));
         let started = SystemTime::now();
         self.start_ns = self.rig.fleet.clock().now();
-        let beside_cpu_ns = self.beside.cpu_ns();
         let mut ended = None;
         for round in 0..rounds {
             for turn in schedule::shuffled(self.levels.len(), arms, self.plan.seed, round) {
@@ -136,9 +135,7 @@ impl<'a> Experiment<'a> {
         }
         interrupt::check()?;
         let duration_ns = self.rig.fleet.clock().now() - self.start_ns;
-        let mut observations = observer.finish();
-        let beside_cpu_ns = self.beside.cpu_ns() - beside_cpu_ns + self.meters_cpu_ns;
-        observations.cpu_ns = observations.cpu_ns.map(|ns| ns + beside_cpu_ns);
+        let observations = observer.finish();
         self.levels.iter_mut().for_each(|level| level.lay(&observations, self.start_ns));
         let by_transaction = self.beside.assigns_by_transaction().unwrap_or_default();
         let assignments = self.assignments(by_transaction);
@@ -197,7 +194,7 @@ impl<'a> Experiment<'a> {
         let is_pooled = self.beside.has_pooler() && self.rig.arms[arm].kind.has("pooler");
         let before = if is_pooled { self.counters() } else { None };
         let kind = self.rig.arms[arm].kind.clone();
-        self.metered(|meter| meter.begin(|process| kind.has_process(process)));
+        self.metered(move |meter| meter.begin(|process| kind.has_process(process)));
         let is_watched = is_pooled && is_watched(round);
         let watch = if is_watched { self.beside.watch() } else { None };
         if is_observed(round) {
@@ -214,7 +211,7 @@ impl<'a> Experiment<'a> {
             looks.for_each(|look| level.arms[arm].saw(look.reading.backends()));
         }
         let looks = self.beside.seen(watch);
-        let used = self.metered(CpuMeter::used);
+        let used = self.metered(CpuMeter::used).unwrap_or_default();
         let times = report.start..=report.end;
         self.levels[rate].arms[arm].push(Block::new(report, self.plan.block_ns, used));
         if is_pooled {
@@ -232,12 +229,18 @@ impl<'a> Experiment<'a> {
         Ok(())
     }
 
-    /// Reads the processes' clocks, and counts how long this thread needs for it.
-    fn metered<A>(&mut self, read: impl FnOnce(&mut CpuMeter) -> A) -> A {
-        let before = thread_cpu_ns();
-        let result = read(&mut self.meter);
-        self.meters_cpu_ns += thread_cpu_ns() - before;
-        result
+    /// Reads the processes' clocks, where everything else is looked at too.
+    fn metered<A: Send + 'static>(
+        &mut self,
+        read: impl FnOnce(&mut CpuMeter) -> A + Send + 'static,
+    ) -> Option<A> {
+        let mut meter = self.meter.take()?;
+        let (meter, result) = self.thread.run(move || {
+            let result = read(&mut meter);
+            (meter, result)
+        })?;
+        self.meter = Some(meter);
+        Some(result)
     }
 
     /// What the pooler has counted, if it says so.

@@ -15,7 +15,7 @@ use crate::generator::{Busiest, GeneratorSummary};
 use crate::interrupt;
 use crate::limiter::Limiter;
 use crate::metric::{self, Loads};
-use crate::observe::{Aside, Observations, Poolers};
+use crate::observe::{Aside, Observations, ObserverThread, Poolers};
 use crate::rig::{ObservedPhase, Rig, RigError};
 use crate::rules;
 use crate::scenario::Scenario;
@@ -46,6 +46,7 @@ pub(super) struct Experiment<'a> {
     rig: Option<Rig>,
     sessions: Option<Arm>,
     pooler: Option<Aside<Poolers>>,
+    thread: ObserverThread,
     connections: u32,
     /// The throughput that more connections did not raise.
     proven: Option<f64>,
@@ -83,6 +84,7 @@ impl<'a> Experiment<'a> {
             layer,
             connect: None,
         };
+        let thread = ObserverThread::start(&plan.generator.decide()?.cores);
         Ok(Self {
             scenario,
             plan,
@@ -94,11 +96,8 @@ impl<'a> Experiment<'a> {
             },
             rig: None,
             sessions: None,
-            pooler: Aside::<Poolers>::connect(
-                scenario,
-                &ArmKind::of(&target.name),
-                &plan.generator.decide()?.cores,
-            )?,
+            pooler: Aside::<Poolers>::connect(&thread, scenario, &ArmKind::of(&target.name))?,
+            thread,
             connections: plan.connections.0,
             proven: None,
             light_ns: None,
@@ -259,7 +258,7 @@ impl<'a> Experiment<'a> {
         let stream = rig.stream(0, load, (0, 0), seed);
         rig.forget_machine();
         let ObservedPhase { report, series, observations, generator_share } =
-            rig.observe(self.scenario, vec![stream])?;
+            rig.observe(&self.thread, self.scenario, vec![stream])?;
         let ended = report.start + asked.duration_ns;
         let about = (&self.loads, self.target.goals.as_slice());
         let mut trial = Trial::new(asked, kind, &report, generator_share, about, self.connections);

@@ -1,25 +1,25 @@
-//! A server that is looked at on a thread of its own.
+//! A server that is asked beside a load.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
+use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use core_affinity::CoreId;
-use engine::Nanos;
-use engine::driver::thread_cpu_ns;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use super::{ObserveError, keep_off};
+use super::{ObserveError, ObserverThread};
 
-/// A connection that only looks. One that is lost is opened again with the next question; one that
-/// does not answer is waited for once, and asked nothing until it has: what it would have said is
-/// missing, and the load goes on.
+/// A connection that only looks, on the observers' thread. One that is lost is opened again with the next
+/// question; one that does not answer is waited for once, and asked nothing until it has: what it would
+/// have said is missing, and the load goes on.
 pub(crate) struct Aside<T> {
     what: &'static str,
-    orders: Sender<Order<T>>,
+    /// It goes on as long as this is there.
+    _thread: ObserverThread,
+    orders: UnboundedSender<Order<T>>,
     asked: u64,
-    progress: Arc<Progress>,
+    answered: Arc<AtomicU64>,
     pub(super) patience: Duration,
     pub(crate) gaps: Gaps,
 }
@@ -36,62 +36,68 @@ pub(crate) struct Gaps {
 /// A question whose answer is not there yet.
 pub(crate) struct Pending<A>(Receiver<Result<A, ObserveError>>);
 
-type Order<T> = Box<dyn FnOnce(&mut Link<T>, &Progress) + Send>;
-
-/// What the thread tells of itself.
-#[derive(Default)]
-struct Progress {
-    answered: AtomicU64,
-    cpu_ns: AtomicU64,
-}
+type Task<'a, A> = Pin<Box<dyn Future<Output = A> + 'a>>;
+type Order<T> = Box<dyn for<'a> FnOnce(&'a mut Link<T>) -> Task<'a, ()> + Send>;
 
 /// The connection, on its thread.
 pub(super) struct Link<T> {
-    open: Box<dyn Fn() -> Result<T, ObserveError> + Send>,
+    open: Box<dyn Fn() -> Task<'static, Result<T, ObserveError>>>,
     opened: Option<T>,
 }
 
 /// A console that takes longer is not waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-impl<T: Send + 'static> Aside<T> {
-    /// Takes over a connection to `what`, if there is one; `open` opens another one in its place. The
-    /// thread keeps off the cores of `workers`.
-    pub(crate) fn start(
+impl<T: 'static> Aside<T> {
+    /// To `what`. `open` opens it with the first question, and where it was lost.
+    pub(crate) fn start<F: Future<Output = Result<T, ObserveError>> + 'static>(
+        thread: &ObserverThread,
         what: &'static str,
-        opened: Option<T>,
-        open: impl Fn() -> Result<T, ObserveError> + Send + 'static,
-        workers: &[CoreId],
+        open: impl Fn() -> F + Send + 'static,
     ) -> Self {
-        let (orders, ordered) = mpsc::channel::<Order<T>>();
-        let progress = Arc::new(Progress::default());
-        let (told, workers) = (Arc::clone(&progress), workers.to_vec());
-        let mut link = Link { open: Box::new(open), opened };
+        let (orders, mut ordered) = unbounded_channel::<Order<T>>();
         // Without a thread there are no answers, and the first question tells so.
-        let _ = thread::Builder::new().name("observer".into()).spawn(move || {
-            keep_off(&workers);
-            for order in ordered {
-                order(&mut link, &told);
+        thread.spawn(move || async move {
+            let mut link = Link { open: Box::new(move || Box::pin(open())), opened: None };
+            while let Some(order) = ordered.recv().await {
+                order(&mut link).await;
             }
         });
-        Self { what, orders, asked: 0, progress, patience: PATIENCE, gaps: Gaps::default() }
+        Self {
+            what,
+            _thread: thread.clone(),
+            orders,
+            asked: 0,
+            answered: Arc::default(),
+            patience: PATIENCE,
+            gaps: Gaps::default(),
+        }
     }
 
     /// The answer, if it comes in time.
     pub(crate) fn ask<A: Send + 'static>(
         &mut self,
-        question: impl FnOnce(&mut T) -> Result<A, ObserveError> + Send + 'static,
+        question: impl AsyncFnOnce(&mut T) -> Result<A, ObserveError> + Send + 'static,
     ) -> Option<A> {
         let pending = self.begin(question)?;
         self.end(pending)
     }
 
+    /// The answer, or why there is none: for questions that come before any load.
+    pub(crate) fn must_know<A: Send + 'static>(
+        &mut self,
+        question: impl AsyncFnOnce(&mut T) -> Result<A, ObserveError> + Send + 'static,
+    ) -> Result<A, ObserveError> {
+        let answer = self.order(async move |link| link.ask(question).await);
+        answer.and_then(|answer| answer.recv().ok()).ok_or(ObserveError::NoThread)?
+    }
+
     /// Asks without waiting; nothing where an earlier answer is still due.
     pub(crate) fn begin<A: Send + 'static>(
         &mut self,
-        question: impl FnOnce(&mut T) -> Result<A, ObserveError> + Send + 'static,
+        question: impl AsyncFnOnce(&mut T) -> Result<A, ObserveError> + Send + 'static,
     ) -> Option<Pending<A>> {
-        let answer = self.order(|link| link.ask(question));
+        let answer = self.order(async move |link| link.ask(question).await);
         if answer.is_none() {
             self.gaps.count(1, 0);
         }
@@ -112,19 +118,21 @@ impl<T: Send + 'static> Aside<T> {
     /// before.
     pub(super) fn order<A: Send + 'static>(
         &mut self,
-        work: impl FnOnce(&mut Link<T>) -> A + Send + 'static,
+        work: impl AsyncFnOnce(&mut Link<T>) -> A + Send + 'static,
     ) -> Option<Receiver<A>> {
-        if self.progress.answered.load(Ordering::Acquire) < self.asked {
+        if self.answered.load(Ordering::Acquire) < self.asked {
             return None;
         }
         let (sender, answer) = mpsc::channel();
-        let order: Order<T> = Box::new(move |link, progress| {
-            let answer = work(link);
-            progress.cpu_ns.store(thread_cpu_ns(), Ordering::Relaxed);
-            // Whoever has the answer may ask again.
-            progress.answered.fetch_add(1, Ordering::Release);
-            // Nobody waits for it any more where this fails.
-            let _ = sender.send(answer);
+        let answered = Arc::clone(&self.answered);
+        let order: Order<T> = Box::new(move |link| {
+            Box::pin(async move {
+                let answer = work(link).await;
+                // Whoever has the answer may ask again.
+                answered.fetch_add(1, Ordering::Release);
+                // Nobody waits for it any more where this fails.
+                let _ = sender.send(answer);
+            })
         });
         self.asked += 1;
         // Where the thread has ended, the answer does not come.
@@ -134,11 +142,6 @@ impl<T: Send + 'static> Aside<T> {
 
     pub(super) fn silence(&self) -> String {
         format!("{} did not answer for {:?}", self.what, self.patience)
-    }
-
-    /// CPU time of the thread up to its last answer, in ns.
-    pub(crate) fn cpu_ns(&self) -> Nanos {
-        self.progress.cpu_ns.load(Ordering::Relaxed)
     }
 }
 
@@ -161,12 +164,15 @@ impl Gaps {
 }
 
 impl<T> Link<T> {
-    pub(super) fn ask<A>(
+    pub(super) async fn ask<A>(
         &mut self,
-        question: impl FnOnce(&mut T) -> Result<A, ObserveError>,
+        question: impl AsyncFnOnce(&mut T) -> Result<A, ObserveError>,
     ) -> Result<A, ObserveError> {
-        let mut opened = self.opened.take().map_or_else(&self.open, Ok)?;
-        let answer = question(&mut opened)?;
+        let mut opened = match self.opened.take() {
+            Some(opened) => opened,
+            None => (self.open)().await?,
+        };
+        let answer = question(&mut opened).await?;
         self.opened = Some(opened);
         Ok(answer)
     }
@@ -174,6 +180,8 @@ impl<T> Link<T> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot;
+
     use super::*;
 
     fn lost() -> ObserveError {
@@ -181,52 +189,50 @@ mod tests {
     }
 
     /// Connections are numbered as they are opened.
-    fn aside(workers: &[CoreId]) -> Aside<u64> {
-        let opened = AtomicU64::new(1);
-        let open = move || Ok(opened.fetch_add(1, Ordering::Relaxed) + 1);
-        Aside::start("the console", Some(1), open, workers)
-    }
-
-    #[test]
-    fn its_thread_keeps_off_the_workers_cores_where_there_are_others() {
-        let usable = core_affinity::get_core_ids().unwrap();
-        let worker = usable[usable.len() - 1];
-        let cores = aside(&[worker]).ask(|_| Ok(core_affinity::get_core_ids().unwrap())).unwrap();
-        assert_eq!(cores.contains(&worker), usable.len() == 1, "{cores:?}");
+    fn aside() -> Aside<u64> {
+        let opened = AtomicU64::new(0);
+        let open = move || {
+            let number = opened.fetch_add(1, Ordering::Relaxed) + 1;
+            async move { Ok(number) }
+        };
+        Aside::start(&ObserverThread::start(&[]), "the console", open)
     }
 
     #[test]
     fn a_connection_that_is_lost_is_a_gap_and_the_next_question_opens_another() {
-        let mut aside = aside(&[]);
-        let number = |connection: &mut u64| Ok(*connection);
+        let mut aside = aside();
+        let number = async |connection: &mut u64| Ok(*connection);
         assert_eq!(aside.ask(number), Some(1));
-        assert_eq!(aside.ask(|_| Err::<(), _>(lost())), None);
+        assert_eq!(aside.ask(async |_| Err::<(), _>(lost())), None);
         assert_eq!((aside.ask(number), aside.ask(number)), (Some(2), Some(2)));
         let Gaps { questions, failures, error } = &aside.gaps;
         assert_eq!((*questions, *failures), (4, 1));
         assert_eq!(error.as_deref(), Some("the console at here: lost"));
-        assert!(aside.cpu_ns() > 0);
+        assert!(
+            matches!(aside.must_know(async |_| Err::<(), _>(lost())), Err(error) if error.to_string() == lost().to_string())
+        );
+        assert_eq!((aside.must_know(number).ok(), aside.gaps.questions), (Some(3), 4));
     }
 
     #[test]
     fn one_that_stands_still_is_waited_for_once_and_answers_again_when_it_goes_on() {
-        let mut aside = aside(&[]);
+        let mut aside = aside();
         aside.patience = Duration::from_millis(10);
-        let (go_on, frozen) = mpsc::channel::<()>();
+        let (go_on, frozen) = oneshot::channel::<()>();
         let (told, is_done) = mpsc::channel();
-        let answer = aside.ask(move |_| {
-            let _ = frozen.recv();
+        let answer = aside.ask(async move |_| {
+            let _ = frozen.await;
             told.send(()).map_err(|_| lost())
         });
         assert_eq!(answer, None);
         // It would take as long again; nothing is waited for.
         aside.patience = Duration::MAX;
-        assert_eq!(aside.ask(|_| Ok(())), None);
+        assert_eq!(aside.ask(async |_| Ok(())), None);
         assert_eq!((aside.gaps.failures, aside.gaps.questions), (2, 2));
         assert_eq!(aside.gaps.error.as_deref(), Some("the console did not answer for 10ms"));
         drop(go_on);
         is_done.recv().unwrap();
-        let mut answers = std::iter::from_fn(|| Some(aside.ask(|connection| Ok(*connection))));
+        let mut answers = std::iter::from_fn(|| Some(aside.ask(async |number| Ok(*number))));
         // The answer is counted a moment after it was given.
         assert_eq!(answers.find_map(|answer| answer), Some(1));
     }

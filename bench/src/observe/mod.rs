@@ -21,7 +21,10 @@ mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
+mod thread;
 mod watch;
+
+use std::io;
 
 use thiserror::Error;
 
@@ -29,9 +32,10 @@ pub(crate) use aside::{Aside, Gaps};
 pub(crate) use cpu::CpuSample;
 pub(crate) use cpu_meter::CpuMeter;
 pub(crate) use family::Family;
+pub(crate) use login::Login;
 pub(crate) use machine::{MachineSample, MachineUse};
 pub(crate) use network::{Network, NetworkSample};
-pub(crate) use observer::{Look, Observations, Observed, Observer, keep_off};
+pub(crate) use observer::{Look, Observations, Observed, Observer};
 pub(crate) use pooler::{
     ClientLimit, ClientTls, Counters, Figures, FullPool, PoolLook, Pooler, PoolerSample, Poolers,
     Pools, Totals, pool_mode,
@@ -43,6 +47,7 @@ pub(crate) use sockets::{Caller, RoundTrip, Sockets};
 pub(crate) use source::{GENERATOR, Reading, Source, Subject};
 pub(crate) use summary::ObserversSummary;
 pub(crate) use table::Row;
+pub(crate) use thread::ObserverThread;
 pub(crate) use watch::Watch;
 
 use crate::conninfo::ConninfoError;
@@ -60,6 +65,10 @@ pub(crate) enum ObserveError {
     NoProcess { name: String, place: String },
     #[error("{url}: {problem}")]
     Exposition { url: String, problem: String },
+    #[error("what waits for answers can't be started: {0}")]
+    Runtime(io::Error),
+    #[error("the observers' thread can't be started")]
+    NoThread,
     #[error("/proc/stat can't be read")]
     NoMachine,
 }

@@ -1,28 +1,28 @@
 //! Everything that can be seen from outside, looked at once a second while a load runs.
 //!
-//! One thread does it, on cores that no worker has. Each source is looked at on its own: one that
-//! does not answer misses its turns and delays no other, and the run not at all.
+//! Each source is looked at on its own: one that does not answer misses its turns and delays no other,
+//! and the run not at all.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread;
 use std::time::Duration;
 
-use core_affinity::CoreId;
 use engine::Nanos;
 use engine::driver::{Clock, thread_cpu_ns};
-use rustix::thread::{sched_getaffinity, sched_setaffinity};
 use tokio::sync::{mpsc, watch};
-use tokio::task::LocalSet;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::ObserverThread;
 use super::source::{About, Reading, Source, Subject};
 
-/// Looks on a thread of its own, from [`Observer::open`] to [`Observer::finish`].
+/// Looks on the observers' thread, from [`Observer::open`] to [`Observer::finish`].
 pub(crate) struct Observer {
     turns: watch::Sender<Turn>,
+    /// It goes on as long as this is there.
+    _thread: ObserverThread,
     /// Since when it looks every second, if it does.
     since: Option<Instant>,
     news: Receiver<News>,
@@ -35,7 +35,7 @@ pub(crate) struct Observer {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Observations {
     pub(crate) sources: Vec<Observed>,
-    /// CPU time of the observer's threads, without the first looks and their logins, in ns.
+    /// CPU time of the observers' thread, without the first looks and their logins, in ns.
     pub(crate) cpu_ns: Option<Nanos>,
     /// As long as that was measured, in ns.
     pub(crate) length_ns: Nanos,
@@ -112,29 +112,24 @@ const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Observer {
     /// As [`Self::open`], and begins at once to look every second.
-    pub(crate) fn start(sources: Vec<Source>, clock: Clock, workers: &[CoreId]) -> Self {
-        let mut observer = Self::open(sources, clock, workers);
+    pub(crate) fn start(thread: &ObserverThread, sources: Vec<Source>, clock: Clock) -> Self {
+        let mut observer = Self::open(thread, sources, clock);
         observer.since = Some(Instant::now());
         observer.look_from(OFFSET, INTERVAL, u32::MAX);
         observer
     }
 
     /// Looks at every source once, and returns when they were seen or are not going to answer soon.
-    /// `workers` are the cores to keep off.
-    pub(crate) fn open(sources: Vec<Source>, clock: Clock, workers: &[CoreId]) -> Self {
+    pub(crate) fn open(thread: &ObserverThread, sources: Vec<Source>, clock: Clock) -> Self {
         let (turns, turn) = watch::channel(Turn::First);
         let (sender, news) = channel();
         let observed = |source: &Source| Observed::new(&source.name, source.subject());
         let observations =
             Observations { sources: sources.iter().map(observed).collect(), ..Default::default() };
-        let workers = workers.to_vec();
-        let thread = thread::Builder::new().name("observer".into());
         // Without a thread nothing is seen, and the end of the news says so.
-        let _ = thread.spawn(move || {
-            keep_off(&workers);
-            run(sources, clock, &sender, turn);
-        });
-        let mut observer = Self { turns, since: None, news, observations, fresh: Vec::new() };
+        thread.spawn(move || run(sources, clock, sender, turn));
+        let (since, fresh, _thread) = (None, Vec::new(), thread.clone());
+        let mut observer = Self { turns, _thread, since, news, observations, fresh };
         while let Ok(news) = observer.news.recv() {
             if matches!(news, News::Begun) {
                 break;
@@ -253,16 +248,6 @@ impl Observations {
     }
 }
 
-/// Has this thread run on the other cores, where there are some.
-pub(crate) fn keep_off(workers: &[CoreId]) {
-    let Ok(mut cores) = sched_getaffinity(None) else { return };
-    workers.iter().for_each(|worker| cores.unset(worker.id));
-    if cores.count() > 0 {
-        // Where it may not, it runs anywhere.
-        let _ = sched_setaffinity(None, &cores);
-    }
-}
-
 /// Whose turn it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
@@ -300,46 +285,38 @@ impl Looks {
     }
 }
 
-/// The observer's thread.
-fn run(sources: Vec<Source>, clock: Clock, news: &Sender<News>, mut turns: watch::Receiver<Turn>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    // Without one nothing is seen, and the end of the news says so.
-    let Ok(runtime) = runtime else { return };
+/// Looks at all of them, whenever it is their turn.
+async fn run(
+    sources: Vec<Source>,
+    clock: Clock,
+    news: Sender<News>,
+    mut turns: watch::Receiver<Turn>,
+) {
     let count = sources.len();
     let cpu_elsewhere_ns = Rc::new(Cell::new(0));
     let cpu_so_far_ns = || thread_cpu_ns() + cpu_elsewhere_ns.get();
     let (first, mut begun) = mpsc::channel(count.max(1));
-    LocalSet::new().block_on(&runtime, async {
-        let tasks: Vec<_> = sources
-            .into_iter()
-            .enumerate()
-            .map(|(number, source)| {
-                let (news, cpu_elsewhere_ns) = (news.clone(), Rc::clone(&cpu_elsewhere_ns));
-                let watched = Watched { number, source, clock, news, cpu_elsewhere_ns };
-                tokio::task::spawn_local(watched.watch(turns.clone(), first.clone()))
-            })
-            .collect();
-        let all = async {
-            for _ in 0..count {
-                begun.recv().await;
-            }
-        };
-        let _ = timeout(FIRST_PATIENCE, all).await;
-        let (cpu_before, start) = (cpu_so_far_ns(), clock.now());
-        let _ = news.send(News::Begun);
-        // It is sent, or the run has gone.
-        let _ = turns.wait_for(|turn| *turn == Turn::Last).await;
-        let all = async {
-            for task in tasks {
-                let _ = task.await;
-            }
-        };
-        let _ = timeout(LAST_PATIENCE, all).await;
-        let (cpu_ns, length_ns) = (cpu_so_far_ns() - cpu_before, clock.now() - start);
-        let _ = news.send(News::Ended { cpu_ns, length_ns });
-    });
-    // A login that hangs is left behind.
-    runtime.shutdown_background();
+    // A login that hangs ends with it.
+    let mut tasks = JoinSet::new();
+    for (number, source) in sources.into_iter().enumerate() {
+        let (news, cpu_elsewhere_ns) = (news.clone(), Rc::clone(&cpu_elsewhere_ns));
+        let watched = Watched { number, source, clock, news, cpu_elsewhere_ns };
+        tasks.spawn_local(watched.watch(turns.clone(), first.clone()));
+    }
+    let all = async {
+        for _ in 0..count {
+            begun.recv().await;
+        }
+    };
+    let _ = timeout(FIRST_PATIENCE, all).await;
+    let (cpu_before, start) = (cpu_so_far_ns(), clock.now());
+    let _ = news.send(News::Begun);
+    // It is sent, or the run has gone.
+    let _ = turns.wait_for(|turn| *turn == Turn::Last).await;
+    let all = async { while tasks.join_next().await.is_some() {} };
+    let _ = timeout(LAST_PATIENCE, all).await;
+    let (cpu_ns, length_ns) = (cpu_so_far_ns() - cpu_before, clock.now() - start);
+    let _ = news.send(News::Ended { cpu_ns, length_ns });
 }
 
 /// One source, as it is looked at.

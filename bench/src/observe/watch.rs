@@ -1,7 +1,10 @@
-//! Looks at a steady pace, on a thread of their own, while a load runs.
+//! Looks at a steady pace while a load runs.
 
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::{Aside, ObserveError};
 
@@ -9,7 +12,7 @@ use super::{Aside, ObserveError};
 pub(crate) struct Watch<A> {
     started: Instant,
     every: Duration,
-    end: Sender<()>,
+    end: oneshot::Sender<()>,
     looks: Receiver<Look<A>>,
     ended: Receiver<()>,
 }
@@ -19,23 +22,21 @@ struct Look<A> {
     took: Duration,
 }
 
-impl<T: Send + 'static> Aside<T> {
+impl<T: 'static> Aside<T> {
     /// Looks from now on, for the first time after half of `every`; nothing where an earlier answer
     /// is still due.
     pub(crate) fn watch<A: Send + 'static>(
         &mut self,
         every: Duration,
-        mut look: impl FnMut(&mut T) -> Result<A, ObserveError> + Send + 'static,
+        mut look: impl AsyncFnMut(&mut T) -> Result<A, ObserveError> + Send + 'static,
     ) -> Option<Watch<A>> {
-        let (end, is_to_end) = mpsc::channel();
+        let (end, mut is_to_end) = oneshot::channel();
         let (seen, looks) = mpsc::channel();
         let started = Instant::now();
-        let ended = self.order(move |link| {
-            while is_to_end.recv_timeout(until_next(started.elapsed(), every))
-                == Err(RecvTimeoutError::Timeout)
-            {
+        let ended = self.order(async move |link| {
+            while timeout(until_next(started.elapsed(), every), &mut is_to_end).await.is_err() {
                 let asked = Instant::now();
-                let answer = link.ask(&mut look);
+                let answer = link.ask(&mut look).await;
                 // Nobody wants to know any more where this fails.
                 let _ = seen.send(Look { answer, took: asked.elapsed() });
             }
@@ -82,15 +83,18 @@ fn until_next(elapsed: Duration, every: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::Gaps;
+    use crate::observe::{Gaps, ObserverThread};
 
     const EVERY: Duration = Duration::from_millis(2);
 
     /// Connections are numbered as they are opened.
     fn aside() -> Aside<u64> {
-        let opened = std::sync::atomic::AtomicU64::new(1);
-        let open = move || Ok(opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1);
-        Aside::start("the console", Some(1), open, &[])
+        let opened = std::sync::atomic::AtomicU64::new(0);
+        let open = move || {
+            let number = opened.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+            async move { Ok(number) }
+        };
+        Aside::start(&ObserverThread::start(&[]), "the console", open)
     }
 
     #[test]
@@ -107,7 +111,7 @@ mod tests {
         let mut aside = aside();
         let (told, looked) = mpsc::channel();
         let mut number = 0;
-        let watch = aside.watch(EVERY, move |connection| {
+        let watch = aside.watch(EVERY, async move |connection: &mut u64| {
             number += 1;
             let _ = told.send(());
             match number {
@@ -121,21 +125,22 @@ mod tests {
         let Gaps { questions, failures, error } = &aside.gaps;
         assert_eq!((questions - failures, *failures >= 1), (seen.len() as u64, true));
         assert_eq!(error.as_deref(), Some("/proc/stat can't be read"));
-        assert_eq!(aside.ask(|connection| Ok(*connection)), Some(2), "it can be asked again");
+        assert_eq!(aside.ask(async |number| Ok(*number)), Some(2), "it can be asked again");
     }
 
     #[test]
     fn what_was_seen_before_it_stood_still_is_kept_and_it_is_waited_for_once() {
         let mut aside = aside();
         aside.patience = Duration::from_millis(10);
-        let (go_on, frozen) = mpsc::channel::<()>();
+        let (go_on, frozen) = oneshot::channel::<()>();
+        let mut frozen = Some(frozen);
         let (told, stands_still) = mpsc::channel();
         let mut number = 0;
-        let watch = aside.watch(EVERY, move |_| {
+        let watch = aside.watch(EVERY, async move |_: &mut u64| {
             number += 1;
             if number == 3 {
                 let _ = told.send(());
-                let _ = frozen.recv();
+                let _ = frozen.take().expect("this once").await;
             }
             Ok(number)
         });
@@ -145,10 +150,10 @@ mod tests {
         // It would take as long again; nothing is waited for.
         aside.patience = Duration::MAX;
         let failures = aside.gaps.failures;
-        assert!(failures >= 1 && aside.watch(EVERY, |_| Ok(())).is_none());
+        assert!(failures >= 1 && aside.watch(EVERY, async |_: &mut u64| Ok(())).is_none());
         assert_eq!(aside.gaps.failures, failures + 1);
         drop(go_on);
-        let mut answers = std::iter::from_fn(|| Some(aside.ask(|connection| Ok(*connection))));
+        let mut answers = std::iter::from_fn(|| Some(aside.ask(async |number| Ok(*number))));
         assert_eq!(answers.find_map(|answer| answer), Some(1));
     }
 
@@ -158,12 +163,11 @@ mod tests {
         aside.patience = Duration::from_millis(10);
         let (told, looked) = mpsc::channel();
         let mut number = 0;
-        let watch = aside.watch(EVERY, move |_| {
+        let watch = aside.watch(EVERY, async move |_: &mut u64| {
             number += 1;
             if number == 2 {
                 // Longer than it is waited for.
-                let (_end, frozen) = mpsc::channel::<()>();
-                let _ = frozen.recv_timeout(Duration::from_millis(20));
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
             let _ = told.send(());
             Ok(number)

@@ -17,7 +17,7 @@ use crate::arm::{Arm, ArmKind, Block};
 use crate::head::Head;
 use crate::interrupt;
 use crate::layers::shuffled;
-use crate::observe::{Observations, Observer, Source};
+use crate::observe::{Observations, Observer, ObserverThread, Source};
 use crate::rig::{Rig, RigError};
 use crate::scenario::Places;
 use crate::validity::Steady;
@@ -116,8 +116,10 @@ impl<'a> Experiment<'a> {
             self.warm_up(say)?;
         }
         let consoles = std::mem::take(&mut self.consoles);
-        let observer = (!consoles.is_empty())
-            .then(|| Observer::start(consoles, self.rig.fleet.clock(), self.rig.cores()));
+        let observer = (!consoles.is_empty()).then(|| {
+            let thread = ObserverThread::start(self.rig.cores());
+            Observer::start(&thread, consoles, self.rig.fleet.clock())
+        });
         let started = SystemTime::now();
         let start = self.rig.fleet.clock().now();
         let mut turns = Turns::new();

@@ -26,7 +26,7 @@ use crate::arm::{ArmKind, Block};
 use crate::generator::GeneratorOptions;
 use crate::interrupt;
 use crate::metric::{self, Loads, Tally};
-use crate::observe::{Observations, Observer, Source};
+use crate::observe::{Observations, Observer, ObserverThread, Source};
 use crate::rig::{Rig, RigError};
 use crate::rules::{self, Rules};
 use crate::scenario::{Scenario, ScenarioLoad};
@@ -176,7 +176,8 @@ pub(crate) fn run(
     let pooler = gauged.pooler;
     let mut watch = Watch::new(rules, &loads, progress, gauged, duration_ns);
     let started = SystemTime::now();
-    let mut observer = Observer::start(sources, rig.fleet.clock(), rig.cores());
+    let thread = ObserverThread::start(rig.cores());
+    let mut observer = Observer::start(&thread, sources, rig.fleet.clock());
     let mut load = Vec::new();
     let report = rig.watch(streams, |interval| {
         observer.hear().iter().for_each(|(name, look)| watch.see(name, &look.reading));

@@ -21,7 +21,8 @@ impl Scenario {
         let mode = match file.consoles.first() {
             Some(console) => {
                 let database = Conninfo::parse(conninfo).map(|one| one.database().to_owned());
-                Pooler::connect(console)?.pool_mode(&database.unwrap_or_default())?
+                let database = database.unwrap_or_default();
+                Pooler::connect(console)?.ask(async |pooler| pooler.pool_mode(&database).await)?
             }
             // As far as one can tell it is Postgres itself: it has no pooler's console.
             None if target == "postgres" => return Ok(Vec::new()),

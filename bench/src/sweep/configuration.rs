@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use core_affinity::CoreId;
 use engine::{Nanos, SECOND};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +12,7 @@ use super::grid::{Mode, Setting};
 use super::ini;
 use crate::conninfo::Conninfo;
 use crate::interrupt;
-use crate::observe::{Aside, Pooler, Poolers, Row};
+use crate::observe::{Aside, Login, ObserverThread, Pooler, Poolers, Row};
 use crate::rig::RigError;
 use crate::scenario::Scenario;
 
@@ -43,7 +42,7 @@ pub(crate) enum ModeChange {
 
 /// The console of the pooler that is swept. Dropped, it gives the settings back.
 pub(super) struct Control {
-    pooler: Pooler,
+    pooler: Login<Pooler>,
     conninfo: String,
     /// The name that clients ask for.
     database: String,
@@ -110,7 +109,7 @@ impl Control {
             self.change_mode(mode)?;
         }
         self.set(&wanted)?;
-        self.pooler.table("RECONNECT")?;
+        self.command("RECONNECT")?;
         self.settle()?;
         let found = self.read()?;
         match difference(&wanted, &found) {
@@ -137,8 +136,7 @@ impl Control {
                 let text = fs::read_to_string(&path).map_err(fault)?;
                 fs::write(&path, ini::with(&text, "pool_mode", mode.name())).map_err(fault)?;
                 self.ini.get_or_insert(text);
-                self.pooler.table("RELOAD")?;
-                Ok(())
+                self.command("RELOAD")
             }
         }
     }
@@ -155,7 +153,7 @@ impl Control {
         if let (ModeChange::Ini(path), Some(text)) = (&self.mode_change, &self.ini) {
             // What the console says afterwards shows whether it was written.
             let _ = fs::write(path, text);
-            self.pooler.table("RELOAD")?;
+            self.command("RELOAD")?;
         }
         let original = self.original.clone();
         if self.read()?.pool_mode != original.pool_mode {
@@ -170,7 +168,8 @@ impl Control {
     fn settle(&mut self) -> Result<(), RigError> {
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
-            if self.pooler.pools()?.cl_waiting.is_none_or(|waiting| waiting == 0) {
+            let pools = self.pooler.ask(Pooler::pools)?;
+            if pools.cl_waiting.is_none_or(|waiting| waiting == 0) {
                 break;
             }
             interrupt::sleep(TURN)?;
@@ -180,8 +179,8 @@ impl Control {
 
     /// Another connection to the console, to look through while cells are measured. It is opened with
     /// the first question: the pooler may just have been started anew.
-    pub(super) fn aside(&self, workers: &[CoreId]) -> Aside<Poolers> {
-        Aside::of(vec![self.conninfo.clone()], None, workers)
+    pub(super) fn aside(&self, thread: &ObserverThread) -> Aside<Poolers> {
+        Aside::of(thread, vec![self.conninfo.clone()])
     }
 
     fn read(&mut self) -> Result<Configuration, RigError> {
@@ -189,7 +188,11 @@ impl Control {
     }
 
     fn set_one(&mut self, name: &str, value: &str) -> Result<(), RigError> {
-        self.pooler.table(&format!("SET {name} = '{value}'"))?;
+        self.command(&format!("SET {name} = '{value}'"))
+    }
+
+    fn command(&mut self, command: &str) -> Result<(), RigError> {
+        self.pooler.ask(async |pooler| pooler.table(command).await)?;
         Ok(())
     }
 
@@ -259,13 +262,13 @@ fn difference(
     different.map(|(name, [wanted, found])| (name, wanted, found))
 }
 
-fn read(pooler: &mut Pooler, database: &str) -> Result<Configuration, RigError> {
-    let settings = pooler.settings()?.ok_or_else(|| {
+fn read(pooler: &mut Login<Pooler>, database: &str) -> Result<Configuration, RigError> {
+    let settings = pooler.ask(Pooler::settings)?.ok_or_else(|| {
         let problem = "the pooler's console has no SHOW CONFIG, by which a sweep makes sure that its \
                        settings took effect: a sweep needs PgBouncer's console";
         RigError::Target(problem.to_owned())
     })?;
-    let databases = pooler.table("SHOW DATABASES")?;
+    let databases = pooler.ask(async |pooler| pooler.table("SHOW DATABASES").await)?;
     let row = databases.iter().find(|row| row.get("name").is_some_and(|name| name == database));
     Ok(configuration(&settings, row))
 }

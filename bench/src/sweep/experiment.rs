@@ -15,7 +15,7 @@ use crate::check::Checks;
 use crate::interrupt;
 use crate::limit::{Goal, GoalResult, LimitError, Log};
 use crate::metric::{self, Gauges, Loads, Tally};
-use crate::observe::{CpuMeter, Family, PoolLook, Pooler, Poolers};
+use crate::observe::{CpuMeter, Family, ObserverThread, PoolLook, Pooler, Poolers};
 use crate::rig::{Rig, RigError};
 use crate::rules;
 use crate::scenario::{Processes, Scenario};
@@ -83,7 +83,8 @@ pub(crate) fn run_as_it_is(
 ) -> Result<Vec<Cell>, RigError> {
     for console in &scenario.target(&plan.pooler)?.consoles {
         // The size of its pool alone shall be the limit.
-        Pooler::connect(console)?.table("SET max_db_connections = '0'")?;
+        let mut pooler = Pooler::connect(console)?;
+        pooler.ask(async |pooler| pooler.table("SET max_db_connections = '0'").await)?;
     }
     let mut processes = scenario.processes()?;
     processes.insert(plan.pooler.clone(), Family::of(pids.iter().copied()));
@@ -155,7 +156,8 @@ impl<'a> Experiment<'a> {
             self.sessions.extend(rig.arms.iter().cloned());
         }
         let control = self.control.as_ref().filter(|_| setting.pool_size.is_some());
-        let mut pooler = control.map(|control| control.aside(rig.cores()));
+        let thread = ObserverThread::start(rig.cores());
+        let mut pooler = control.map(|control| control.aside(&thread));
         let before = pooler.as_mut().and_then(|pooler| pooler.ask(Poolers::counters));
         let mut cpu = CpuMeter::new(&self.processes);
         cpu.begin(|_| true);

@@ -157,8 +157,9 @@ fn ask_clients(scenario: &Scenario, pooler: &str) -> Result<(String, ClientTls),
     let conninfo = conninfo.ok_or("it is not known how to ask it")?;
     let consoles = target.map(|target| &target.consoles).filter(|consoles| !consoles.is_empty());
     let consoles = consoles.ok_or_else(|| format!("targets.{pooler} has no `console`"))?;
-    let shown =
-        Poolers::open(consoles).and_then(|mut poolers| poolers.client_tls(conninfo.database()));
+    let shown = Poolers::connect(consoles).and_then(|mut poolers| {
+        poolers.ask(async |poolers| poolers.client_tls(conninfo.database()).await)
+    });
     let shown = shown.map_err(|error| error.to_string())?;
     let shown = shown.ok_or("its console does not show its clients' TLS and names")?;
     Ok((conninfo.application_name().to_owned(), shown))

@@ -69,7 +69,7 @@ pub(crate) struct Pgbench {
     #[arg(short, long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     client: u32,
     /// A connection for each transaction
-    #[arg(short = 'C', long, alias = "co")]
+    #[arg(short = 'C', long, aliases = ["co", "con"])]
     connect: bool,
     /// Sets a variable; several with several of these
     #[arg(short = 'D', long, value_name = "NAME=VALUE", value_parser = definition)]

@@ -92,16 +92,16 @@ fn reach(address: SocketAddr) -> Result<Option<Process>, String> {
 }
 
 fn pooler(console: &str, conninfo: &str) -> Result<PoolerFacts, ObserveError> {
-    let mut pooler = Pooler::connect(console)?;
     let conninfo = Conninfo::parse(conninfo).ok();
-    let settings = pooler.settings()?;
-    Ok(describe(
-        settings.unwrap_or_default(),
-        &pooler.table("SHOW DATABASES")?,
-        &pooler.pool_rows()?,
-        &pooler.table("SHOW CLIENTS")?,
-        conninfo.as_ref().map(Conninfo::database),
-    ))
+    Pooler::connect(console)?.ask(async |pooler| {
+        Ok(describe(
+            pooler.settings().await?.unwrap_or_default(),
+            &pooler.table("SHOW DATABASES").await?,
+            &pooler.pool_rows().await?,
+            &pooler.table("SHOW CLIENTS").await?,
+            conninfo.as_ref().map(Conninfo::database),
+        ))
+    })
 }
 
 fn describe(

@@ -21,7 +21,7 @@ use crate::arm::{Arm, ArmKind, Block};
 use crate::check::Checks;
 use crate::generator::{GeneratorOptions, GeneratorSummary};
 use crate::interrupt;
-use crate::observe::{self, Aside, PoolLook, Poolers, Pools};
+use crate::observe::{self, Aside, ObserverThread, PoolLook, Poolers, Pools};
 use crate::rig::{Rig, RigError};
 use crate::scenario::Scenario;
 
@@ -94,7 +94,8 @@ pub(crate) fn run(
         let connections = [(plan.connections, plan.connections)];
         let checks = Checks::default();
         let mut rig = Rig::open(scenario, &kinds, &connections, &plan.generator, &checks, say)?;
-        let mut pooler = Aside::<Poolers>::connect(scenario, &kinds[0], rig.cores())?;
+        let thread = ObserverThread::start(rig.cores());
+        let mut pooler = Aside::<Poolers>::connect(&thread, scenario, &kinds[0])?;
         let warm_up = Load::ConstantVus { vus: plan.connections.min(10), duration_ns: WARM_UP_NS };
         rig.warm_up(rig.stream(0, warm_up, (0, 0), !plan.seed))?;
         say(&format!("{target}: from {} to {} a second and back", plan.rates.0, plan.rates.1));

@@ -13,8 +13,11 @@ pub(crate) type ClientTls = BTreeMap<String, BTreeMap<String, u64>>;
 impl Pooler {
     /// What secures the clients of a database now; `None` where its console does not show it. There is a
     /// row for every connection in its answer: not to be asked under load.
-    pub(super) fn client_tls(&mut self, database: &str) -> Result<Option<ClientTls>, ObserveError> {
-        let shown = self.ask("SHOW CLIENTS")?;
+    pub(super) async fn client_tls(
+        &mut self,
+        database: &str,
+    ) -> Result<Option<ClientTls>, ObserveError> {
+        let shown = self.ask("SHOW CLIENTS").await?;
         Ok(shown.ok().and_then(|rows| client_tls(&rows, database)))
     }
 }

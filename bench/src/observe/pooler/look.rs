@@ -1,15 +1,14 @@
-//! A pooler's consoles, looked at on a thread of their own.
+//! A pooler's consoles, looked at beside a load.
 
 use std::ops::Range;
 use std::time::Duration;
 
-use core_affinity::CoreId;
 use engine::Nanos;
 use engine::driver::Clock;
 
 use super::{Poolers, Pools, WHAT};
 use crate::arm::ArmKind;
-use crate::observe::{Aside, ObserveError, Watch};
+use crate::observe::{Aside, ObserveError, ObserverThread, Watch};
 use crate::scenario::Scenario;
 
 /// A pooler's connections at one instant.
@@ -30,26 +29,30 @@ impl PoolLook {
 
 impl Aside<Poolers> {
     /// Logs in to the pooler on the way of an arm; nothing where the scenario gives no console of it.
-    /// The thread keeps off the cores of `workers`.
     pub(crate) fn connect(
+        thread: &ObserverThread,
         scenario: &Scenario,
         kind: &ArmKind,
-        workers: &[CoreId],
     ) -> Result<Option<Self>, ObserveError> {
         let Some(consoles) = Poolers::consoles(scenario, kind) else { return Ok(None) };
-        let opened = Poolers::open(consoles)?;
-        Ok(Some(Self::of(consoles.to_vec(), Some(opened), workers)))
+        let mut aside = Self::of(thread, consoles.to_vec());
+        aside.must_know(async |_| Ok(()))?;
+        Ok(Some(aside))
     }
 
-    /// Looks through `opened` if there is such a connection already, else through one of its own.
-    pub(crate) fn of(consoles: Vec<String>, opened: Option<Poolers>, workers: &[CoreId]) -> Self {
-        Self::start(WHAT, opened, move || Poolers::open(&consoles), workers)
+    /// To these consoles, which are opened with the first question.
+    pub(crate) fn of(thread: &ObserverThread, consoles: Vec<String>) -> Self {
+        let open = move || {
+            let consoles = consoles.clone();
+            async move { Poolers::open(&consoles).await }
+        };
+        Self::start(thread, WHAT, open)
     }
 
     /// Watches the pooler's connections from now on.
     pub(crate) fn watch_pools(&mut self, every: Duration, clock: Clock) -> Option<Watch<PoolLook>> {
-        self.watch(every, move |poolers| {
-            let pools = poolers.pools()?;
+        self.watch(every, async move |poolers: &mut Poolers| {
+            let pools = poolers.pools().await?;
             Ok(PoolLook { at_ns: clock.now(), pools })
         })
     }

@@ -9,10 +9,9 @@ pub(crate) use self::backends::Backends;
 use self::backends::CLIENTS;
 pub(crate) use self::sample::ServerSample;
 pub(super) use self::sample::ServerSource;
-use super::ObserveError;
-use super::login::Login;
-use super::session::Answer;
+use super::session::{Answer, Session};
 use super::table::{Row, number};
+use super::{Login, ObserveError};
 
 const WHAT: &str = "the observer's connection to Postgres";
 const REMEDY: &str = "check `observer` (or `conninfo`) of the postgres target";
@@ -21,12 +20,14 @@ const REMEDY: &str = "check `observer` (or `conninfo`) of the postgres target";
 pub(crate) type Encrypted = BTreeMap<String, (u64, u64)>;
 
 /// A connection to Postgres that only looks.
-pub(crate) struct Server(Login);
+pub(crate) struct Server(Login<Session>);
 
 impl Server {
     /// Logs in.
     pub(crate) fn connect(conninfo: &str) -> Result<Self, ObserveError> {
-        Login::open(WHAT, conninfo, REMEDY).map(Self)
+        let mut session = Session::new(WHAT, conninfo, REMEDY)?;
+        let login = Login::open(async || session.open().await.map(|_| session));
+        login.map(Self)
     }
 
     /// Its settings by name (Postgres manual, 54.24 "pg_settings").
@@ -89,10 +90,10 @@ impl Server {
 
     /// In the simple protocol: one round trip and one transaction a question, nothing prepared.
     fn rows(&mut self, query: &str) -> Result<Vec<Row>, ObserveError> {
-        match self.0.ask(query)? {
+        self.0.ask(async |session| match session.ask(query).await? {
             Answer::Tables(tables) => Ok(tables.into_iter().next().unwrap_or_default()),
-            Answer::Refusal { message, .. } => Err(self.0.fault(message)),
-        }
+            Answer::Refusal { message, .. } => Err(session.fault(message)),
+        })
     }
 }
 

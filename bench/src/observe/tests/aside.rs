@@ -1,11 +1,11 @@
-//! A pooler that is watched on a thread of its own.
+//! A pooler that is watched beside a load.
 
 use std::time::Duration;
 
 use engine::driver::Clock;
 
 use super::scripted::{Answer, Console};
-use super::{Aside, POOLS};
+use super::{Aside, ObserverThread, POOLS};
 
 const EVERY: Duration = Duration::from_millis(2);
 
@@ -16,7 +16,7 @@ fn a_console_that_is_lost_is_watched_again_through_another_connection() {
         ("SHOW POOLS", vec![POOLS, Answer::Close, POOLS]),
     ]);
     let clock = Clock::start();
-    let mut pooler = Aside::of(vec![console.conninfo.clone()], None, &[]);
+    let mut pooler = Aside::of(&ObserverThread::start(&[]), vec![console.conninfo.clone()]);
     let watch = pooler.watch_pools(EVERY, clock).unwrap();
     while console.count("SHOW POOLS") < 4 {
         std::thread::yield_now();

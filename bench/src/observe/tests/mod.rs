@@ -142,9 +142,9 @@ fn one_process_that_is_started_anew_is_noticed_while_another_counts_on() {
     assert!(!after.has_begun_anew(&after));
     // Those that are asked between blocks too.
     let conninfos = consoles().map(|console| console.conninfo);
-    let mut poolers = Poolers::open(&conninfos).unwrap();
-    let before = poolers.counters().unwrap();
-    assert_eq!(poolers.counters().unwrap().since(&before), None);
+    let mut poolers = Poolers::connect(&conninfos).unwrap();
+    let before = poolers.ask(Poolers::counters).unwrap();
+    assert_eq!(poolers.ask(Poolers::counters).unwrap().since(&before), None);
 }
 
 #[test]
@@ -172,7 +172,8 @@ fn of_two_poolers_the_one_on_the_way_is_asked() {
     let scenario = Scenario::parse("observed.toml", &scenario, &|_| None).unwrap();
     let waiting = |target: &str| {
         let kind = ArmKind::of(target);
-        let mut pooler = Aside::<Poolers>::connect(&scenario, &kind, &[]).unwrap()?;
+        let thread = ObserverThread::start(&[]);
+        let mut pooler = Aside::<Poolers>::connect(&thread, &scenario, &kind).unwrap()?;
         pooler.ask(Poolers::pools).unwrap().cl_waiting
     };
     assert_eq!(["a", "b", "postgres"].map(waiting), [Some(40), Some(2), None]);
@@ -188,7 +189,7 @@ fn one_console_of_several_processes_is_told_from_all_of_them() {
     };
     let is_one_of_several = |all: &[&Console]| {
         let conninfos: Vec<_> = all.iter().map(|console| console.conninfo.clone()).collect();
-        Poolers::open(&conninfos).unwrap().is_one_of_several().unwrap()
+        Poolers::connect(&conninfos).unwrap().ask(Poolers::is_one_of_several).unwrap()
     };
     let [one, other] = [(); 2].map(|()| console("key|value\nso_reuseport|1"));
     assert!(is_one_of_several(&[&one]));
@@ -200,7 +201,8 @@ fn one_console_of_several_processes_is_told_from_all_of_them() {
 fn observe(scenario: &str) -> Observations {
     let scenario = Scenario::parse("observed.toml", scenario, &|_| None).unwrap();
     let clock = Clock::start();
-    let mut observer = Observer::start(Source::all(&scenario).unwrap(), clock, &[]);
+    let mut observer =
+        Observer::start(&ObserverThread::start(&[]), Source::all(&scenario).unwrap(), clock);
     let mut seen = 0;
     // The machine is looked at a second time, whatever the others do.
     while seen < 2 {
@@ -218,7 +220,8 @@ fn in_a_short_load_everything_is_looked_at_twice_and_between_loads_not_at_all() 
                     [[operations]]\nname = \"a\"\ngraphql = \"{a}\"\n";
     let scenario = Scenario::parse("observed.toml", scenario, &|_| None).unwrap();
     let clock = Clock::start();
-    let mut observer = Observer::open(Source::all(&scenario).unwrap(), clock, &[]);
+    let mut observer =
+        Observer::open(&ObserverThread::start(&[]), Source::all(&scenario).unwrap(), clock);
     let of_machine = |looks: Vec<(String, Look)>| {
         looks.iter().filter(|(_, look)| matches!(look.reading, Reading::Machine(_))).count()
     };
@@ -367,28 +370,4 @@ fn a_console_that_goes_away_on_the_way_leaves_a_gap_from_then_on() {
     assert_eq!(seen, [true, false]);
     let machine = observations.sources.iter().find(|source| source.subject == Subject::Machine);
     assert!(machine.unwrap().looks.len() >= 2, "the others go on");
-}
-
-/// The cores that each thread which observes may run on.
-fn cores_of_observers() -> Vec<rustix::thread::CpuSet> {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
-    let cores = tasks.filter_map(|task| {
-        let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
-        let number = task.file_name().to_str()?.parse().ok()?;
-        let thread = rustix::thread::Pid::from_raw(number)?;
-        let is_it = name.trim_end() == "observer";
-        rustix::thread::sched_getaffinity(Some(thread)).ok().filter(|_| is_it)
-    });
-    cores.collect()
-}
-
-#[test]
-fn the_observers_thread_keeps_off_the_workers_cores_where_there_are_others() {
-    // No other test has its workers here.
-    let worker = core_affinity::get_core_ids().unwrap()[0];
-    let keep_off = || cores_of_observers().iter().filter(|cores| !cores.is_set(worker.id)).count();
-    let has_others = rustix::thread::sched_getaffinity(None).unwrap().count() > 1;
-    let observer = Observer::open(Vec::new(), Clock::start(), &[worker]);
-    assert_eq!(keep_off(), usize::from(has_others));
-    observer.finish();
 }

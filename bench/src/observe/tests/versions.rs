@@ -323,11 +323,12 @@ fn odyssey_is_read_by_what_its_columns_mean() {
     assert_eq!(counted.get("sent"), None, "it does not count them");
     assert_eq!((seen.clients_max, seen.client_limits), (None, vec![]));
     // The console that is asked between blocks, of which there is no setting either.
-    let mut pooler = crate::observe::Pooler::connect(&console.conninfo).unwrap();
-    assert_eq!(pooler.settings().unwrap(), None);
-    assert_eq!(pooler.pools().unwrap(), pools);
-    assert_eq!(pooler.pool_mode("nova").unwrap().as_deref(), Some("transaction"));
-    assert!(pooler.assigns_by_transaction().unwrap());
+    let mut pooler = Pooler::connect(&console.conninfo).unwrap();
+    assert_eq!(pooler.ask(Pooler::settings).unwrap(), None);
+    assert_eq!(pooler.ask(Pooler::pools).unwrap(), pools);
+    let mode = pooler.ask(async |pooler| pooler.pool_mode("nova").await);
+    assert_eq!(mode.unwrap().as_deref(), Some("transaction"));
+    assert!(pooler.ask(Pooler::assigns_by_transaction).unwrap());
 }
 
 /// From 1.18 on; later versions have more columns in between.
@@ -359,7 +360,8 @@ fn what_secures_clients_is_read_by_their_names_where_the_console_shows_both() {
         };
         let consoles: Vec<_> = consoles.iter().map(start).collect();
         let places: Vec<_> = consoles.iter().map(|console| console.conninfo.clone()).collect();
-        Poolers::open(&places).unwrap().client_tls("nova").unwrap()
+        let mut poolers = Poolers::connect(&places).unwrap();
+        poolers.ask(async |poolers| poolers.client_tls("nova").await).unwrap()
     };
     let kinds = |plain, secured| {
         let kinds = [("", plain), ("TLSv1.3/TLS_AES_256_GCM_SHA384", secured)];
