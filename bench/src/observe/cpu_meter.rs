@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use engine::Nanos;
 
-use super::family::Members;
+use super::family::Found;
 use super::{CpuSample, Family};
 
 /// Reads it at the beginning and at the end of a time, again and again.
@@ -13,10 +13,11 @@ pub(crate) struct CpuMeter(Vec<Metered>);
 struct Metered {
     target: String,
     family: Family,
-    /// At the end of the last time, if that was for this target. Who belongs to a family takes as long
-    /// to find out as what they used: those who have come since then are found at the next end, and
-    /// count in full.
-    ended: Option<(Members, CpuSample)>,
+    /// Who belongs to it. Those who have come since they were found are found at the next end, and count
+    /// in full.
+    found: Option<Found>,
+    /// At the end of the last time, if that was for this target.
+    ended: Option<CpuSample>,
     /// At the beginning; `None` where one of the processes was not there, or was not wanted.
     before: Option<CpuSample>,
 }
@@ -26,6 +27,7 @@ impl CpuMeter {
         let metered = |(target, family): (&String, &Family)| Metered {
             target: target.clone(),
             family: family.clone(),
+            found: None,
             ended: None,
             before: None,
         };
@@ -36,34 +38,75 @@ impl CpuMeter {
     /// process did in between (nothing, where nobody asks them for anything) is taken for a part of the
     /// second: hundreds of clocks are not read twice for that.
     pub(crate) fn begin(&mut self, is_wanted: impl Fn(&str) -> bool) {
-        for Metered { target, family, ended, before } in &mut self.0 {
-            let ended = ended.take();
-            let again = || ended.and_then(|(members, sample)| family.cpu_again(&members, &sample));
-            let read = || again().or_else(|| family.cpu());
-            *before = is_wanted(target).then(read).flatten();
+        for metered in &mut self.0 {
+            let ended = metered.ended.take();
+            metered.before = None;
+            if is_wanted(&metered.target) {
+                let again = ended.and_then(|ended| metered.again(&ended));
+                metered.before = again.or_else(|| metered.now());
+            }
         }
     }
 
     /// CPU time that was used since, by target, in ns. A target whose process has gone, or is another
     /// one now, is left out: nobody knows what it used.
     pub(crate) fn used(&mut self) -> Vec<(String, Nanos)> {
-        let used = |Metered { target, family, ended, before }: &mut Metered| {
-            let before = before.take()?;
-            let members = family.members()?;
-            let now = family.cpu_of(&members)?;
+        let used = |metered: &mut Metered| {
+            let before = metered.before.take()?;
+            let now = metered.now()?;
             let used = now.since(&before);
-            *ended = Some((members, now));
-            Some((target.clone(), used?))
+            metered.ended = Some(now);
+            Some((metered.target.clone(), used?))
         };
         self.0.iter_mut().filter_map(used).collect()
+    }
+}
+
+impl Metered {
+    fn now(&mut self) -> Option<CpuSample> {
+        self.found = self.family.members_again(self.found.take());
+        self.family.cpu_of(&self.found.as_ref()?.members)
+    }
+
+    /// The same, where those of a crowd have taken nothing since the last time ended.
+    fn again(&self, ended: &CpuSample) -> Option<CpuSample> {
+        self.family.cpu_again(&self.found.as_ref()?.members, ended)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::process::Command;
+    use std::time::{Duration, Instant};
 
     use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_child_that_has_come_counts_though_nothing_else_has_changed() {
+        let mut shell = Command::new("sh")
+            .args(["-c", "read x; (i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; read x) & read x; wait"])
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let family = Family::of([shell.id()]);
+        let mut meter = CpuMeter::new(&BTreeMap::from([("shell".to_owned(), family)]));
+        let mut used = || {
+            meter.begin(|_| true);
+            meter.used()[0].1
+        };
+        used();
+        std::io::Write::write_all(shell.stdin.as_mut().unwrap(), b"go\n").unwrap();
+        // The shell itself waits; its child counts to more than that takes.
+        let (mut all, since) = (0, Instant::now());
+        while all < 20 * engine::MILLISECOND {
+            assert!(since.elapsed() < PATIENCE, "{all} ns");
+            all += used();
+        }
+        drop(shell.stdin.take());
+        shell.wait().unwrap();
+    }
 
     #[test]
     fn a_process_that_ends_or_is_started_anew_has_no_figure_and_then_one_again() {

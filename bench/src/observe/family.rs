@@ -40,6 +40,13 @@ pub(super) struct Members {
     pub(super) crowd: BTreeSet<u32>,
 }
 
+/// Members, with the process that was the newest of all when they were found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) members: Members,
+    newest: Option<u32>,
+}
+
 /// Of so many children, as Postgres has them, no more is asked than what they take of the CPU and of
 /// memory: they are workers, with no children and no limit of open files that is worth a look, and
 /// all of the looks together shall be cheap.
@@ -83,6 +90,22 @@ impl Family {
             }
         }
         Some(members)
+    }
+
+    /// The same, where some were found before. As long as no process begins, none joins them but in a
+    /// control group; those that end stay among them. To list hundreds of children takes longer than to
+    /// read their clocks.
+    pub(super) fn members_again(&self, earlier: Option<Found>) -> Option<Found> {
+        let newest = newest_process();
+        let are_same = |found: &Found| {
+            found.newest == newest
+                && self.groups().next().is_none()
+                && self.leaders() == found.members.leaders
+        };
+        match earlier.filter(|found| newest.is_some() && are_same(found)) {
+            Some(found) => Some(found),
+            None => Some(Found { members: self.members()?, newest }),
+        }
     }
 
     /// Their CPU time up to now; `None` where one of the leaders is not there.
@@ -193,6 +216,11 @@ impl Members {
         let count = self.leaders.len() + self.others.len();
         count - self.parents.len() > self.leaders.len()
     }
+}
+
+/// The process, or thread, that began last, of those that can be seen here (proc_loadavg(5)).
+fn newest_process() -> Option<u32> {
+    short_text("/proc/loadavg")?.split_whitespace().next_back()?.parse().ok()
 }
 
 /// What a file of /proc holds, mostly with one read: hundreds of these are read each second.

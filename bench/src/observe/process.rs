@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::ObserveError;
 use super::cgroup::{Cgroup, Quota, Usage};
 use super::cpu::CpuSample;
-use super::family::Family;
+use super::family::{Family, Found, Members};
 use super::files::{OpenFiles, Scheduled};
 
 /// The processes of a family at one instant.
@@ -75,6 +75,7 @@ pub(crate) struct ProcessSource {
     /// See [`Family::find`].
     places: Vec<String>,
     family: Option<Family>,
+    found: Option<Found>,
     files: OpenFiles,
     limits: Limits,
 }
@@ -92,7 +93,8 @@ struct Limits {
 impl ProcessSource {
     pub(crate) fn new(name: &str, places: &[String]) -> Self {
         let (name, places) = (name.to_owned(), places.to_owned());
-        Self { name, places, family: None, files: OpenFiles::default(), limits: Limits::default() }
+        let (files, limits) = (OpenFiles::default(), Limits::default());
+        Self { name, places, family: None, found: None, files, limits }
     }
 
     /// Looks once.
@@ -105,15 +107,22 @@ impl ProcessSource {
             Some(family) => family,
             None => Family::find(&self.places).map_err(missing)?,
         };
-        let sample = read(&family, &mut self.files, &mut self.limits);
+        self.found = family.members_again(self.found.take());
+        let members = self.found.as_ref().map(|found| &found.members);
+        let sample =
+            members.and_then(|members| read(&family, members, &mut self.files, &mut self.limits));
         self.family = Some(family);
         sample.ok_or_else(|| missing(&self.places.join(", ")))
     }
 }
 
-fn read(family: &Family, files: &mut OpenFiles, limits: &mut Limits) -> Option<ProcessSample> {
-    let members = family.members()?;
-    let cpu = family.cpu_of(&members)?;
+fn read(
+    family: &Family,
+    members: &Members,
+    files: &mut OpenFiles,
+    limits: &mut Limits,
+) -> Option<ProcessSample> {
+    let cpu = family.cpu_of(members)?;
     let figures = files.read(cpu.processes());
     if limits.leaders != members.leaders {
         *limits = Limits::of(&members.leaders);
@@ -143,7 +152,7 @@ fn read(family: &Family, files: &mut OpenFiles, limits: &mut Limits) -> Option<P
         resident_bytes: pages.map(|pages| pages * procfs::page_size()),
         open_files: most_open.map(|(count, _)| count),
         open_files_max: most_open.and_then(|(_, pid)| limits.open_files_max(pid)),
-        leaders: members.leaders,
+        leaders: members.leaders.clone(),
     })
 }
 
