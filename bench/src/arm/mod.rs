@@ -189,6 +189,17 @@ impl Block {
         streams.for_each(|other| report.merge(&other));
         Self { report, generator_cpu_ns, length_ns, cpu_ns }
     }
+
+    /// This stream alone, for so long, with the generator's CPU time.
+    #[cfg(test)]
+    pub(crate) fn of(stream: StreamReport, length_ns: Nanos, generator_cpu_ns: Nanos) -> Self {
+        Self { report: stream, generator_cpu_ns, length_ns, cpu_ns: Vec::new() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_cpu(self, cpu_ns: Vec<(String, Nanos)>) -> Self {
+        Self { cpu_ns, ..self }
+    }
 }
 
 impl Arm {
@@ -407,18 +418,11 @@ mod tests {
             for _ in 0..requests {
                 recording.record(0, Outcome::Ok, &Failure::default(), (0, 0, 1000));
             }
-            let phase = PhaseReport {
-                streams: vec![StreamReport::new(recording)],
-                start: 0,
-                end: SECOND,
-                cpu_ns: 2200,
-                workers: Vec::new(),
-                spun_ns: 0,
-                is_interrupted: false,
-                is_aborted: false,
-            };
             let used = pooler_ns.map(|ns| ("pooler".to_owned(), ns));
-            arm.push(Block::new(phase, SECOND, used.into_iter().collect()));
+            arm.push(
+                Block::of(StreamReport::new(recording), SECOND, 2200)
+                    .with_cpu(used.into_iter().collect()),
+            );
         }
         assert_eq!(arm.cpu_ns_per_request("pooler"), Some(60.0));
         assert_eq!(arm.cpu_ns_per_request("generator"), Some(60.0));

@@ -135,7 +135,7 @@ impl Summary {
     /// Made-up measurements of a pooler with a queue and of a Postgres, through the same code as
     /// real ones.
     pub(crate) fn example(pace: crate::pace::Pace) -> Self {
-        use engine::{Cancel, MILLISECOND, PhaseReport, Recording, SECOND, StreamReport};
+        use engine::{Cancel, MILLISECOND, Recording, SECOND, StreamReport};
         use wire::{Code, Failure, Outcome};
 
         use crate::arm::{ArmKind, Block};
@@ -176,18 +176,8 @@ impl Summary {
                 }
             }
             let stream = StreamReport { planned: 100, ..StreamReport::new(recording) };
-            let report = PhaseReport {
-                streams: vec![stream],
-                start: 0,
-                end: SECOND,
-                spun_ns: 0,
-                workers: Vec::new(),
-                cpu_ns: 25_000_000,
-                is_interrupted: false,
-                is_aborted: false,
-            };
             let mut arm = Arm::new(&ArmKind::of(target), None);
-            arm.push(Block::new(report, SECOND, Vec::new()));
+            arm.push(Block::of(stream, SECOND, 25_000_000));
             arms.push(arm);
             measured.push(times);
         }

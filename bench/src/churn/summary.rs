@@ -135,7 +135,7 @@ impl Summary {
     /// Made-up measurements of a gateway, a pooler and a Postgres without room for all, through the
     /// same code as real ones.
     pub(crate) fn example(pace: crate::pace::Pace) -> Self {
-        use engine::{ConnectionTimes, PhaseReport, Recording, SECOND, StreamReport};
+        use engine::{ConnectionTimes, Recording, SECOND, StreamReport};
         use wire::{Code, Failure, Outcome};
 
         use crate::arm::{ArmKind, Block};
@@ -182,19 +182,9 @@ impl Summary {
                 }
             }
             let stream = StreamReport { planned: 500, ..StreamReport::new(recording) };
-            let report = PhaseReport {
-                streams: vec![stream],
-                start: 0,
-                end: SECOND,
-                spun_ns: 0,
-                workers: Vec::new(),
-                cpu_ns: 25_000_000,
-                is_interrupted: false,
-                is_aborted: false,
-            };
             let mut arm = Arm::new(&ArmKind::of(target), None);
             arm.connect = Some(times.connect.clone());
-            arm.push(Block::new(report, SECOND, Vec::new()));
+            arm.push(Block::of(stream, SECOND, 25_000_000));
             arm.series = vec![Second::at_ease(0)];
             arms.push(arm);
             let network = [

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
 
-use engine::{MILLISECOND, Nanos, PhaseReport, Recording, SECOND, StreamReport};
+use engine::{MILLISECOND, Nanos, Recording, SECOND, StreamReport};
 use wire::{Class, Code, Failure, Outcome};
 
 use super::accounting::Assignments;
@@ -185,21 +185,8 @@ fn fill(level: &mut Level, index: usize) {
             let done = us + 2 * us * number / requests + round * 1000;
             recording.record(0, outcome, &failure, (0, 1000, done));
         }
-        let streams = vec![StreamReport {
-            planned: requests,
-            sent: requests,
-            ..StreamReport::new(recording)
-        }];
-        let report = PhaseReport {
-            streams,
-            start: 0,
-            end: 500 * MILLISECOND,
-            cpu_ns: 12 * requests * 1000,
-            spun_ns: 0,
-            workers: Vec::new(),
-            is_interrupted: false,
-            is_aborted: false,
-        };
+        let stream =
+            StreamReport { planned: requests, sent: requests, ..StreamReport::new(recording) };
         let cpu = arm.kind.layers.iter().map(|layer| {
             let (process, us) = match *layer {
                 "gateway" => (&*arm.kind.target, 120),
@@ -209,7 +196,7 @@ fn fill(level: &mut Level, index: usize) {
             (process.to_owned(), us * requests * 1000 + round)
         });
         let cpu = cpu.collect();
-        arm.push(Block::new(report, 500 * MILLISECOND, cpu));
+        arm.push(Block::of(stream, 500 * MILLISECOND, 12 * requests * 1000).with_cpu(cpu));
         arm.saw(Some(&Backends::of("b", backends)));
         if arm.kind.has("pooler") {
             let is_watched = schedule::is_watched(round);

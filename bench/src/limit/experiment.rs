@@ -266,7 +266,7 @@ impl<'a> Experiment<'a> {
         trial.excuse();
         let mut arm = rig.arms[0].clone();
         arm.push(Block::new(report, asked.duration_ns, Vec::new()));
-        trial.sharing = Sharing::on_the_way(&arm, std::slice::from_ref(&arm), &observations);
+        trial.sharing = Sharing::on_the_way(&arm, &[], &observations);
         trial.recovery_ns = self.recover(ended)?;
         self.judge(&mut trial, arm, &series, &observations);
         Ok(trial)

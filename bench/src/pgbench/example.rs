@@ -1,7 +1,7 @@
 //! Made-up measurements on two targets, through the same code as real ones.
 
 use engine::pgbench::{CommandFailures, Conflicts, ScriptReport};
-use engine::{PhaseReport, Random, Recording, SECOND, StreamReport};
+use engine::{Random, Recording, SECOND, StreamReport};
 use wire::postgres::Protocol;
 use wire::{Class, Code, Failure, Outcome};
 
@@ -72,17 +72,11 @@ impl Summary {
                 let (recording, commands) = block(number, round, target.workload.recordings());
                 scripts.commands.merge(&commands);
                 scripts.blocks.push((recording.completed() as f64, 3e8));
-                let report = PhaseReport {
-                    streams: vec![StreamReport { planned: 100, ..StreamReport::new(recording) }],
-                    start: 0,
-                    end: plan.block_ns,
-                    spun_ns: 0,
-                    workers: Vec::new(),
-                    cpu_ns: 1_000_000,
-                    is_interrupted: false,
-                    is_aborted: false,
-                };
-                arm.push(Block::new(report, plan.block_ns, Vec::new()));
+                arm.push(Block::of(
+                    StreamReport { planned: 100, ..StreamReport::new(recording) },
+                    plan.block_ns,
+                    1_000_000,
+                ));
             }
             let mut report = ScriptReport::default();
             let conflicts = Conflicts {

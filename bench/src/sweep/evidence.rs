@@ -65,7 +65,7 @@ impl Cell {
 
 #[cfg(test)]
 mod tests {
-    use engine::{PhaseReport, Recording, SECOND, StreamReport};
+    use engine::{Recording, SECOND, StreamReport};
     use wire::{Failure, Outcome};
 
     use super::*;
@@ -107,17 +107,7 @@ mod tests {
             has_begun_anew: false,
         };
         change(&mut stream, &mut evidence);
-        let report = PhaseReport {
-            streams: vec![stream],
-            start: 0,
-            end: SECOND,
-            cpu_ns: 0,
-            spun_ns: 0,
-            workers: Vec::new(),
-            is_interrupted: false,
-            is_aborted: false,
-        };
-        evidence.arm.push(Block::new(report, SECOND, Vec::new()));
+        evidence.arm.push(Block::of(stream, SECOND, 0));
         cell.judge(evidence);
         assert_eq!(cell.generator_share, share);
         (cell.validity.valid, cell.validity.reasons.join("; "))

@@ -194,7 +194,7 @@ fn stall(arms: &[Arm]) -> Option<String> {
 #[cfg(test)]
 mod tests {
 
-    use engine::{MILLISECOND, PhaseReport, Random, Recording, StreamReport};
+    use engine::{MILLISECOND, Random, Recording, StreamReport};
     use wire::postgres::Protocol;
     use wire::{Class, Failure, Outcome};
 
@@ -216,17 +216,7 @@ mod tests {
                 recording.record(0, outcome, &Failure::default(), (0, 0, done));
             }
             let stream = StreamReport { planned: 100, ..StreamReport::new(recording) };
-            let report = PhaseReport {
-                streams: vec![stream],
-                start: 0,
-                end: 100 * MILLISECOND,
-                cpu_ns: 0,
-                spun_ns: 0,
-                workers: Vec::new(),
-                is_interrupted: false,
-                is_aborted: false,
-            };
-            arm.push(Block::new(report, 100 * MILLISECOND, Vec::new()));
+            arm.push(Block::of(stream, 100 * MILLISECOND, 0));
             arm.saw(Some(&Backends::of("b", 10)));
         }
         arm

@@ -14,8 +14,9 @@ pub(crate) struct Sharing {
 }
 
 impl Sharing {
-    /// Of the pooler on an arm's way, as its console showed it, if it did. Clients that are connected
-    /// for another of these `arms`, or for somebody else, stand idle meanwhile, and share nothing.
+    /// Of the pooler on an arm's way, as its console showed it beside the load, if it did. Clients that
+    /// are connected for another of these `arms`, or for somebody else, stand idle meanwhile, and share
+    /// nothing.
     pub(crate) fn on_the_way(arm: &Arm, arms: &[Arm], observations: &Observations) -> Option<Self> {
         let pooler = arm.pooler.as_deref()?;
         let observed = observations.sources.iter().find(|observed| observed.name == pooler)?;
@@ -23,7 +24,12 @@ impl Sharing {
             Reading::Pooler(PoolerSample { pools, .. }) => *pools,
             _ => None,
         });
-        let known = looks.filter_map(|pools: Pools| Some((pools.clients()?, pools.servers()?)));
+        Self::new(arm, arms, looks)
+    }
+
+    /// The same, as these looks at it show it.
+    pub(crate) fn new(arm: &Arm, arms: &[Arm], looks: impl Iterator<Item = Pools>) -> Option<Self> {
+        let known = looks.filter_map(|pools| Some((pools.clients()?, pools.servers()?)));
         let known: Vec<_> = known.map(|(all, servers)| (own(arm, arms, all), servers)).collect();
         let mean = |figure: fn(&(u64, u64)) -> u64| {
             known.iter().map(figure).sum::<u64>() as f64 / known.len() as f64

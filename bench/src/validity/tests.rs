@@ -1,4 +1,4 @@
-use engine::{Gaps, PhaseReport, Recording, SECOND, StreamReport};
+use engine::{Gaps, Recording, SECOND, StreamReport};
 use wire::{Code, Failure, Outcome};
 
 use super::*;
@@ -21,18 +21,8 @@ fn arm(late_ns: u64, change: impl FnOnce(&mut StreamReport)) -> Arm {
     }
     let mut stream = StreamReport { planned: 1000, ..StreamReport::new(recording) };
     change(&mut stream);
-    let report = PhaseReport {
-        streams: vec![stream],
-        start: 0,
-        end: SECOND,
-        cpu_ns: 0,
-        spun_ns: 0,
-        workers: Vec::new(),
-        is_interrupted: false,
-        is_aborted: false,
-    };
     let mut arm = Arm::new(&ARMS[2], None);
-    arm.push(Block::new(report, SECOND, Vec::new()));
+    arm.push(Block::of(stream, SECOND, 0));
     arm
 }
 

@@ -24,6 +24,7 @@ use crate::interrupt;
 use crate::observe::{self, Aside, ObserverThread, PoolLook, Poolers, Pools};
 use crate::rig::{Rig, RigError};
 use crate::scenario::Scenario;
+use crate::validity::Sharing;
 
 /// How it is run.
 #[derive(Debug, Clone)]
@@ -68,6 +69,8 @@ struct Measured {
     generator: GeneratorSummary,
     /// What the rig says where the pooler lost the names of prepared statements.
     lost_names: Option<String>,
+    /// What the pooler had for its clients, where its console showed it.
+    sharing: Option<Sharing>,
     /// What was not seen of the pooler's queue; `None` where it has no console.
     pool_gaps: Option<observe::Gaps>,
 }
@@ -110,7 +113,8 @@ pub(crate) fn run(
         })?;
         interrupt::check()?;
         let looks = pooler.as_mut().zip(watch).map(|(pooler, watch)| pooler.seen(watch));
-        lay(&mut moments, &looks.unwrap_or_default(), report.start);
+        let looks = looks.unwrap_or_default();
+        lay(&mut moments, &looks, report.start);
         let recovery = Recovery::new(plan, &moments);
         steps.push(summary::Step::new(&kinds[0], recovery, &report.streams[0], moments));
         let mut arm = rig.arms[0].clone();
@@ -118,6 +122,7 @@ pub(crate) fn run(
         measured.push(Measured {
             lost_names: rig.lost_names(&arm),
             generator: rig.generator(),
+            sharing: Sharing::new(&arm, &[], looks.iter().map(|look| look.pools)),
             arm,
             pool_gaps: pooler.map(|pooler| pooler.gaps),
         });

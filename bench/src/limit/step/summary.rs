@@ -104,6 +104,9 @@ impl Measured {
             lost_names: self.lost_names.iter().cloned().collect(),
             purpose: Purpose::Load,
         });
+        if let Some(sharing) = self.sharing {
+            validity.judge_sharing(&self.arm.label(), sharing);
+        }
         if let Some(gaps) = &self.pool_gaps {
             validity.judge_gaps("the pooler's console", gaps);
         }
@@ -163,12 +166,41 @@ impl Summary {
         let kind = ArmKind::of("pooler");
         let step = Step::new(&kind, Recovery::new(plan, &moments), &stream, moments);
         let scenario = Scenario { name: "nova".into(), ..Scenario::default() };
-        let measured = Measured {
-            arm: Arm::new(&kind, None),
+        Self::new(&scenario, plan, UNIX_EPOCH, vec![Measured::example(&kind)], vec![step])
+    }
+}
+
+#[cfg(test)]
+impl Measured {
+    fn example(kind: &ArmKind) -> Self {
+        Self {
+            arm: Arm::new(kind, None),
             generator: GeneratorSummary::example(),
             lost_names: None,
+            sharing: None,
             pool_gaps: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::validity::{Level, Sharing};
+
+    #[test]
+    fn a_queue_at_a_pool_that_nobody_shares_is_suspect() {
+        let judged = |servers| {
+            let sharing = Some(Sharing { clients: 20.0, servers });
+            let measured = Measured { sharing, ..Measured::example(&ArmKind::of("pooler")) };
+            measured.validity()
         };
-        Self::new(&scenario, plan, UNIX_EPOCH, vec![measured], vec![step])
+        assert_eq!(judged(2.0).valid, Level::Valid);
+        let Validity { valid, reasons } = judged(20.0);
+        assert_eq!(valid, Level::Suspect);
+        assert!(
+            reasons[0].starts_with("pooler: 20 server connections for 20 clients"),
+            "{reasons:?}"
+        );
     }
 }
