@@ -18,6 +18,8 @@ pub(crate) struct Family(Vec<Place>);
 /// Where to find some of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
+    /// A process without its descendants.
+    Alone(u32),
     /// A process and its descendants.
     Pid(u32),
     /// The same, by the file whose first line is the pid: it is read at each look, since what is
@@ -64,6 +66,11 @@ impl Family {
         found.collect::<Result<_, _>>().map(Self)
     }
 
+    /// This process: servers that it has started are none of it.
+    pub(super) fn ourselves() -> Self {
+        Self(vec![Place::Alone(std::process::id())])
+    }
+
     /// These processes and their descendants.
     pub(crate) fn of(pids: impl IntoIterator<Item = u32>) -> Self {
         Self(pids.into_iter().map(Place::Pid).collect())
@@ -81,6 +88,7 @@ impl Family {
         let mut members = Members { leaders, ..Members::default() };
         for (place, leader) in self.0.iter().zip(members.leaders.clone()) {
             match place {
+                Place::Alone(_) => {}
                 Place::Pid(_) | Place::File(_) => members.add_descendants(leader),
                 Place::Group(group) => {
                     let all = group.processes();
@@ -148,7 +156,7 @@ impl Place {
 
     fn leader(&self) -> Option<u32> {
         match self {
-            Self::Pid(pid) => Some(*pid),
+            Self::Alone(pid) | Self::Pid(pid) => Some(*pid),
             Self::File(path) => {
                 let text = fs::read_to_string(path).ok()?;
                 text.lines().next()?.trim().parse().ok()
@@ -161,7 +169,7 @@ impl Place {
     fn group(&self) -> Option<&Cgroup> {
         match self {
             Self::Group(group) => Some(group),
-            Self::Pid(_) | Self::File(_) => None,
+            Self::Alone(_) | Self::Pid(_) | Self::File(_) => None,
         }
     }
 }

@@ -97,6 +97,11 @@ impl ProcessSource {
         Self { name, places, family: None, found: None, files, limits }
     }
 
+    /// This process.
+    pub(super) fn ourselves(name: &str) -> Self {
+        Self { family: Some(Family::ourselves()), ..Self::new(name, &[]) }
+    }
+
     /// Looks once.
     pub(crate) fn look(&mut self) -> Result<ProcessSample, ObserveError> {
         let missing = |place: &str| ObserveError::NoProcess {
@@ -370,6 +375,12 @@ mod tests {
         let both = ProcessSource::new("both", &both).look().unwrap();
         assert_eq!(both.leaders, [std::process::id(), child.id()]);
         assert!(both.threads.len() > 2 && both.threads.contains_key(&child.id()));
+        // A stack that we have started is not ours to answer for.
+        let with_children = ProcessSource::new("us", std::slice::from_ref(&own)).look().unwrap();
+        assert!(with_children.threads.contains_key(&child.id()));
+        let alone = ProcessSource::ourselves("us").look().unwrap();
+        assert!(!alone.threads.contains_key(&child.id()) && alone.threads.len() >= 2);
+        assert_eq!(alone.leaders, [std::process::id()]);
         child.kill().unwrap();
         child.wait().unwrap();
         let error = source.look().unwrap_err().to_string();

@@ -100,11 +100,12 @@ impl Source {
             let server = ServerSource::new(conninfo)?;
             all.push(Self { name: "postgres".into(), kind: Kind::Server(Box::new(server)) });
         }
-        let own = (GENERATOR.to_owned(), vec![std::process::id().to_string()]);
-        for (name, places) in scenario.processes.iter().chain([(&own.0, &own.1)]) {
+        for (name, places) in &scenario.processes {
             let process = ProcessSource::new(name, places);
             all.push(Self { name: name.clone(), kind: Kind::Process(process) });
         }
+        let own = ProcessSource::ourselves(GENERATOR);
+        all.push(Self { name: GENERATOR.into(), kind: Kind::Process(own) });
         all.push(Self { name: MACHINE.into(), kind: Kind::Machine });
         for url in &scenario.observe.prometheus {
             let prometheus = PrometheusSource::new(url)?;
