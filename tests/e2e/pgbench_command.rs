@@ -275,6 +275,12 @@ fn a_pooler_that_shares_nothing_is_told_by_its_console() {
     assert_eq!(summary["valid"], "suspect", "{summary}");
     let [direct, pooler] = [0, 1].map(|number| summary["arms"][number]["pool"].clone());
     assert!(direct.is_null() && pooler["clients"] == 4.0, "{summary}");
+    // A target alone is not warmed up: its pool is empty before the load.
+    let console = format!("--console={}", tables.stack.target("console"));
+    let alone = home.run(&[&common[..], &[&console, tables.stack.target("pooler")]].concat());
+    let summary = alone.json();
+    let [reason] = &told(&summary)[..] else { panic!("{summary}") };
+    assert!(reason.contains("pgbench: 4 server connections for 4 clients"), "{reason}");
     // A connection for each transaction shares the pool over time.
     let summary = compared(&["-C"]);
     assert!(told(&summary).is_empty(), "{summary}");

@@ -20,7 +20,12 @@ impl Sharing {
     pub(crate) fn on_the_way(arm: &Arm, arms: &[Arm], observations: &Observations) -> Option<Self> {
         let pooler = arm.pooler.as_deref()?;
         let observed = observations.sources.iter().find(|observed| observed.name == pooler)?;
-        let looks = observed.looks.iter().filter_map(|look| match &look.reading {
+        // The first one is from before the load, which has yet to make the pool open its connections.
+        let looks = match &observed.looks[..] {
+            [_, later @ ..] if !later.is_empty() => later,
+            only => only,
+        };
+        let looks = looks.iter().filter_map(|look| match &look.reading {
             Reading::Pooler(PoolerSample { pools, .. }) => *pools,
             _ => None,
         });
@@ -84,7 +89,12 @@ mod tests {
             ..Pools::default()
         };
         let sample = PoolerSample { pools: Some(pools), ..PoolerSample::default() };
-        observed.looks = vec![Look { at_ns: 0, reading: Reading::Pooler(sample) }];
+        let unused = PoolerSample {
+            pools: Some(Pools { sv_active: Some(0), sv_idle: Some(0), ..pools }),
+            ..PoolerSample::default()
+        };
+        let look = |(at_ns, sample)| Look { at_ns, reading: Reading::Pooler(sample) };
+        observed.looks = [(0, unused), (1, sample)].map(look).into();
         let observations = Observations { sources: vec![observed], ..Observations::default() };
         let arm = |(target, connections): &(&str, u32)| {
             let mut arm = Arm::new(&ArmKind::of(target), None);
