@@ -33,9 +33,6 @@ pub(crate) struct Gaps {
     pub(crate) error: Option<String>,
 }
 
-/// A question whose answer is not there yet.
-pub(crate) struct Pending<A>(Receiver<Result<A, ObserveError>>);
-
 type Task<'a, A> = Pin<Box<dyn Future<Output = A> + 'a>>;
 type Order<T> = Box<dyn for<'a> FnOnce(&'a mut Link<T>) -> Task<'a, ()> + Send>;
 
@@ -74,13 +71,21 @@ impl<T: 'static> Aside<T> {
         }
     }
 
-    /// The answer, if it comes in time.
+    /// The answer, if it comes in time; nothing at once where an earlier one is still due.
     pub(crate) fn ask<A: Send + 'static>(
         &mut self,
         question: impl AsyncFnOnce(&mut T) -> Result<A, ObserveError> + Send + 'static,
     ) -> Option<A> {
-        let pending = self.begin(question)?;
-        self.end(pending)
+        let Some(answer) = self.order(async move |link| link.ask(question).await) else {
+            self.gaps.count(1, 0);
+            return None;
+        };
+        let answer = match answer.recv_timeout(self.patience) {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => Err(self.silence()),
+        };
+        self.gaps.count(1, u64::from(answer.is_ok()));
+        answer.map_err(|error| self.gaps.name(error)).ok()
     }
 
     /// The answer, or why there is none: for questions that come before any load.
@@ -90,28 +95,6 @@ impl<T: 'static> Aside<T> {
     ) -> Result<A, ObserveError> {
         let answer = self.order(async move |link| link.ask(question).await);
         answer.and_then(|answer| answer.recv().ok()).ok_or(ObserveError::NoThread)?
-    }
-
-    /// Asks without waiting; nothing where an earlier answer is still due.
-    pub(crate) fn begin<A: Send + 'static>(
-        &mut self,
-        question: impl AsyncFnOnce(&mut T) -> Result<A, ObserveError> + Send + 'static,
-    ) -> Option<Pending<A>> {
-        let answer = self.order(async move |link| link.ask(question).await);
-        if answer.is_none() {
-            self.gaps.count(1, 0);
-        }
-        answer.map(Pending)
-    }
-
-    /// The answer to what was asked, if it comes in time.
-    pub(crate) fn end<A>(&mut self, Pending(answer): Pending<A>) -> Option<A> {
-        let answer = match answer.recv_timeout(self.patience) {
-            Ok(answer) => answer.map_err(|error| error.to_string()),
-            Err(_) => Err(self.silence()),
-        };
-        self.gaps.count(1, u64::from(answer.is_ok()));
-        answer.map_err(|error| self.gaps.name(error)).ok()
     }
 
     /// Has the thread do this, and does not wait; nothing where it is not done with what it was told
@@ -208,9 +191,10 @@ mod tests {
         let Gaps { questions, failures, error } = &aside.gaps;
         assert_eq!((*questions, *failures), (4, 1));
         assert_eq!(error.as_deref(), Some("the console at here: lost"));
-        assert!(
-            matches!(aside.must_know(async |_| Err::<(), _>(lost())), Err(error) if error.to_string() == lost().to_string())
-        );
+        assert!(matches!(
+            aside.must_know(async |_| Err::<(), _>(lost())),
+            Err(ObserveError::Query { .. })
+        ));
         assert_eq!((aside.must_know(number).ok(), aside.gaps.questions), (Some(3), 4));
     }
 

@@ -86,7 +86,10 @@ mod tests {
     #[test]
     fn a_child_that_has_come_counts_though_nothing_else_has_changed() {
         let mut shell = Command::new("sh")
-            .args(["-c", "read x; (i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; read x) & read x; wait"])
+            .args([
+                "-c",
+                "read x; (i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done) & read x; wait",
+            ])
             .stdin(std::process::Stdio::piped())
             .spawn()
             .unwrap();
