@@ -98,7 +98,7 @@ impl ProcessSource {
     }
 
     /// This process.
-    pub(super) fn ourselves(name: &str) -> Self {
+    pub(crate) fn ourselves(name: &str) -> Self {
         Self { family: Some(Family::ourselves()), ..Self::new(name, &[]) }
     }
 

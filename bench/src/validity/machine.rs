@@ -56,10 +56,9 @@ struct Instants {
 
 impl Instants {
     fn read() -> Self {
-        let own = std::process::id().to_string();
         Self {
             machine: MachineSample::read().ok(),
-            generator: ProcessSource::new(GENERATOR, &[own]).look().ok(),
+            generator: ProcessSource::ourselves(GENERATOR).look().ok(),
             clocks: Clocks::read(),
             at: Instant::now(),
         }
@@ -256,5 +255,18 @@ mod tests {
         let machine = std::iter::repeat_with(|| watch.machine()).take(10_000);
         let share = machine.filter_map(|machine| machine.generator_wait_share).next().unwrap();
         assert!((0.0..=1.0).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn servers_that_we_have_started_are_no_threads_of_the_generator() {
+        let start = |_| std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let servers = [0, 1].map(start);
+        let generator = || Instants::read().generator.unwrap();
+        let used = generator().since(&generator(), 1, &BTreeMap::new()).unwrap();
+        assert!(!used.has_children);
+        for mut server in servers {
+            server.kill().unwrap();
+            server.wait().unwrap();
+        }
     }
 }
